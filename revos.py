@@ -1,0 +1,249 @@
+"""The ReVOS dataset for Hugging Face `datasets`.
+
+    import revos                                  # makes the name known to `datasets`
+    from datasets import load_dataset
+    ds = load_dataset("revos", data_dir="path/to/ReVOS", split="validation")
+
+`datasets` 4 and later run no loading scripts from a file or the Hub; a builder that is installed as a module still
+works. Importing this one enters it among the builders that ship with `datasets`, which is the one place where a bare
+name is looked up. `Revos(data_dir=...)` does the same without any registration.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import datasets.exceptions
+import datasets.load
+from datasets.data_files import DataFilesDict
+from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
+
+import revoskit.annotations
+import revoskit.errors
+import revoskit.features
+import revoskit.layout
+import revoskit.rle
+from revoskit.annotations import Annotations, open_annotations
+from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.features import expression_example, expressions_features, video_example, videos_features
+from revoskit.layout import FRAMES_ARCHIVE, Layout
+
+NAME = "revos"
+VERSION = "1.0.0"
+HOMEPAGE = "https://github.com/cilinyan/ReVOS-api"
+LICENSE = "https://creativecommons.org/licenses/by-nc-sa/4.0/"
+DESCRIPTION = (
+    "ReVOS (Reasoning Video Object Segmentation) pairs 1,042 videos with 35,074 expressions: some name an object, some "
+    "must be reasoned out, some name what is not in the video. Each comes with a mask per frame."
+)
+CITATION = """\
+@article{yan2024visa,
+      title={VISA: Reasoning Video Object Segmentation via Large Language Models},
+      author={Yan, Cilin and Wang, Haochen and Yan, Shilin and Jiang, Xiaolong and Hu, Yao and Kang, Guoliang and Xie, \
+Weidi and Gavves, Efstratios},
+      journal={arXiv preprint arXiv:2407.11325},
+      year={2024}
+}"""
+
+# What a cache depends on besides the data: change any of these files and it is built anew.
+_CODE = [revoskit.annotations, revoskit.errors, revoskit.features, revoskit.layout, revoskit.rle]
+CODE_HASH = hashlib.sha256(
+    b"".join(Path(file).read_bytes() for file in [__file__, *(module.__file__ for module in _CODE)])
+).hexdigest()[:16]
+
+
+@dataclass
+class RevosConfig(datasets.BuilderConfig):
+    """Options of `load_dataset("revos", ...)`.
+
+    Args:
+        data_dir: the folder that holds `mask_dict.json` and `JPEGImages/`; by default, what $REVOS_ROOT says.
+        decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
+        missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
+            leaves their videos out, `"keep"` puts null in their place.
+    """
+
+    version: str = VERSION
+    decode_frames: bool = False
+    missing_frames: str = "error"
+
+    @property
+    def layout(self) -> Layout:
+        return Layout.at(self.data_dir)
+
+    def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
+        """Name the cache after the data: where it is, however spelled, and the state of the files it is made from."""
+        try:
+            layout = self.layout
+        except UsageError:  # without data the builder can still be asked for its features
+            return f"{self.name}-without-data"
+        depends_on = layout.annotation_files()
+        if self.missing_frames != "error":  # the rows follow what is on disk; a folder's time changes with its content
+            depends_on += _video_folders(layout)
+        state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in depends_on]
+        identity = (str(layout.root), state, self.decode_frames, self.missing_frames, repr(custom_features))
+        return f"{self.name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
+
+
+def _video_folders(layout: Layout) -> list[Path]:
+    videos = {video_id for split in layout.splits() for video_id in open_annotations(layout, split).videos}
+    return [folder for video_id in sorted(videos) if (folder := layout.video_folder(video_id)).is_dir()]
+
+
+class Revos(datasets.GeneratorBasedBuilder):
+    """ReVOS with a row per expression (config `expressions`, the default) or per video (config `videos`)."""
+
+    BUILDER_CONFIG_CLASS = RevosConfig
+    BUILDER_CONFIGS = [
+        RevosConfig(name="expressions", description="A row per video and expression, with the masks it means."),
+        RevosConfig(name="videos", description="A row per video, with its tracks and all its expressions."),
+    ]
+    DEFAULT_CONFIG_NAME = "expressions"
+
+    def __init__(self, *args, hash: str | None = None, dataset_name: str | None = None, data_files=None, **kwargs):
+        if data_files:
+            raise UsageError("ReVOS is loaded from a folder: pass data_dir='path/to/ReVOS', not data_files")
+        super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
+        if self.config.missing_frames not in ("error", "skip_video", "keep"):
+            raise UsageError(
+                f"missing_frames is {self.config.missing_frames!r}: expected 'error', 'skip_video' or 'keep'"
+            )
+        # Rows in memory at a time, and in a row group when written as Parquet. A row of `videos` holds every track.
+        self._writer_batch_size = kwargs.get("writer_batch_size") or (8 if self.config.name == "videos" else 64)
+
+    def _info(self) -> datasets.DatasetInfo:
+        features = videos_features if self.config.name == "videos" else expressions_features
+        return datasets.DatasetInfo(
+            description=DESCRIPTION,
+            features=features(self.config.decode_frames),
+            homepage=HOMEPAGE,
+            license=LICENSE,
+            citation=CITATION,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        layout = self.config.layout
+        layout.require()
+        splits = {split: open_annotations(layout, split) for split in layout.splits()}
+        incomplete = {split: _incomplete_videos(annotations) for split, annotations in splits.items()}
+        if self.config.missing_frames == "error":
+            _refuse_missing(splits, incomplete)
+        skip = {split: incomplete[split] if self.config.missing_frames == "skip_video" else {} for split in splits}
+        for split, videos in skip.items():
+            if videos:
+                warnings.warn(f"{split}: left out {len(videos)} videos that lack frames on disk", stacklevel=2)
+        # The list of ids is what `datasets` divides among processes and streams; masks never travel.
+        return [
+            datasets.SplitGenerator(
+                name=split,
+                gen_kwargs={
+                    "video_ids": [video_id for video_id in annotations.videos if video_id not in skip[split]],
+                    "layout": layout,
+                    "split": split,
+                },
+            )
+            for split, annotations in splits.items()
+        ]
+
+    def _generate_examples(self, video_ids: list[str], layout: Layout, split: str) -> Iterator[tuple[str, dict]]:
+        annotations = open_annotations(layout, split)
+        for video_id in video_ids:
+            video = annotations.video(video_id)
+            masks = annotations.masks(video)
+            frames = _frames(layout, video)
+            if self.config.name == "videos":
+                yield video_id, video_example(video, masks, frames)
+                continue
+            for expression in video.expressions:
+                yield f"{video_id}/{expression.expression_id}", expression_example(video, expression, masks, frames)
+
+    def _prepare_split_single(self, *args, **kwargs):
+        """Let our own errors through as they are: their message is the one that helps."""
+        try:
+            yield from super()._prepare_split_single(*args, **kwargs)
+        except datasets.exceptions.DatasetGenerationError as error:
+            if isinstance(error.__cause__, RevosError):
+                raise error.__cause__ from None
+            raise
+
+
+def _frames(layout: Layout, video: revoskit.annotations.Video) -> list[dict | None]:
+    """The frames in the form that `datasets` stores, so that it need not encode them; null where one is not on disk."""
+    paths = layout.frame_paths(video.video_id, video.frame_names)
+    return [None if path is None else {"path": path, "bytes": None} for path in paths]
+
+
+def _incomplete_videos(annotations: Annotations) -> dict[str, list[str]]:
+    """The frames that are not on disk, by video."""
+    incomplete = {}
+    for video in annotations:
+        paths = annotations.layout.frame_paths(video.video_id, video.frame_names)
+        missing = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
+        if missing:
+            incomplete[video.video_id] = missing
+    return incomplete
+
+
+def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[str, list[str]]]) -> None:
+    lines = []
+    for split, videos in incomplete.items():
+        if not videos:
+            continue
+        listed = sum(len(video.frame_names) for video in splits[split])
+        missing = [f"{video_id}/{name}.jpg" for video_id, names in videos.items() for name in names]
+        first = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        lines.append(
+            f"  {split}: {len(missing):,} of {listed:,} frames, in {len(videos):,} of "
+            f"{len(splits[split].videos):,} videos: {first}"
+        )
+    if lines:
+        root = next(iter(splits.values())).layout.root
+        raise MissingFilesError(
+            "\n".join([f"frames that the annotations list are not under {root}/JPEGImages or {root}:", *lines])
+            + f"\nUnpack {FRAMES_ARCHIVE} there. Or load what is here with missing_frames='skip_video' (leaves their "
+            "videos out) or missing_frames='keep' (null in place of a missing frame)."
+        )
+
+
+def _register() -> None:
+    """Make `load_dataset("revos")` find this module.
+
+    Both names are private to `datasets`, so this fails aloud, and the public way goes on working. The factory answers
+    for our name itself: the stock one would match patterns against every file under `data_dir`, or under the working
+    directory, at each call.
+    """
+
+    class RevosModuleFactory(datasets.load.PackagedDatasetModuleFactory):
+        def __init__(self, name: str, *args, **kwargs):
+            self.name, self.data_files = name, kwargs.get("data_files")
+            if name != NAME:
+                super().__init__(name, *args, **kwargs)
+
+        def get_module(self) -> datasets.load.DatasetModule:
+            if self.name != NAME:
+                return super().get_module()
+            files = self.data_files or DataFilesDict()  # None would be taken for "nothing to load"
+            return datasets.load.DatasetModule(__name__, CODE_HASH, {"data_files": files, "dataset_name": NAME})
+
+    _PACKAGED_DATASETS_MODULES[NAME] = (__name__, CODE_HASH)
+    datasets.load.PackagedDatasetModuleFactory = functools.update_wrapper(
+        RevosModuleFactory, datasets.load.PackagedDatasetModuleFactory, updated=()
+    )
+
+
+if __name__ == NAME:  # not where datasets 3 runs a copy of this file as a loading script
+    try:
+        _register()
+    except (AttributeError, TypeError) as error:
+        warnings.warn(
+            f"load_dataset({NAME!r}) cannot be made to work on datasets {datasets.__version__} ({error}). This does: "
+            "builder = revos.Revos(data_dir=...); builder.download_and_prepare(); builder.as_dataset()",
+            stacklevel=2,
+        )

@@ -1,0 +1,1 @@
+"""Tools around ReVOS: annotations, masks, clips, scores, pictures. The dataset itself is the module `revos`."""

@@ -1,0 +1,417 @@
+"""The annotation files as records: videos, their expressions, and the tracks that expressions point to.
+
+`meta_expressions_*.json` is read whole, as `Video` and `Expression` records. `mask_dict.json` is hundreds of megabytes,
+so it is mapped into memory and only indexed: a track is decoded when it is asked for, and processes share the pages.
+Everything read here has been checked: whatever leaves this module has the types, lengths and sizes it ought to have.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import json
+import mmap
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+
+from revoskit.errors import AnnotationError, MaskError
+from revoskit.layout import Layout, check_file_stem, check_relative
+from revoskit.rle import RLE, MaskSequence
+
+
+class ExpressionType(enum.IntEnum):
+    """What an expression asks for; the values are the files' `type_id`."""
+
+    REFERRING = 0
+    REASONING = 1
+    NONEXISTENT = 2
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class Expression(msgspec.Struct, frozen=True):
+    """A phrase about one video and the objects that it means, as the file has them (none, one or several)."""
+
+    expression_id: str
+    text: str
+    type: ExpressionType
+    object_ids: tuple[int, ...]
+    annotation_ids: tuple[int, ...]
+
+
+class Video(msgspec.Struct, frozen=True):
+    """A video of one split: its size in pixels, its frames in file order, its expressions in file order."""
+
+    video_id: str
+    height: int
+    width: int
+    frame_names: tuple[str, ...]
+    expressions: tuple[Expression, ...]
+
+    @property
+    def source(self) -> str:
+        """The dataset that the video was taken from, such as `LV-VIS`."""
+        return self.video_id.split("/")[0]
+
+    @property
+    def annotation_ids(self) -> tuple[int, ...]:
+        """The tracks that the expressions name, each once, in ascending order."""
+        return tuple(sorted({i for expression in self.expressions for i in expression.annotation_ids}))
+
+    def object_id(self, annotation_id: int) -> int | None:
+        """The object that a track belongs to: what the first expression that names the track pairs it with."""
+        for expression in self.expressions:
+            for obj, annotation in zip(expression.object_ids, expression.annotation_ids, strict=False):
+                if annotation == annotation_id:
+                    return obj
+        return None
+
+
+class VideoMasks:
+    """The masks of one video, decoded when asked for and kept while this object lives.
+
+    Expressions of a video share objects, so every union is made once for each distinct set of tracks.
+    """
+
+    def __init__(self, video: Video, tracks: TrackFile, foreground: ForegroundFile | None) -> None:
+        self.video = video
+        self._tracks = tracks
+        self._foreground_file = foreground
+        self._by_id: dict[int, MaskSequence] = {}
+        self._unions: dict[frozenset[int], MaskSequence] = {}
+        self._foreground: MaskSequence | None = None
+
+    def track(self, annotation_id: int) -> MaskSequence:
+        """One track, verbatim: null where the object is not annotated.
+
+        Raises:
+            AnnotationError: mask_dict.json has no such track, or it does not fit the video.
+        """
+        if annotation_id not in self._by_id:
+            self._by_id[annotation_id] = self._tracks.read(annotation_id, self.video)
+        return self._by_id[annotation_id]
+
+    def union(self, annotation_ids: Collection[int]) -> MaskSequence:
+        """Frame by frame, what any of these tracks covers; never null."""
+        key = frozenset(annotation_ids)
+        if key not in self._unions:
+            tracks = [self.track(i) for i in sorted(key)]
+            self._unions[key] = (
+                tracks[0].union(*tracks[1:])
+                if tracks
+                else MaskSequence.empty(len(self.video.frame_names), self.video.height, self.video.width)
+            )
+        return self._unions[key]
+
+    def of(self, expression: Expression) -> MaskSequence:
+        """The masks that an expression means: the union of its tracks."""
+        return self.union(expression.annotation_ids)
+
+    def foreground(self) -> MaskSequence:
+        """The union of every track that the video's expressions name, from its own file where that has the video."""
+        if self._foreground is None:
+            if self._foreground_file is not None and self.video.video_id in self._foreground_file:
+                self._foreground = self._foreground_file.read(self.video)
+            else:
+                self._foreground = self.union(self.video.annotation_ids)
+        return self._foreground
+
+
+class Annotations:
+    """One split: its videos by id, in file order, and the masks of each."""
+
+    def __init__(self, layout: Layout, split: str) -> None:
+        self.layout = layout
+        self.split = split
+        self.videos = read_expressions(layout.expressions(split))
+        self._tracks = _open_once(TrackFile, layout.tracks)
+        self._foreground = _open_once(ForegroundFile, layout.foreground) if layout.foreground.is_file() else None
+
+    def __reduce__(self):  # another process maps the files itself and so shares their pages
+        return open_annotations, (self.layout, self.split)
+
+    def __iter__(self) -> Iterator[Video]:
+        return iter(self.videos.values())
+
+    def video(self, video_id: str) -> Video:
+        """The record of a video.
+
+        Raises:
+            AnnotationError: the split has no such video.
+        """
+        if video_id not in self.videos:
+            raise AnnotationError(
+                f"{self.layout.expressions(self.split)} has no video {video_id!r}; its {len(self.videos)} ids "
+                f"look like {next(iter(self.videos), '-')!r}"
+            )
+        return self.videos[video_id]
+
+    def masks(self, video: Video) -> VideoMasks:
+        return VideoMasks(video, self._tracks, self._foreground)
+
+
+def open_annotations(layout: Layout, split: str) -> Annotations:
+    """The annotations of a split, read once a process as long as the files stay as they are.
+
+    Raises:
+        MissingFilesError: files are missing.
+        AnnotationError: a file is not in the official format; the message says where and what was expected.
+    """
+    layout.require()
+    return _annotations(layout, split, tuple(_stamp(file) for file in layout.annotation_files()))
+
+
+@functools.lru_cache(maxsize=3)
+def _annotations(layout: Layout, split: str, stamps: tuple) -> Annotations:
+    return Annotations(layout, split)
+
+
+def _open_once(kind: type, path: Path) -> Any:
+    return _opened(kind, path, _stamp(path))
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(kind: type, path: Path, stamp: tuple) -> Any:
+    return kind(path)
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    status = path.stat()
+    return str(path), status.st_size, status.st_mtime_ns
+
+
+# --- meta_expressions_*.json ------------------------------------------------------------------------------------------
+
+
+class _ExpressionEntry(msgspec.Struct):
+    exp: str
+    obj_id: list[Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]]
+    anno_id: list[Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]]
+    type_id: Literal[0, 1, 2]
+
+
+class _VideoEntry(msgspec.Struct):
+    height: Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
+    width: Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
+    frames: Annotated[list[str], msgspec.Meta(min_length=1)]
+    expressions: dict[str, Any]
+
+
+class _DuplicateKey(dict):
+    """A JSON object that has a key twice, noted while parsing and reported where its place is known."""
+
+    key: str
+
+
+def read_expressions(path: Path) -> dict[str, Video]:
+    """The videos of a `meta_expressions_*.json`, by id, in file order.
+
+    Raises:
+        AnnotationError: the file is not JSON, or not in the official format.
+    """
+    document = _parse_json(path)
+    videos = _object(_object(document, str(path)).get("videos"), f"{path}: 'videos'")
+    return {video_id: _video(video_id, entry, path) for video_id, entry in videos.items()}
+
+
+def _parse_json(path: Path) -> Any:
+    def note_duplicates(pairs: list[tuple[str, Any]]) -> dict:
+        found = dict(pairs)
+        if len(found) == len(pairs):
+            return found
+        seen: set[str] = set()
+        marked = _DuplicateKey(found)
+        marked.key = next(key for key, _ in pairs if key in seen or seen.add(key))
+        return marked
+
+    try:
+        return json.loads(path.read_bytes(), object_pairs_hook=note_duplicates)
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno} (character {error.pos} of {len(error.doc)})"
+        raise _not_json(path, f"{error.msg} at {at}") from None
+    except UnicodeDecodeError as error:
+        raise _not_json(path, f"byte {error.start} is not UTF-8") from None
+    except RecursionError:
+        raise _not_json(path, "it is nested too deeply") from None
+
+
+def _not_json(path: Path, reason: str) -> AnnotationError:
+    return AnnotationError(
+        f"{path} is not valid JSON: {reason}. A download may have broken off ({path.stat().st_size:,} bytes are here): "
+        "compare its SHA-256 with the official one, or get the file anew."
+    )
+
+
+def _object(value: Any, where: str) -> dict:
+    if isinstance(value, _DuplicateKey):
+        raise AnnotationError(f"{where} has the key {value.key!r} twice: one of the two would be lost")
+    if not isinstance(value, dict):
+        raise AnnotationError(f"{where}: expected an object, found {_brief(value)}")
+    return value
+
+
+def _brief(value: Any) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {value!r:.60}"
+
+
+def _convert(value: Any, kind: type, where: str) -> Any:
+    try:
+        return msgspec.convert(_object(value, where), kind)
+    except msgspec.ValidationError as error:
+        raise AnnotationError(f"{where}: {error}") from None
+
+
+def _text(value: str, where: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise AnnotationError(f"{where} holds half of a surrogate pair: {value!r:.60}") from None
+    return value
+
+
+def _video(video_id: str, value: Any, path: Path) -> Video:
+    where = f"{path}: video {video_id!r}"
+    entry = _convert(value, _VideoEntry, where)
+    check_relative(_text(video_id, where), f"{path}: video id")
+    for name in entry.frames:
+        check_file_stem(_text(name, where), f"{where}: frame")
+    expressions = _object(entry.expressions, f"{where}: 'expressions'")
+    return Video(
+        video_id,
+        entry.height,
+        entry.width,
+        tuple(entry.frames),
+        tuple(_expression(key, value, where) for key, value in expressions.items()),
+    )
+
+
+def _expression(expression_id: str, value: Any, video: str) -> Expression:
+    where = f"{video}, expression {expression_id!r}"
+    entry = _convert(value, _ExpressionEntry, where)
+    check_file_stem(_text(expression_id, where), f"{video}: expression id")  # predictions are filed under it
+    text = _text(entry.exp, where)
+    return Expression(expression_id, text, ExpressionType(entry.type_id), tuple(entry.obj_id), tuple(entry.anno_id))
+
+
+# --- mask_dict.json and mask_dict_foreground.json ---------------------------------------------------------------------
+
+
+class _MappedObject:
+    """A JSON file that is one large object: mapped into memory, its members found but not decoded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._members = _index(path)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._members
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def keys(self) -> Collection[str]:
+        return self._members.keys()
+
+    def _decode(self, key: str, decoder: msgspec.json.Decoder, where: str) -> Any:
+        try:
+            return decoder.decode(self._members[key])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise AnnotationError(f"{self.path}: {where}: {error}") from None
+
+
+class TrackFile(_MappedObject):
+    """`mask_dict.json`: every track by its annotation id."""
+
+    _decoder = msgspec.json.Decoder(list[RLE | None])
+
+    def read(self, annotation_id: int, video: Video) -> MaskSequence:
+        """The track as masks of `video`, one per frame, verbatim.
+
+        Raises:
+            AnnotationError: there is no such track, or it does not fit the video's frames and size.
+        """
+        key = str(annotation_id)
+        if key not in self:
+            named_by = next(e.expression_id for e in video.expressions if annotation_id in e.annotation_ids)
+            raise AnnotationError(
+                f"{self.path} has no track {key!r}, which expression {named_by!r} of video {video.video_id!r} names. "
+                "The two files may be of different releases: compare their SHA-256 with the official ones."
+            )
+        where = f"track {key} of video {video.video_id!r}"
+        return _fit(self._decode(key, self._decoder, where), video, f"{self.path}: {where}")
+
+
+class _ForegroundEntry(msgspec.Struct):
+    masks_rle: list[RLE | None]
+
+
+class ForegroundFile(_MappedObject):
+    """`mask_dict_foreground.json`: per video, the union of its annotated objects."""
+
+    _decoder = msgspec.json.Decoder(_ForegroundEntry)
+
+    def read(self, video: Video) -> MaskSequence:
+        """The foreground masks of `video`, one per frame, null read as empty; raises as `TrackFile.read` does."""
+        where = f"video {video.video_id!r}"
+        entry = self._decode(video.video_id, self._decoder, where)
+        return _fit(entry.masks_rle, video, f"{self.path}: {where}").filled()
+
+
+def _fit(masks: list[RLE | None], video: Video, where: str) -> MaskSequence:
+    if len(masks) != len(video.frame_names):
+        raise AnnotationError(
+            f"{where} has {len(masks)} masks, expected one for each of the video's {len(video.frame_names)} frames"
+        )
+    try:
+        return MaskSequence.parse(masks, video.height, video.width)
+    except MaskError as error:
+        index = error.fault.index
+        raise MaskError(f"{where}, frame {video.frame_names[index]!r} (number {index}): {error.fault.reason}") from None
+
+
+_KEY = rb'\s*"(?:[^"\\]|\\.)*"\s*:\s*'
+_BEFORE_FIRST = re.compile(rb"\s*\{" + _KEY, re.DOTALL)
+_BETWEEN = re.compile(rb"\s*," + _KEY, re.DOTALL)
+
+
+def _index(path: Path) -> dict[str, msgspec.Raw]:
+    """The members of a file's one object, each still as the bytes of the mapped file."""
+    if path.stat().st_size == 0:
+        raise _not_json(path, "it is empty")
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        members = msgspec.json.decode(mapped, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError as error:
+        raise AnnotationError(f"{path}: {error}") from None
+    except msgspec.DecodeError as error:
+        raise _not_json(path, str(error)) from None
+    except UnicodeDecodeError:
+        raise _not_json(path, "a key is not UTF-8") from None
+    except RecursionError:
+        raise _not_json(path, "it is nested too deeply") from None
+    _refuse_duplicates(path, mapped, members)
+    return members
+
+
+def _refuse_duplicates(path: Path, mapped: mmap.mmap, members: dict[str, msgspec.Raw]) -> None:
+    """A decoded dict has lost all but the last of equal keys; the lost ones show as bytes between the values kept."""
+    base = np.frombuffer(mapped, np.uint8).ctypes.data
+    spans = sorted((np.frombuffer(raw, np.uint8).ctypes.data - base, len(memoryview(raw))) for raw in members.values())
+    position = 0
+    for start, length in spans:
+        pattern = _BETWEEN if position else _BEFORE_FIRST
+        if not pattern.fullmatch(mapped, position, start):
+            lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(mapped, position)
+            raise AnnotationError(
+                f"{path} has the key {lost[1].decode(errors='replace')!r} twice (the first at byte {lost.start()}): "
+                "one of the two would be lost"
+            )
+        position = start + length

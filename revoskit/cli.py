@@ -1,0 +1,126 @@
+"""The `revoskit` command: each subcommand a few lines over one function of a room.
+
+Exit status: 0 all is well, 1 the command ran and found something wrong, 2 it could not do what was asked,
+130 it was interrupted. What people read goes to the terminal; `--json` gives the same to machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tqdm import tqdm
+
+from revoskit.errors import RevosError
+from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_demo, _add_stats, _add_info):
+        add(commands)
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args)
+    except RevosError as error:
+        print(f"revoskit {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nrevoskit {args.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", metavar="ROOT", help=f"the folder of mask_dict.json and JPEGImages/ (default: ${ROOT_VARIABLE})"
+    )
+
+
+def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument("--split", choices=list(EXPRESSIONS), default=default, help=f"default: {default or 'all'}")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for machines")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(commands, "demo", _demo, "make a miniature of the dataset, load it, and show what is in it")
+    parser.add_argument("-o", "--output", type=Path, default=Path("revos-demo"), metavar="FOLDER")
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from datasets import load_dataset
+
+    import revos
+    from revoskit import demo
+
+    layout = demo.prepare(args.output)
+    cache = str(args.output / ".cache")
+    print(f'>>> load_dataset("{revos.NAME}", data_dir="{args.output}")')
+    expressions = load_dataset(revos.NAME, data_dir=str(layout.root), cache_dir=cache)
+    videos = load_dataset(revos.NAME, "videos", data_dir=str(layout.root), cache_dir=cache)
+    picture = args.output / "overlay.png"
+    demo.save_picture(expressions["validation"][0], picture)
+    print(f"\n{demo.describe(expressions, videos)}\n\nIts masks on its frames: {picture}")
+    return 0
+
+
+def _add_stats(commands: Any) -> None:
+    parser = _command(commands, "stats", _stats, "count videos, expressions, tracks, frames and masks")
+    _add_data_dir(parser)
+    _add_split(parser, None)
+    _add_json(parser)
+
+
+def _stats(args: argparse.Namespace) -> int:
+    from revoskit import stats
+    from revoskit.annotations import open_annotations
+
+    layout = Layout.at(args.data_dir)
+    layout.require()
+    splits = [args.split] if args.split else layout.splits()
+    videos = sum(len(open_annotations(layout, split).videos) for split in splits)
+    with tqdm(total=videos, unit="video", desc="counting", disable=None) as bar:
+        counts = stats.count(layout, splits, bar.update)
+    if args.json:
+        _print_json(counts)
+    else:
+        print(stats.table(counts))
+    return 0
+
+
+def _add_info(commands: Any) -> None:
+    parser = _command(commands, "info", _info, "describe the dataset's configs, as in dataset_infos/")
+    parser.add_argument("--write", type=Path, metavar="FOLDER", nargs="?", const=Path("dataset_infos"))
+
+
+def _info(args: argparse.Namespace) -> int:
+    import revos
+    from revoskit import info
+
+    for config in revos.Revos.builder_configs:
+        declared = revos.Revos(config_name=config, data_dir=None).info
+        if args.write:
+            print(info.write(declared, args.write))
+        else:
+            sys.stdout.write(info.as_json(info.describe(declared)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

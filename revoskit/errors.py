@@ -1,0 +1,23 @@
+"""What can be wrong, as exceptions: one base, and each kind also the builtin that fits it."""
+
+from __future__ import annotations
+
+
+class RevosError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class UsageError(RevosError, ValueError):
+    """An argument or option that cannot be meant."""
+
+
+class MissingFilesError(RevosError, FileNotFoundError):
+    """Files or frames that ought to be on disk and are not."""
+
+
+class AnnotationError(RevosError, ValueError):
+    """An annotation file that does not say what the official format says."""
+
+
+class MaskError(AnnotationError):
+    """A run-length encoding that does not describe a mask of the stated size."""

@@ -1,0 +1,144 @@
+"""The official files of ReVOS: their names, their checksums, and where they lie under a root folder.
+
+ROOT/JPEGImages/<video_id>/<frame>.jpg      or ROOT/<video_id>/<frame>.jpg
+ROOT/mask_dict.json                         every track, for all splits
+ROOT/mask_dict_foreground.json              optional: it follows from the others
+ROOT/meta_expressions_<split>_.json         one per split; those that are absent are left out
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+
+ROOT_VARIABLE = "REVOS_ROOT"
+FRAMES_FOLDER = "JPEGImages"
+FRAMES_ARCHIVE = "JPEGImages.zip"
+TRACKS = "mask_dict.json"
+FOREGROUND = "mask_dict_foreground.json"
+EXPRESSIONS = {
+    "train": "meta_expressions_train_.json",
+    "validation": "meta_expressions_valid_.json",
+    "train_sub": "meta_expressions_train_sub_.json",
+}
+ONEDRIVE = (
+    "https://mailsjlueducn-my.sharepoint.com/:f:/g/personal/yancl9918_mails_jlu_edu_cn/"
+    "Ek3rFeIbNZtAv8kxVxr5n6sBoJZWbVZXHFxWYYxIq7kFKQ?e=Hx2JVd"
+)
+BAIDU = "https://pan.baidu.com/s/1StuFnJdLnc5wl3MjndSQ_g?pwd=visa"
+
+# From the dataset's README. The expression files were replaced on 2024-07-13; the others are as first released.
+SHA256 = {
+    FRAMES_ARCHIVE: "1844db76c3075deb95034935a8208ba459272784242ec39de9287c66a4c22f07",
+    TRACKS: "e9b4310661495ddd47dedcac1e289621cf8f5dff89c0bb8b65f7699f748d5cff",
+    FOREGROUND: "05d9be5d7bbed03b216a457274022ad1c9e683b4ffdc32b19c60c5e797fd8f01",
+    EXPRESSIONS["train"]: "3917dfba8725d080c8658dc43ad4a84cf41ce51438acfaee70bef5aa0310417a",
+    EXPRESSIONS["train_sub"]: "e171028757d8ec75bea33a661c38c288ecdafdb6c7bc64bb9e14edb97e2e5ade",
+    EXPRESSIONS["validation"]: "127b975e78effef6033846e68989dcf79c692d644dd07c835b723cea700d4c2d",
+}
+SHA256_FIRST_RELEASE = {
+    **SHA256,
+    EXPRESSIONS["train"]: "3fbc3d82c36f109ce6d01d8750ad0a4f803ab7357a8f7a2d94d6a312a8baaf36",
+    EXPRESSIONS["train_sub"]: "81f6fc809c3a024fc0356bf5f2d77374b763e19802a44b90213e4641b37fbbb9",
+    EXPRESSIONS["validation"]: "291d1854eb860ebac5dd3870451bfc9a2bf002765efabf39bf5496bcb8e1f4b6",
+}
+
+WHERE_TO_GET_THEM = f"The official files are at {ONEDRIVE} (or {BAIDU})."
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one copy of ReVOS under an absolute `root`."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: str | os.PathLike | None = None) -> Layout:
+        """The copy in the folder `root`, however it is spelled, or in the one that $REVOS_ROOT names.
+
+        Raises:
+            UsageError: no folder is named.
+        """
+        root = root or os.environ.get(ROOT_VARIABLE)
+        if not root:
+            raise UsageError(
+                "Where is ReVOS? Say data_dir='path/to/ReVOS' (--data-dir for commands) or set $REVOS_ROOT to the "
+                f"folder that holds {TRACKS} and {FRAMES_FOLDER}/. {WHERE_TO_GET_THEM}"
+            )
+        return cls(Path(os.path.realpath(os.path.expanduser(root))))
+
+    @property
+    def tracks(self) -> Path:
+        return self.root / TRACKS
+
+    @property
+    def foreground(self) -> Path:
+        return self.root / FOREGROUND
+
+    def expressions(self, split: str) -> Path:
+        if split not in EXPRESSIONS:
+            raise UsageError(f"there is no split {split!r}: ReVOS has {', '.join(EXPRESSIONS)}")
+        return self.root / EXPRESSIONS[split]
+
+    def splits(self) -> list[str]:
+        """The splits whose expressions are here, in the official order."""
+        return [split for split in EXPRESSIONS if self.expressions(split).is_file()]
+
+    def require(self) -> None:
+        """See that there is something to load.
+
+        Raises:
+            MissingFilesError: the folder, the tracks or every split is missing; the message lists all that is.
+        """
+        if not self.root.is_dir():
+            raise MissingFilesError(f"{self.root} is not a folder. {WHERE_TO_GET_THEM}")
+        missing = [] if self.tracks.is_file() else [TRACKS]
+        if not self.splits():
+            missing += EXPRESSIONS.values()
+        if missing:
+            raise MissingFilesError(
+                f"{self.root} lacks {', '.join(missing)}. Expected {TRACKS}, at least one of "
+                f"{', '.join(EXPRESSIONS.values())}, and {FRAMES_FOLDER}/<video_id>/<frame>.jpg. {WHERE_TO_GET_THEM}"
+            )
+
+    def annotation_files(self) -> list[Path]:
+        """The annotation files that are here: whatever is built from this copy depends on them."""
+        files = [self.tracks, self.foreground, *(self.expressions(split) for split in EXPRESSIONS)]
+        return [file for file in files if file.is_file()]
+
+    def video_folder(self, video_id: str) -> Path:
+        """Where a video's frames lie: under JPEGImages/, or directly under the root where that has no such folder."""
+        folder = self.root / FRAMES_FOLDER / video_id
+        direct = self.root / video_id
+        return direct if not folder.is_dir() and direct.is_dir() else folder
+
+    def frame_paths(self, video_id: str, frame_names: Sequence[str]) -> list[str | None]:
+        """The JPEG of every frame, null where there is none on disk; costs one look into the video's folder."""
+        folder = self.video_folder(video_id)
+        present = set(os.listdir(folder)) if folder.is_dir() else set()
+        return [os.path.join(folder, f"{name}.jpg") if f"{name}.jpg" in present else None for name in frame_names]
+
+
+def check_relative(name: str, what: str) -> None:
+    """See that a name from a data file is a plain relative path with forward slashes.
+
+    Raises:
+        AnnotationError: it is empty, absolute, climbs with `..`, or holds what some system reads as a separator.
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(char in name for char in "\\:\0"):
+        raise AnnotationError(
+            f"{what} {name!r} is not a plain relative path: it could lead out of the dataset's folder. "
+            "Correct the file, or get it anew from its official place."
+        )
+
+
+def check_file_stem(name: str, what: str) -> None:
+    """See that a name from a data file names a file within one folder; raises as `check_relative` does."""
+    check_relative(name, what)
+    if "/" in name:
+        raise AnnotationError(f"{what} {name!r} holds a slash: expected a file name without its extension")

@@ -1,0 +1,199 @@
+"""Writes a small dataset in the official layout: moving shapes with exact masks, for trying things and for tests.
+
+It holds what the real data is known to hold: ids with slashes and a leading dash, frame names with gaps, objects that
+overlap, an object that leaves (null masks), expressions of every type, and texts that need care.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from revoskit.errors import UsageError
+from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS
+from revoskit.rle import RLE, MaskSequence
+
+COLORS = {
+    "red": (214, 48, 49),
+    "green": (39, 160, 82),
+    "blue": (42, 98, 214),
+    "yellow": (240, 196, 25),
+    "purple": (142, 68, 173),
+    "orange": (232, 118, 28),
+}
+_IDS = [
+    ("train", "LV-VIS/train/01020"),
+    ("train", "UVO/all/-CiPki3XuVI"),
+    ("train", "MOSE/train/a1b2c3d4"),
+    ("validation", "OVIS/train/00e92ab4"),
+    ("validation", "TAO/train/YFCC100M/v_25685519"),
+    ("validation", "MeViS/valid_u/0a1b2c3d4e5f"),
+]
+_FIRST_ANNOTATION = 3003000
+
+
+@dataclass
+class Miniature:
+    """What was written: the folder, and per annotation id the exact pixels, bool (T, height, width)."""
+
+    root: Path
+    pixels: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A shape of one colour that moves in a straight line; it counts as annotated while any of it is in view."""
+
+    kind: str
+    color: str
+    radius: float
+    start: tuple[float, float]  # centre as y, x, in pixels
+    step: tuple[float, float]  # per frame
+
+    def pixels(self, frame: int, height: int, width: int) -> np.ndarray:
+        y, x = np.mgrid[:height, :width]
+        y = y - (self.start[0] + frame * self.step[0])
+        x = x - (self.start[1] + frame * self.step[1])
+        if self.kind == "ball":
+            return y * y + x * x <= self.radius**2
+        if self.kind == "box":
+            return np.maximum(abs(y), abs(x)) <= self.radius
+        return (abs(y) <= self.radius) & (abs(x) * 2 <= y + self.radius)  # a triangle that stands on its base
+
+
+def write_miniature(
+    root: str | os.PathLike,
+    *,
+    videos: int = len(_IDS),
+    frames: int = 12,
+    height: int = 180,
+    width: int = 320,
+    frames_folder: str = FRAMES_FOLDER,
+    seed: int = 0,
+) -> Miniature:
+    """Write a dataset of `videos` videos; the same arguments give the same bytes.
+
+    Args:
+        root: the folder to write to; it is made where it does not exist.
+        videos: how many; beyond the six that mimic the real ids, they alternate between train and validation.
+        frames: frames per video.
+        height, width: pixels of a frame; every third video stands upright, with the two exchanged.
+        frames_folder: where the video folders go: `"JPEGImages"`, or `""` for the root itself.
+        seed: of the colours, the motion and the texture.
+
+    Returns:
+        The masks as pixels, to compare with what is loaded.
+
+    Raises:
+        UsageError: the folder already holds a dataset, which this would write over.
+    """
+    root = Path(root)
+    if (root / TRACKS).exists():
+        raise UsageError(f"{root} already holds a dataset ({TRACKS}): name a folder that does not")
+    written = Miniature(root)
+    tracks: dict[str, list[RLE | None]] = {}
+    foreground: dict[str, dict] = {}
+    entries: dict[str, dict[str, dict]] = {"train": {}, "validation": {}}
+    for number, (split, video_id) in enumerate(_videos(videos)):
+        size = (height, width) if number % 3 != 1 else (width, height)
+        rng = np.random.default_rng([seed, number])
+        shapes = _shapes(rng, frames, *size)
+        pixels = np.stack([[shape.pixels(i, *size) for i in range(frames)] for shape in shapes])
+        ids = [_FIRST_ANNOTATION + 10 * number + i for i in range(len(shapes))]
+        names = [f"{i * (5 if video_id.startswith('UVO') else 1):05d}" for i in range(frames)]
+
+        _write_frames(root / frames_folder / video_id, names, shapes, pixels, rng)
+        written.pixels |= dict(zip(ids, pixels, strict=True))
+        tracks |= {str(i): _track(mask) for i, mask in zip(ids, pixels, strict=True)}
+        union = pixels.any(0)
+        foreground[video_id] = {
+            "masks_rle": list(MaskSequence.encode(union)),
+            "foreground_ratio": union.mean((1, 2)).tolist(),
+        }
+        entries[split][video_id] = {
+            "vid_id": number,
+            "height": size[0],
+            "width": size[1],
+            "frames": names,
+            "expressions": _expressions(shapes, ids, number),
+        }
+
+    _write_json(root / FOREGROUND, foreground)
+    entries["train_sub"] = dict(list(entries["train"].items())[:1])
+    for split, found in entries.items():
+        _write_json(root / EXPRESSIONS[split], {"videos": found})
+    _write_json(root / TRACKS, tracks)  # last: it tells a whole dataset from one that was interrupted
+    return written
+
+
+def _videos(count: int) -> Iterator[tuple[str, str]]:
+    yield from _IDS[:count]
+    for number in range(len(_IDS), count):
+        yield ("train", "validation")[number % 2], f"LV-VIS/train/{number:05d}"
+
+
+def _shapes(rng: np.random.Generator, frames: int, height: int, width: int) -> list[_Shape]:
+    """A ball and a box that meet in mid-picture, and a triangle that leaves on the left."""
+    side = min(height, width)
+    colors = rng.permutation(list(COLORS))[:3].tolist()
+    middle = np.array([height, width]) / 2
+    travel = 0.3 * width / max(1, frames - 1)
+    drift = rng.uniform(-0.1, 0.1) * height / max(1, frames)
+    ball = middle + np.array([0.05 * height, -0.32 * width])
+    box = middle + np.array([0.15 * height, 0.28 * width])
+    triangle = np.array([0.25 * height, 0.3 * width])
+    gone = (triangle[1] + 0.3 * side) / (0.6 * frames)  # out of view after 60 % of the frames
+    return [
+        _Shape("ball", colors[0], 0.2 * side, tuple(ball), (drift, travel)),
+        _Shape("box", colors[1], 0.16 * side, tuple(box), (-drift, -travel)),
+        _Shape("triangle", colors[2], 0.14 * side, tuple(triangle), (0.0, -gone)),
+    ]
+
+
+def _expressions(shapes: list[_Shape], ids: list[int], number: int) -> dict[str, dict]:
+    ball, box, triangle = shapes
+    absent = next(color for color in COLORS if color not in {shape.color for shape in shapes})
+    wanted = [
+        (f"the {ball.color} ball", [0], 0),
+        (f"the {box.color} box", [1], 0),
+        ("every shape in the picture", [0, 1, 2], 0),
+        ("which of these would roll down a slope?", [0], 1),
+        ("what is about to leave the picture?", [2], 1),
+        ("the two that are going to meet", [0, 1], 1),
+        (f"the {absent} star", [], 2),
+    ]
+    if number == 0:
+        wanted.append((f"das  {triangle.color} Dreieck – “<b>oben</b>” & links 🪁 ", [2], 0))
+    return {
+        str(i): {"exp": text, "obj_id": objects, "anno_id": [ids[j] for j in objects], "type_id": kind}
+        for i, (text, objects, kind) in enumerate(wanted)
+    }
+
+
+def _track(pixels: np.ndarray) -> list[RLE | None]:
+    return [mask if seen else None for mask, seen in zip(MaskSequence.encode(pixels), pixels.any((1, 2)), strict=True)]
+
+
+def _write_frames(
+    folder: Path, names: list[str], shapes: list[_Shape], pixels: np.ndarray, rng: np.random.Generator
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _, _, height, width = pixels.shape
+    y, x = np.mgrid[:height, :width]
+    paper = 205 + 20 * y / height - 15 * x / width + 6 * np.sin(x / 9) * np.sin(y / 7)
+    background = paper[..., None] + rng.uniform(-8, 8, 3)
+    for i, name in enumerate(names):
+        image = background + rng.normal(0, 2, (height, width, 1))
+        for shape, masks in zip(shapes, pixels, strict=True):
+            image[masks[i]] = COLORS[shape.color]
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"{name}.jpg", quality=90)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
