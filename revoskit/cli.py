@@ -19,12 +19,17 @@ from revoskit.errors import RevosError
 from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 
 
-def main(argv: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
+    """What can be typed."""
     parser = argparse.ArgumentParser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (_add_demo, _add_stats, _add_info):
         add(commands)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
     try:
         status = args.run(args)
         sys.stdout.flush()

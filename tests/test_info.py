@@ -16,7 +16,9 @@ FOLDER = Path(__file__).parent.parent / "dataset_infos"
 @pytest.mark.parametrize("config", list(revos.Revos.builder_configs))
 def test_the_files_are_current(config):
     declared = info.as_json(info.describe(revos.Revos(config_name=config).info))
-    assert (FOLDER / config / "dataset_info.json").read_text(encoding="utf-8") == declared, "run `revoskit info --write`"
+    assert (FOLDER / config / "dataset_info.json").read_text(encoding="utf-8") == declared, (
+        "run `revoskit info --write`"
+    )
 
 
 @pytest.mark.parametrize("config", list(revos.Revos.builder_configs))
