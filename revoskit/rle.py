@@ -53,15 +53,19 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
     unusable = {fault.index for fault in found}
     indices = [i for i, mask in enumerate(masks) if mask is not None and i not in unusable]
     strings = [masks[i]["counts"] for i in indices]
-    unreadable = _unreadable(strings) if strings else {}
+    if not strings:
+        return found, []
+    digits, ends = _digits(strings)
+    unreadable = _unreadable(digits, ends)
     if unreadable:
         found += [Fault(indices[i], reason) for i, reason in unreadable.items()]
         strings = [string for i, string in enumerate(strings) if i not in unreadable]
         indices = [index for i, index in enumerate(indices) if i not in unreadable]
-    if not strings:
-        return sorted(found, key=lambda fault: fault.index), []
+        if not strings:
+            return sorted(found, key=lambda fault: fault.index), []
+        digits, ends = _digits(strings)
 
-    runs, starts = _run_lengths(strings)
+    runs, starts = _run_lengths(digits, ends)
     negative = np.minimum.reduceat(runs, starts) < 0
     totals = np.add.reduceat(runs, starts, dtype=np.int64)
     for i in np.flatnonzero(negative | (totals != height * width)):
@@ -112,9 +116,8 @@ def _digits(strings: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return digits, np.cumsum([len(string) for string in strings])
 
 
-def _unreadable(strings: list[str]) -> dict[int, str]:
+def _unreadable(digits: np.ndarray, ends: np.ndarray) -> dict[int, str]:
     """Strings that are no sequence of numbers at all, by position."""
-    digits, ends = _digits(strings)
     reasons: dict[int, str] = {}
     if digits.max() > 63:
         foreign = np.searchsorted(ends, np.flatnonzero(digits > 63), "right")
@@ -130,9 +133,8 @@ def _unreadable(strings: list[str]) -> dict[int, str]:
     return reasons
 
 
-def _run_lengths(strings: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _run_lengths(digits: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Run lengths of readable counts, int32, for all strings end to end; and where the runs of each string start."""
-    digits, ends = _digits(strings)
     numbers = digits[digits < 32].astype(np.int32)  # every number ends with the one digit that has nothing to follow
     numbers -= (numbers & 16) << 1  # whose fifth bit is the sign
     more = np.flatnonzero(digits >= 32)  # lower digits stand before it, the lowest first
