@@ -198,9 +198,13 @@ def _ray_tasks(
     ours = not ray.is_initialized()
     if ours:
         local = {"num_cpus": num_proc, "include_dashboard": False} if address is None else {}
-        ray.init(address=address or "local", log_to_driver=False, **local)
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+
+    def call(item: Any) -> Any:  # Ray takes no builtin and no partial
+        return function(item)
+
     # Ray tries again by itself where a worker or its node is gone, and not where `function` raises.
-    task = ray.remote(max_retries=ATTEMPTS - 1)(function)
+    task = ray.remote(max_retries=ATTEMPTS - 1)(call)
     waiting = iter(items)
     running: dict[Any, Any] = {}
     lost: list[str] = []

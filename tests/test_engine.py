@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -55,8 +56,9 @@ def die_once(item: tuple[int, str]) -> int:
 
 
 def gather(results: list, pairs) -> None:
+    """Keeps what came before an error."""
     for _, result in pairs:
-        results.append(result)  # noqa: PERF401 - what came before an error is to be kept
+        results.append(result)
 
 
 def process_id(_: int) -> int:
@@ -192,8 +194,8 @@ def test_a_local_ray_gives_the_same_and_survives_its_workers(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(Path(__file__).parent)]))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)  # once for all: starting it takes seconds
     try:
-        found = engine.run(square, range(5), engine="ray", num_proc=2)
-        assert sorted(found) == [(i, i * i) for i in range(5)]
+        found = engine.run(functools.partial(pow, 2), range(5), engine="ray", num_proc=2)
+        assert sorted(found) == [(i, 2**i) for i in range(5)]
         with pytest.raises(AnnotationError, match="three is wrong"):
             list(engine.run(fail_on_three, range(5), engine="ray", num_proc=2))
         results = []
