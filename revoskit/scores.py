@@ -423,3 +423,9 @@ def _running_xor(flat: np.ndarray) -> np.ndarray:
     carried = np.bitwise_xor.accumulate(words >> np.uint64(56))
     words[1:] ^= carried[:-1] * np.uint64(0x0101010101010101)
     return padded[: len(flat)]
+
+
+def join(parts: Sequence[PackedMasks]) -> PackedMasks:
+    """Sequences one after the other; all but the last must have a multiple of eight frames."""
+    boxes = [box for part in parts for box in part._boxes]
+    return PackedMasks(sum(part.frames for part in parts), parts[0].height, parts[0].width, boxes)

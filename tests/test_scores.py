@@ -99,9 +99,7 @@ def test_masks_at_every_border_keep_the_edge_rule(box):
     truth = rectangle((40, 40), *box)[None]
     prediction = rectangle((40, 40), 10, 10, 30, 30)[None]
     for g, p in ((truth, prediction), (prediction, truth), (truth, truth)):
-        np.testing.assert_allclose(
-            scores.boundary_measure(g, p), [literal.boundary_f(g[0], p[0])], rtol=0, atol=1e-12
-        )
+        np.testing.assert_allclose(scores.boundary_measure(g, p), [literal.boundary_f(g[0], p[0])], rtol=0, atol=1e-12)
 
 
 def test_the_four_measures_of_a_frame_by_hand():
