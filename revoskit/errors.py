@@ -21,3 +21,7 @@ class AnnotationError(RevosError, ValueError):
 
 class MaskError(AnnotationError):
     """A run-length encoding that does not describe a mask of the stated size."""
+
+
+class FrameError(RevosError, OSError):
+    """A frame that cannot be read: it is not there, or not the JPEG that it ought to be."""
