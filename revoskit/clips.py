@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from revoskit.errors import FrameError, MaskError, UsageError
-from revoskit.images import Grid, describe, read_frame
+from revoskit.images import Grid, frame_file, read_frame
 from revoskit.rle import RLE, MaskSequence
 from revoskit.sampling import Draw, Sampling
 from revoskit.shared import Shared
@@ -186,78 +186,70 @@ class Clips:
 
     def _of_expression(self, row: Row, grid: Grid) -> Clip:
         where = f"video {row['video_id']!r}, expression {row['expression_id']!r}"
-        clip = self._frames(row, grid, row["expression_id"], lambda: _visible([row["masks"]], grid, where))
-        clip["masks"] = _masks(row["masks"], clip["frame_indices"], grid, where)
+
+        def visible() -> np.ndarray:
+            return _visible([row["masks"]], len(row["frames"]), grid, where)
+
+        clip = self._frames(row, grid, row["expression_id"], visible)
+        masks = _parse(row["masks"], clip["frame_indices"].tolist(), grid, where)
+        clip["masks"] = masks.sample(grid.rows, grid.columns)
         for name in ("expression", "expression_type", "expression_id"):
             clip[name] = row[name]
         return clip
 
     def _of_video(self, row: Row, grid: Grid) -> Clip:
-        expressions = row["expressions"]
-        if self.expressions_per_video is not None and self.expressions_per_video < len(expressions):
-            draw = self._draw(row["video_id"], "expressions")
-            expressions = [expressions[i] for i in draw.some(len(expressions), self.expressions_per_video)]
-        named = {i for expression in expressions for i in expression["annotation_ids"]}
+        expressions = self._choose_expressions(row)
         tracks = {track["annotation_id"]: track["masks"] for track in row["tracks"]}
-        where = {i: f"video {row['video_id']!r}, track {i}" for i in tracks}
+        named = [i for i in tracks if any(i in expression["annotation_ids"] for expression in expressions)]
+        where = f"video {row['video_id']!r}, track "
 
         def visible() -> np.ndarray:
-            return _visible(
-                [tracks[i] for i in named] or [[None] * len(row["frames"])], grid, f"video {row['video_id']!r}"
-            )
+            return _visible([tracks[i] for i in named], len(row["frames"]), grid, f"{where}{named}")
 
         clip = self._frames(row, grid, "", visible)
-        wanted = [i for i in tracks if self.tracks or i in named]
-        masks = {i: _masks(tracks[i], clip["frame_indices"], grid, where[i]) for i in wanted}
-        blank = np.zeros((len(clip["frame_indices"]), grid.height, grid.width), np.uint8)
+        shown = list(tracks) if self.tracks else named
+        masks = np.empty((len(shown), len(clip["valid"]), grid.height, grid.width), np.uint8)
+        for place, i in zip(masks, shown, strict=True):
+            track = _parse(tracks[i], clip["frame_indices"].tolist(), grid, f"{where}{i}")
+            place[:] = track.sample(grid.rows, grid.columns)
+        means = np.zeros((len(expressions), len(shown)), bool)
+        for place, expression in zip(means, expressions, strict=True):
+            place[:] = np.isin(shown, expression["annotation_ids"])
         if self.tracks:
-            clip["masks"] = _pile([masks[i] for i in wanted], blank)
-            clip["annotation_ids"] = np.array(wanted, np.int64)
-            clip["expression_tracks"] = np.array(
-                [[i in expression["annotation_ids"] for i in wanted] for expression in expressions], bool
-            ).reshape(len(expressions), len(wanted))
+            clip |= {"masks": masks, "annotation_ids": np.array(shown, np.int64), "expression_tracks": means}
         else:
-            unions = [np.maximum.reduce([blank, *(masks[i] for i in e["annotation_ids"])]) for e in expressions]
-            clip["masks"] = _pile(unions, blank)
+            clip["masks"] = _unions(masks, means)
         clip["expression"] = [expression["expression"] for expression in expressions]
         clip["expression_id"] = [expression["expression_id"] for expression in expressions]
         clip["expression_type"] = np.array([expression["expression_type"] for expression in expressions], np.int64)
         return clip
 
+    def _choose_expressions(self, row: Row) -> list[Row]:
+        expressions = row["expressions"]
+        if self.expressions_per_video is None or self.expressions_per_video >= len(expressions):
+            return expressions
+        draw = self._draw(row["video_id"], "expressions")
+        return [expressions[i] for i in draw.some(len(expressions), self.expressions_per_video)]
+
     def _frames(self, row: Row, grid: Grid, key: str, visible: Callable[[], np.ndarray]) -> Clip:
-        """Choose the frames and decode them; where some are broken, choose again among the others."""
+        """Choose the frames and decode them; where one is broken, choose again among the others."""
         sound = np.arange(len(row["frames"]))
-        broken = 0
-        while True:
+        while len(sound):
+            broken = len(row["frames"]) - len(sound)
             draw = self._draw(row["video_id"], key, broken)
             chosen, valid = self.sampling.frames(len(sound), lambda sound=sound: visible()[sound], draw)
             indices = np.where(chosen < 0, -1, sound[chosen])
             try:
                 frames = _read_frames(row, indices, grid)
-            except _BrokenFrame as error:
+            except FrameError as error:
                 if self.on_error == "raise":
-                    raise error.reason from None
-                self._note(error)
+                    raise
+                self._shared.append(error.frame)
+                warnings.warn(f"{error}; its clip is drawn again without it", stacklevel=2)
                 sound = sound[sound != error.index]
-                broken += 1
-                if not len(sound):
-                    raise FrameError(
-                        f"video {row['video_id']!r} has no frame that can be read: {error.reason}"
-                    ) from None
-                continue
-            return {"frames": frames, "frame_indices": indices, "valid": valid, "broken_frames": broken}
-
-    def _note(self, error: _BrokenFrame) -> None:
-        self._shared.append(error.name)
-        warnings.warn(f"{error.reason}; its clip is drawn again without it", stacklevel=2)
-
-
-class _BrokenFrame(Exception):
-    """A frame of a row that cannot be read: its position, what to call it, and why."""
-
-    def __init__(self, index: int, name: str, reason: FrameError) -> None:
-        super().__init__(str(reason))
-        self.index, self.name, self.reason = index, name, reason
+            else:
+                return {"frames": frames, "frame_indices": indices, "valid": valid, "broken_frames": broken}
+        raise FrameError(f"video {row['video_id']!r} has no frame that can be read, of {len(row['frames'])}")
 
 
 def _read_frames(row: Row, indices: np.ndarray, grid: Grid) -> np.ndarray:
@@ -275,37 +267,39 @@ def _read_frames(row: Row, indices: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _read_one(row: Row, index: int, grid: Grid, out: np.ndarray) -> None:
+    """Read one frame of a row; the error names it, as `frame` and by its `index`."""
     frame = row["frames"][index]
     try:
         read_frame(frame, grid, out)
-    except FrameError as error:
-        frame_name = row["frame_names"][index] if "frame_names" in row else index
-        where = f"video {row['video_id']!r}, frame {frame_name!r} (number {index})"
-        name = f"{row['video_id']}/{frame_name}" if describe(frame).startswith("a frame ") else describe(frame)
-        raise _BrokenFrame(index, name, FrameError(f"{where}: {error}")) from None
+    except FrameError as reason:
+        name = row["frame_names"][index] if "frame_names" in row else index
+        error = FrameError(f"video {row['video_id']!r}, frame {name!r} (number {index}): {reason}")
+        error.index, error.frame = index, frame_file(frame) or f"{row['video_id']}/{name}"
+        raise error from None
 
 
-def _masks(masks: Sequence[RLE | None], indices: np.ndarray, grid: Grid, where: str) -> np.ndarray:
-    """The masks at these frames on the grid, uint8 (T, height, width); padding has empty ones."""
+def _parse(masks: Sequence[RLE | None], indices: Sequence[int], grid: Grid, where: str) -> MaskSequence:
+    """The masks at these frames, checked; -1 stands for padding, which has none."""
     try:
-        chosen = [None if index < 0 else masks[index] for index in indices.tolist()]
-        return MaskSequence.parse(chosen, grid.full_height, grid.full_width).sample(grid.rows, grid.columns)
+        return MaskSequence.parse([None if i < 0 else masks[i] for i in indices], grid.full_height, grid.full_width)
     except MaskError as error:
         raise MaskError(f"{where}, frame number {indices[error.fault.index]}: {error.fault.reason}") from None
 
 
-def _pile(masks: list[np.ndarray], blank: np.ndarray) -> np.ndarray:
-    """Masks (T, height, width) as one array (N, T, height, width), also where there are none."""
-    return np.stack(masks) if masks else np.empty((0, *blank.shape), blank.dtype)
+def _unions(masks: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """What the tracks (N, T, height, width) that each expression means (E, N) cover together: (E, T, height, width)."""
+    unions = np.empty((len(means), *masks.shape[1:]), masks.dtype)
+    for place, meant in zip(unions, means, strict=True):
+        masks[meant].max(axis=0, initial=0, out=place)
+    return unions
 
 
-def _visible(tracks: list[Sequence[RLE | None]], grid: Grid, where: str) -> np.ndarray:
+def _visible(tracks: list[Sequence[RLE | None]], frames: int, grid: Grid, where: str) -> np.ndarray:
     """In which frames any of the tracks covers anything, bool (frames,)."""
-    try:
-        parsed = [MaskSequence.parse(masks, grid.full_height, grid.full_width) for masks in tracks]
-    except MaskError as error:
-        raise MaskError(f"{where}, frame number {error.fault.index}: {error.fault.reason}") from None
-    return np.any([masks.areas() > 0 for masks in parsed], axis=0)
+    visible = np.zeros(frames, bool)
+    for masks in tracks:
+        visible |= _parse(masks, range(frames), grid, where).areas() > 0
+    return visible
 
 
 def collate(clips: Sequence[Clip]) -> Clip:

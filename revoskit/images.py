@@ -100,23 +100,25 @@ def read_frame(frame: Any, grid: Grid, out: np.ndarray) -> None:
         except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             if isinstance(error, FrameError):
                 raise
-            raise FrameError(f"{describe(frame)} is not a sound JPEG: {error} ({len(data):,} bytes)") from None
+            raise FrameError(
+                f"{frame_file(frame) or 'it'} is not a sound JPEG: {error} ({len(data):,} bytes)"
+            ) from None
     _resize(pixels, grid.full_height / reduced, grid.full_width / reduced, out)
 
 
-def describe(frame: Any) -> str:
-    """How to name a frame in a message: its file where it has one."""
-    if frame is None:
-        return "a frame that is null in the dataset"
+def frame_file(frame: Any) -> str | None:
+    """The file that a frame comes from, where it says so."""
     path = frame.get("path") if isinstance(frame, dict) else getattr(frame, "filename", None)
-    return str(path) if path else "a frame that has no file name"
+    return str(path) if path else None
 
 
 def _read(frame: dict | None) -> bytes:
     if isinstance(frame, dict) and frame.get("bytes") is not None:
         return frame["bytes"]
+    if frame is None:
+        raise FrameError("it is null in the dataset: its file was not there when the dataset was loaded")
     if not isinstance(frame, dict) or not frame.get("path"):
-        raise FrameError(f"expected a frame as {{'path', 'bytes'}} or as a PIL image, found {describe(frame)}")
+        raise FrameError(f"expected {{'path', 'bytes'}} or a PIL image, found {frame!r:.80}")
     try:
         with open(frame["path"], "rb", buffering=0) as file:
             return file.read()
@@ -127,7 +129,7 @@ def _read(frame: dict | None) -> bytes:
 def _check_size(height: int, width: int, grid: Grid, frame: Any) -> None:
     if (height, width) != (grid.full_height, grid.full_width):
         raise FrameError(
-            f"{describe(frame)} is {height}x{width} pixels (height x width), the annotations say "
+            f"{frame_file(frame) or 'it'} is {height}x{width} pixels (height x width), the annotations say "
             f"{grid.full_height}x{grid.full_width}: its masks would not lie on its objects"
         )
 
