@@ -201,7 +201,6 @@ class _VideoEntry(msgspec.Struct):
     height: Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
     width: Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
     frames: Annotated[list[str], msgspec.Meta(min_length=1)]
-    expressions: dict[str, Any]
 
 
 class _DuplicateKey(dict):
@@ -240,6 +239,8 @@ def _parse_json(path: Path) -> Any:
         raise _not_json(path, f"byte {error.start} is not UTF-8") from None
     except RecursionError:
         raise _not_json(path, "it is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise _not_json(path, str(error)) from None
 
 
 def _not_json(path: Path, reason: str) -> AnnotationError:
@@ -282,7 +283,7 @@ def _video(video_id: str, value: Any, path: Path) -> Video:
     check_relative(_text(video_id, where), f"{path}: video id")
     for name in entry.frames:
         check_file_stem(_text(name, where), f"{where}: frame")
-    expressions = _object(entry.expressions, f"{where}: 'expressions'")
+    expressions = _object(value.get("expressions"), f"{where}: 'expressions'")
     return Video(
         video_id,
         entry.height,
