@@ -2,12 +2,11 @@
 
     python benchmarks/bench_clips.py                     # both
     python benchmarks/bench_clips.py --part speed
-    python benchmarks/bench_clips.py --part memory       # needs torch and 3 GB of disk; makes a dataset of full size
+    python benchmarks/bench_clips.py --part memory       # needs torch and 2 GB of disk: a dataset of full size
 
-The usual way is that of the public loaders: `mask_dict.json` parsed into Python objects, `cv2.imread`, `cv2.cvtColor`,
-`cv2.resize`; every track's mask decoded whole and united. It gets its faster variant here: bilinear interpolation, where
-they take slower ones, and frames are chosen beforehand. Frames are textured as photographs are (1/f), about 1.2 bits a
-pixel. Everyone gets the same frames, warm in the page cache, turn by turn in one process; times are medians.
+The usual way is that of the public loaders: `mask_dict.json` parsed into Python objects; `cv2.imread`, `cv2.cvtColor`,
+`cv2.resize` (bilinear, faster than what most of them take); every track's mask decoded whole, united, and resized. All
+get the same frames, textured as photographs are (1/f) and warm in the page cache, turn by turn in one process.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ import numpy as np
 from datasets import Dataset, load_dataset
 from PIL import Image
 from pycocotools import mask as coco
+from real_scale import write as write_real_scale
 from tabulate import tabulate
 
 import revos
@@ -43,7 +43,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=["speed", "memory", "both"], default="both")
     parser.add_argument("--rounds", type=int, default=15, help="times that every loader gets every clip")
-    parser.add_argument("--videos", type=int, default=1042, help="of the dataset that memory is measured on")
     parser.add_argument("--workers", type=int, default=4)
     args = parser.parse_args()
     print(f"{_machine()}\n{images.decoder()}\n")
@@ -51,7 +50,7 @@ def main() -> None:
         if args.part != "memory":
             speed(Path(folder), args.rounds)
         if args.part != "speed":
-            memory(Path(folder), args.videos, args.workers)
+            memory(Path(folder), args.workers)
 
 
 def _machine() -> str:
@@ -63,46 +62,28 @@ def _machine() -> str:
 # --- data -------------------------------------------------------------------------------------------------------------
 
 
-def write_dataset(
-    root: Path, *, videos: int, frames: int, tracks: int, expressions: int, size: tuple[int, int]
-) -> None:
-    """A dataset in the official layout; all videos show the same few pictures, as links to the same files."""
+def write_photographs(root: Path, size: tuple[int, int]) -> Path:
+    """Three videos of frames that take as long to decode as real ones do; returns a picture."""
     height, width = size
     rng = np.random.default_rng(0)
-    pictures = root / "pictures"
-    pictures.mkdir(parents=True)
-    for i in range(8):
-        _photograph(rng, height, width).save(pictures / f"{i}.jpg", quality=90)
-    shapes = [_blobs(rng, frames, height, width) for _ in range(12)]
-    entries, masks = {}, {}
-    for number in range(videos):
-        video_id = f"LV-VIS/train/{number:05d}"
-        names = [f"{i:05d}" for i in range(frames)]
+    entries, tracks = {}, {}
+    for number in range(3):
+        video_id, names = f"LV-VIS/train/{number:05d}", [f"{i:05d}" for i in range(16)]
         folder = root / "JPEGImages" / video_id
         folder.mkdir(parents=True)
-        for i, name in enumerate(names):
-            os.symlink(pictures / f"{(number + i) % 8}.jpg", folder / f"{name}.jpg")
-        ids = [3000000 + number * tracks + i for i in range(tracks)]
-        masks |= {str(i): shapes[i % len(shapes)] for i in ids}
-        meant = [sorted(rng.choice(tracks, 1 + (i % 3), replace=False).tolist()) for i in range(expressions)]
-        entries[video_id] = {
-            "vid_id": number,
-            "height": height,
-            "width": width,
-            "frames": names,
-            "expressions": {
-                str(i): {
-                    "exp": f"object number {i}",
-                    "obj_id": objects,
-                    "anno_id": [ids[j] for j in objects],
-                    "type_id": 0,
-                }
-                for i, objects in enumerate(meant)
-            },
+        for name in names:
+            _photograph(rng, height, width).save(folder / f"{name}.jpg", quality=90)
+        ids = [3000000 + 10 * number + i for i in range(3)]
+        tracks |= {str(i): _blob(rng, len(names), height, width) for i in ids}
+        meant = [[0], [1], [2], [0, 2]]
+        expressions = {
+            str(i): {"exp": "an object", "obj_id": objects, "anno_id": [ids[j] for j in objects], "type_id": 0}
+            for i, objects in enumerate(meant)
         }
+        entries[video_id] = {"height": height, "width": width, "frames": names, "expressions": expressions}
     (root / "meta_expressions_train_.json").write_text(json.dumps({"videos": entries}))
-    with (root / "mask_dict.json").open("w") as file:
-        json.dump(masks, file)
+    (root / "mask_dict.json").write_text(json.dumps(tracks))
+    return folder / "00000.jpg"
 
 
 def _photograph(rng: np.random.Generator, height: int, width: int) -> Image.Image:
@@ -111,7 +92,7 @@ def _photograph(rng: np.random.Generator, height: int, width: int) -> Image.Imag
     frequency[0, 0] = 1
     channels = []
     for _ in range(4):
-        spectrum = np.fft.rfft2(rng.normal(size=(height, width))) / frequency**1.15
+        spectrum = np.fft.rfft2(rng.normal(size=(height, width))) / frequency**1.6
         plane = np.fft.irfft2(spectrum, (height, width))
         channels.append((plane - plane.mean()) / plane.std())
     luma, *chroma = channels
@@ -119,7 +100,7 @@ def _photograph(rng: np.random.Generator, height: int, width: int) -> Image.Imag
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def _blobs(rng: np.random.Generator, frames: int, height: int, width: int) -> list[dict]:
+def _blob(rng: np.random.Generator, frames: int, height: int, width: int) -> list[dict]:
     """The track of an object with a wavy outline that wanders."""
     y, x = np.mgrid[:height, :width]
     centre, radius = rng.uniform(0.3, 0.7, 2) * (height, width), rng.uniform(0.12, 0.3) * height
@@ -159,8 +140,8 @@ class Usual:
         return len(self.items)
 
     def __getitem__(self, index: int) -> dict:
-        video_id, video, expression = self.items[index]
-        return self.clip(index, np.arange(NUM_FRAMES) * len(video["frames"]) // NUM_FRAMES)
+        frames = self.items[index][1]["frames"]
+        return self.clip(index, np.arange(NUM_FRAMES) * len(frames) // NUM_FRAMES)
 
     def clip(self, index: int, frames: np.ndarray) -> dict:
         import cv2
@@ -198,12 +179,13 @@ def speed(folder: Path, rounds: int) -> None:
     lines = []
     for name, size in SIZES.items():
         root = folder / name
-        write_dataset(root, videos=2, frames=32, tracks=4, expressions=6, size=size)
+        picture = write_photographs(root, size)
         rows = load(root)
         clips = rows.with_transform(Clips(NUM_FRAMES, size=SHORT_SIDE, training=False))
         drawn = [clips[i]["frame_indices"] for i in range(len(clips))]
         usual, pillow = Usual(root, read_opencv), Usual(root, read_pillow)
-        bits = 8 * (root / "pictures" / "0.jpg").stat().st_size / (size[0] * size[1])
+        bits = 8 * picture.stat().st_size / (size[0] * size[1])
+        grid = _grid(size)
         times = _times(
             rounds,
             len(clips),
@@ -211,7 +193,7 @@ def speed(folder: Path, rounds: int) -> None:
                 "ours": lambda i, clips=clips: clips[i],
                 "usual": lambda i, usual=usual, drawn=drawn: usual.clip(i, drawn[i]),
                 "Pillow": lambda i, pillow=pillow, drawn=drawn: pillow.clip(i, drawn[i]),
-                "bound": lambda i, rows=rows, drawn=drawn, grid=_grid(size): _only_decode(rows[i], drawn[i], grid),
+                "bound": lambda i, rows=rows, drawn=drawn, grid=grid: _only_decode(rows[i], drawn[i], grid),
                 "row": lambda i, rows=rows: rows[i],
             },
         )
@@ -266,21 +248,20 @@ def _times(rounds: int, clips: int, loaders: dict[str, Callable[[int], object]])
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-def memory(folder: Path, videos: int, workers: int) -> None:
+def memory(folder: Path, workers: int) -> None:
     try:
         import torch  # noqa: F401
     except ImportError:
         print("memory of workers: torch is not installed")
         return
     root = folder / "full"
-    write_dataset(root, videos=videos, frames=60, tracks=6, expressions=34, size=SIZES["480p"])
+    write_real_scale(root)
     megabytes = (root / "mask_dict.json").stat().st_size / 1e6
     rows = load(root)
-    print(f"A dataset of {videos} videos, {len(rows):,} expressions, {megabytes:.0f} MB of masks; {workers} workers:")
-    lines = []
+    print(f"{len(rows):,} expressions, {megabytes:.0f} MB of masks, {workers} workers after 60 clips each:")
     ours = rows.with_transform(Clips(NUM_FRAMES, size=SHORT_SIDE, output="torch"))
-    for method in ("fork", "forkserver", "spawn"):
-        lines.append([f"ours, {method}", *_workers(ours, collate, workers, method)])
+    methods = ("fork", "forkserver", "spawn")
+    lines = [[f"ours, {method}", *_workers(ours, collate, workers, method)] for method in methods]
     before = _own_memory(os.getpid())
     start = time.perf_counter()
     usual = Usual(root, read_opencv)

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 from datasets.distributed import split_dataset_by_node
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 import revos
@@ -224,25 +223,6 @@ def test_expressions_of_absent_objects_have_empty_masks(expressions):
 def test_the_size_is_that_of_a_side_or_exact(expressions, size, side, expected):
     clip = expressions.with_transform(Clips(2, size=size, side=side))[0]
     assert clip["frames"].shape[1:3] == clip["masks"].shape[1:] == expected
-
-
-@st.composite
-def sampled_masks(draw):
-    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
-    rows, columns = (
-        draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=12).map(sorted)) for size in (height, width)
-    )
-    shape = (draw(st.integers(1, 4)), height, width)
-    return draw(arrays(bool, shape)), np.array(rows), np.array(columns)
-
-
-@given(sampled_masks())
-@settings(max_examples=300)
-def test_sampling_a_mask_gives_what_decoding_it_gives(case):
-    pixels, rows, columns = case
-    masks = [None if not pixel.any() else mask for pixel, mask in zip(pixels, MaskSequence.encode(pixels), strict=True)]
-    sampled = MaskSequence.parse(masks, *pixels.shape[1:]).sample(rows, columns)
-    assert (sampled == pixels[:, rows][:, :, columns]).all()
 
 
 BACKENDS = [("simplejpeg", "cv2"), ("simplejpeg",), ("cv2",), ()]
