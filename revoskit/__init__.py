@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import importlib
 from typing import Any
 
-# Loaded when first asked for: most of what is here stands on libraries that a mere import should not wait for.
-_HOME = {
+# Where the names live that are imported straight from here. Their modules are loaded when first asked for: most stand
+# on libraries that a mere import should not wait for.
+_HOMES = {
+    "Clips": "revoskit.clips",
     "Evaluator": "revoskit.evaluation",
+    "collate": "revoskit.clips",
     "evaluate": "revoskit.evaluation",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOMES})

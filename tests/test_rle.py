@@ -155,3 +155,22 @@ def test_sizes_that_native_code_cannot_count_are_refused():
 def test_a_sequence_cannot_be_made_around_the_checks():
     with pytest.raises(TypeError):
         MaskSequence()
+
+
+@st.composite
+def sampled_masks(draw):
+    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    rows, columns = (
+        draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=12).map(sorted)) for size in (height, width)
+    )
+    shape = (draw(st.integers(1, 4)), height, width)
+    return draw(arrays(bool, shape)), np.array(rows), np.array(columns)
+
+
+@given(sampled_masks())
+@settings(max_examples=300)
+def test_sampling_a_mask_gives_what_decoding_it_gives(case):
+    pixels, rows, columns = case
+    masks = [None if not pixel.any() else mask for pixel, mask in zip(pixels, MaskSequence.encode(pixels), strict=True)]
+    sampled = MaskSequence.parse(masks, *pixels.shape[1:]).sample(rows, columns)
+    assert (sampled == pixels[:, rows][:, :, columns]).all()
