@@ -29,11 +29,13 @@ import revoskit.annotations
 import revoskit.errors
 import revoskit.features
 import revoskit.layout
+import revoskit.mapping
 import revoskit.rle
 from revoskit.annotations import Annotations, open_annotations
 from revoskit.errors import MissingFilesError, RevosError, UsageError
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
 from revoskit.layout import FRAMES_ARCHIVE, Layout
+from revoskit.mapping import AlignedAnnotations, read_mapping
 
 NAME = "revos"
 VERSION = "1.0.0"
@@ -53,7 +55,14 @@ Weidi and Gavves, Efstratios},
 }"""
 
 # What a cache depends on besides the data: change any of these files and it is built anew.
-_CODE = [revoskit.annotations, revoskit.errors, revoskit.features, revoskit.layout, revoskit.rle]
+_CODE = [
+    revoskit.annotations,
+    revoskit.errors,
+    revoskit.features,
+    revoskit.layout,
+    revoskit.mapping,
+    revoskit.rle,
+]
 CODE_HASH = hashlib.sha256(
     b"".join(Path(file).read_bytes() for file in [__file__, *(module.__file__ for module in _CODE)])
 ).hexdigest()[:16]
@@ -68,15 +77,23 @@ class RevosConfig(datasets.BuilderConfig):
         decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
             leaves their videos out, `"keep"` puts null in their place.
+        alignment: a mapping file that says which frame each mask belongs to, for the videos it names (`docs/alignment.md`);
+            their `frame_names` and `frames` are then the mapped ones. By default the dataset stays as filed.
     """
 
     version: str = VERSION
     decode_frames: bool = False
     missing_frames: str = "error"
+    alignment: str | None = None
 
     @property
     def layout(self) -> Layout:
         return Layout.at(self.data_dir)
+
+    def annotations(self, layout: Layout, split: str) -> Annotations | AlignedAnnotations:
+        """A split as filed, or with the accepted mappings applied."""
+        filed = open_annotations(layout, split)
+        return AlignedAnnotations(filed, read_mapping(self.alignment)) if self.alignment else filed
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name the cache after the data: where it is, however spelled, and the state of the files it is made from."""
@@ -89,6 +106,8 @@ class RevosConfig(datasets.BuilderConfig):
             depends_on += _video_folders(layout)
         state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in depends_on]
         identity = (str(layout.root), state, self.decode_frames, self.missing_frames, repr(custom_features))
+        if self.alignment:  # by content: the same file elsewhere gives the same rows
+            identity += (repr(sorted(read_mapping(self.alignment).items())),)
         return f"{self.name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
 
 
@@ -131,7 +150,7 @@ class Revos(datasets.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         layout = self.config.layout
         layout.require()
-        splits = {split: open_annotations(layout, split) for split in layout.splits()}
+        splits = {split: self.config.annotations(layout, split) for split in layout.splits()}
         incomplete = {split: _incomplete_videos(annotations) for split, annotations in splits.items()}
         if self.config.missing_frames == "error":
             _refuse_missing(splits, incomplete)
@@ -153,7 +172,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         ]
 
     def _generate_examples(self, video_ids: list[str], layout: Layout, split: str) -> Iterator[tuple[str, dict]]:
-        annotations = open_annotations(layout, split)
+        annotations = self.config.annotations(layout, split)
         for video_id in video_ids:
             video = annotations.video(video_id)
             masks = annotations.masks(video)
