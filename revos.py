@@ -77,8 +77,8 @@ class RevosConfig(datasets.BuilderConfig):
         decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
             leaves their videos out, `"keep"` puts null in their place.
-        alignment: a mapping file that says which frame each mask belongs to, for the videos it names (`docs/alignment.md`);
-            their `frame_names` and `frames` are then the mapped ones. By default the dataset stays as filed.
+        alignment: a mapping file (`docs/alignment.md`) that says which frame each mask belongs to. The videos that it
+            names then have those as their `frame_names` and `frames`. By default the dataset stays as filed.
     """
 
     version: str = VERSION
@@ -151,6 +151,8 @@ class Revos(datasets.GeneratorBasedBuilder):
         layout = self.config.layout
         layout.require()
         splits = {split: self.config.annotations(layout, split) for split in layout.splits()}
+        if self.config.alignment:
+            _warn_of_unknown(self.config.alignment, splits)
         incomplete = {split: _incomplete_videos(annotations) for split, annotations in splits.items()}
         if self.config.missing_frames == "error":
             _refuse_missing(splits, incomplete)
@@ -208,6 +210,15 @@ def _incomplete_videos(annotations: Annotations) -> dict[str, list[str]]:
         if missing:
             incomplete[video.video_id] = missing
     return incomplete
+
+
+def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
+    unknown = read_mapping(alignment).keys() - {video.video_id for split in splits.values() for video in split}
+    if unknown:
+        warnings.warn(
+            f"{alignment} maps {len(unknown)} videos that {', '.join(splits)} have not, such as {min(unknown)!r}",
+            stacklevel=2,
+        )
 
 
 def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[str, list[str]]]) -> None:
