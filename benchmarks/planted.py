@@ -108,7 +108,7 @@ def _timing(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
         return np.arange(count), 30 * np.arange(count), 30 * count
     if kind == "stride 2-20":
         stride = int(rng.integers(2, 21))
-        count = int(rng.integers(14, 25))
+        count = int(rng.integers(12, 17))
         return np.arange(count), stride * np.arange(count), stride * count
     if kind == "offset":
         return plain, plain + int(rng.choice([-1, 1]) * rng.integers(1, 11)), count

@@ -2,9 +2,9 @@
 
 Each video's masks are tried on the frames that the annotations list and, by other mappings, on other frames of the
 folder: a stride into the folder's own frames, an offset, a drift. What is measured is in `evidence`: how well outlines
-follow edges and how well the masks' motion is the image's. Mappings are compared frame by frame with the filed one,
-which a mask sees the same object, texture and light under; a video is reported only where the differences agree over
-its frames far beyond chance. Masks that fit no frame that was tried better than they fit a random place are said too.
+follow edges and how well the masks' motion is the image's. Each mask is compared with itself under the filed mapping,
+so that its shape, size and care of drawing cancel out, and a video is reported only where the differences agree over
+its frames far beyond chance. Masks that fit their frames no better than unrelated places of them are reported as well.
 """
 
 from __future__ import annotations
