@@ -27,11 +27,13 @@ import revoskit.annotations
 import revoskit.errors
 import revoskit.features
 import revoskit.layout
+import revoskit.mapping
 import revoskit.rle
 from revoskit.annotations import Annotations, open_annotations
 from revoskit.errors import MissingFilesError, RevosError, UsageError
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
 from revoskit.layout import FRAMES_ARCHIVE, Layout
+from revoskit.mapping import AlignedAnnotations, read_mapping
 
 NAME = "revos"
 VERSION = "1.0.0"
@@ -51,7 +53,14 @@ Weidi and Gavves, Efstratios},
 }"""
 
 # What a cache depends on besides the data: change any of these files and it is built anew.
-_CODE = [revoskit.annotations, revoskit.errors, revoskit.features, revoskit.layout, revoskit.rle]
+_CODE = [
+    revoskit.annotations,
+    revoskit.errors,
+    revoskit.features,
+    revoskit.layout,
+    revoskit.mapping,
+    revoskit.rle,
+]
 CODE_HASH = hashlib.sha256(
     b"".join(Path(file).read_bytes() for file in [__file__, *(module.__file__ for module in _CODE)])
 ).hexdigest()[:16]
@@ -66,15 +75,23 @@ class RevosConfig(datasets.BuilderConfig):
         decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
             leaves their videos out, `"keep"` puts null in their place.
+        alignment: a mapping file (`docs/alignment.md`) that says which frame each mask belongs to. The videos that it
+            names then have those as their `frame_names` and `frames`. By default the dataset stays as filed.
     """
 
     version: str = VERSION
     decode_frames: bool = False
     missing_frames: str = "error"
+    alignment: str | None = None
 
     @property
     def layout(self) -> Layout:
         return Layout.at(self.data_dir)
+
+    def annotations(self, layout: Layout, split: str) -> Annotations | AlignedAnnotations:
+        """A split as filed, or with the accepted mappings applied."""
+        filed = open_annotations(layout, split)
+        return AlignedAnnotations(filed, read_mapping(self.alignment)) if self.alignment else filed
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name the cache after the data: where it is, however spelled, and the state of the files it is made from."""
@@ -87,6 +104,8 @@ class RevosConfig(datasets.BuilderConfig):
             depends_on += _video_folders(layout)
         state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in depends_on]
         identity = (str(layout.root), state, self.decode_frames, self.missing_frames, repr(custom_features))
+        if self.alignment:  # by content: the same file elsewhere gives the same rows
+            identity += (repr(sorted(read_mapping(self.alignment).items())),)
         return f"{self.name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
 
 
@@ -129,7 +148,9 @@ class Revos(datasets.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         layout = self.config.layout
         layout.require()
-        splits = {split: open_annotations(layout, split) for split in layout.splits()}
+        splits = {split: self.config.annotations(layout, split) for split in layout.splits()}
+        if self.config.alignment:
+            _warn_of_unknown(self.config.alignment, splits)
         incomplete = {split: _incomplete_videos(annotations) for split, annotations in splits.items()}
         if self.config.missing_frames == "error":
             _refuse_missing(splits, incomplete)
@@ -151,7 +172,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         ]
 
     def _generate_examples(self, video_ids: list[str], layout: Layout, split: str) -> Iterator[tuple[str, dict]]:
-        annotations = open_annotations(layout, split)
+        annotations = self.config.annotations(layout, split)
         for video_id in video_ids:
             video = annotations.video(video_id)
             masks = annotations.masks(video)
@@ -187,6 +208,15 @@ def _incomplete_videos(annotations: Annotations) -> dict[str, list[str]]:
         if missing:
             incomplete[video.video_id] = missing
     return incomplete
+
+
+def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
+    unknown = read_mapping(alignment).keys() - {video.video_id for split in splits.values() for video in split}
+    if unknown:
+        warnings.warn(
+            f"{alignment} maps {len(unknown)} videos that {', '.join(splits)} have not, such as {min(unknown)!r}",
+            stacklevel=2,
+        )
 
 
 def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[str, list[str]]]) -> None:
