@@ -27,11 +27,13 @@ from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
 import revoskit.annotations
 import revoskit.errors
+import revoskit.families
 import revoskit.features
 import revoskit.layout
 import revoskit.rle
 from revoskit.annotations import Annotations, open_annotations
 from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.families import FAMILIES, REVOS
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
 from revoskit.layout import FRAMES_ARCHIVE, Layout
 
@@ -54,6 +56,7 @@ Weidi and Gavves, Efstratios},
 
 # What a cache depends on besides the data: change any of these files and it is built anew.
 _CODE = [revoskit.annotations, revoskit.errors, revoskit.features, revoskit.layout, revoskit.rle]
+_CODE += [revoskit.families]
 CODE_HASH = hashlib.sha256(
     b"".join(Path(file).read_bytes() for file in [__file__, *(module.__file__ for module in _CODE)])
 ).hexdigest()[:16]
@@ -68,15 +71,19 @@ class RevosConfig(datasets.BuilderConfig):
         decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
             leaves their videos out, `"keep"` puts null in their place.
+        family: whose files these are: `"revos"`, or a dataset with files of the same kind: `"mevis"`, `"mevis_v2"`,
+            `"lv_vis"`, `"fevos"`, `"ref_sav"`. These have no expression types; where a split keeps its masks back,
+            `masks` and `tracks` are empty lists.
     """
 
     version: str = VERSION
     decode_frames: bool = False
     missing_frames: str = "error"
+    family: str = REVOS
 
     @property
     def layout(self) -> Layout:
-        return Layout.at(self.data_dir)
+        return Layout.at(self.data_dir, self.family)
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name the cache after the data: where it is, however spelled, and the state of the files it is made from."""
@@ -88,7 +95,7 @@ class RevosConfig(datasets.BuilderConfig):
         if self.missing_frames != "error":  # the rows follow what is on disk; a folder's time changes with its content
             depends_on += _video_folders(layout)
         state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in depends_on]
-        identity = (str(layout.root), state, self.decode_frames, self.missing_frames, repr(custom_features))
+        identity = (str(layout), state, self.decode_frames, self.missing_frames, repr(custom_features))
         return f"{self.name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
 
 
@@ -120,6 +127,8 @@ class Revos(datasets.GeneratorBasedBuilder):
 
     def _info(self) -> datasets.DatasetInfo:
         features = videos_features if self.config.name == "videos" else expressions_features
+        if self.config.family != REVOS:
+            return _sister_info(self.config.family, features(self.config.decode_frames))
         return datasets.DatasetInfo(
             description=DESCRIPTION,
             features=features(self.config.decode_frames),
@@ -157,7 +166,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         for video_id in video_ids:
             video = annotations.video(video_id)
             masks = annotations.masks(video)
-            frames = _frames(layout, video)
+            frames = _frames(annotations.layout, video)
             if self.config.name == "videos":
                 yield video_id, video_example(video, masks, frames)
                 continue
@@ -172,6 +181,15 @@ class Revos(datasets.GeneratorBasedBuilder):
             if isinstance(error.__cause__, RevosError):
                 raise error.__cause__ from None
             raise
+
+
+def _sister_info(family: str, features: datasets.Features) -> datasets.DatasetInfo:
+    """What can be said of another dataset that is loaded in the columns of ReVOS: neither its license nor its paper."""
+    if family not in FAMILIES:
+        raise UsageError(f"family is {family!r}: expected one of {', '.join(FAMILIES)}")
+    sister = FAMILIES[family]
+    description = f"{sister.title}, in the columns of ReVOS. Its license and citation: {sister.homepage}"
+    return datasets.DatasetInfo(description=description, features=features, homepage=sister.homepage)
 
 
 def _frames(layout: Layout, video: revoskit.annotations.Video) -> list[dict | None]:
@@ -204,10 +222,14 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
             f"{len(splits[split].videos):,} videos: {first}"
         )
     if lines:
-        root = next(iter(splits.values())).layout.root
+        layouts = {split: annotations.layout for split, annotations in splits.items()}
+        folders = dict.fromkeys(
+            str(at.root / folder) for split, at in layouts.items() for folder in at.files(split).frames
+        )
+        archive = FRAMES_ARCHIVE if next(iter(layouts.values())).family == REVOS else "the frames"
         raise MissingFilesError(
-            "\n".join([f"frames that the annotations list are not under {root}/JPEGImages or {root}:", *lines])
-            + f"\nUnpack {FRAMES_ARCHIVE} there. Or load what is here with missing_frames='skip_video' (leaves their "
+            "\n".join([f"frames that the annotations list are not under {' or '.join(folders)}:", *lines])
+            + f"\nUnpack {archive} there. Or load what is here with missing_frames='skip_video' (leaves their "
             "videos out) or missing_frames='keep' (null in place of a missing frame)."
         )
 
