@@ -21,7 +21,7 @@ from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_stats, _add_info):
+    for add in (_add_demo, _add_stats, _add_info, _add_export):
         add(commands)
     args = parser.parse_args(argv)
     try:
@@ -119,6 +119,42 @@ def _info(args: argparse.Namespace) -> int:
             print(info.write(declared, args.write))
         else:
             sys.stdout.write(info.as_json(info.describe(declared)))
+    return 0
+
+
+def _add_export(commands: Any) -> None:
+    parser = _command(commands, "export", _export, "write the dataset in a layout that other code bases read")
+    _add_data_dir(parser)
+    _add_split(parser, None)
+    parser.add_argument("--to", choices=["mevis", "ytvos", "webdataset", "coco"], required=True, help="whose layout")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--frames",
+        choices=["link", "copy", "symlink"],
+        default="link",
+        help="hard links, and copies where there can be none (default), always copies, or symbolic links",
+    )
+    parser.add_argument("--num-proc", type=int, default=1, metavar="N", help="processes (default: 1)")
+    _add_json(parser)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from revoskit import export
+    from revoskit.annotations import open_annotations
+
+    layout = Layout.at(args.data_dir)
+    layout.require()
+    splits = [args.split] if args.split else layout.splits()
+    videos = sum(len(open_annotations(layout, split).videos) for split in splits)
+    passes = export.TARGETS[args.to].PASSES
+    with tqdm(total=videos * passes, unit="video", unit_scale=1 / passes, desc="exporting", disable=None) as bar:
+        report = export.export(
+            layout, args.to, args.output, splits, frames=args.frames, num_proc=args.num_proc, progress=bar.update
+        )
+    if args.json:
+        _print_json(report)
+    else:
+        print(export.describe(report, args.output))
     return 0
 
 
