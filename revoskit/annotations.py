@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from revoskit.errors import AnnotationError, MaskError
+from revoskit.errors import AnnotationError, MaskError, MissingFilesError
 from revoskit.families import FAMILIES, REVOS, Family
 from revoskit.layout import Layout, check_file_stem, check_relative
 from revoskit.rle import RLE, MaskSequence
@@ -189,6 +189,10 @@ def open_annotations(layout: Layout, split: str) -> Annotations:
         AnnotationError: a file is not in the official format; the message says where and what was expected.
     """
     layout.require()
+    if not layout.expressions(split).is_file():
+        raise MissingFilesError(
+            f"{layout.expressions(split)} is not there. The splits that are: {', '.join(layout.splits())}"
+        )
     return _annotations(layout.within(split), split, tuple(_stamp(file) for file in layout.annotation_files()))
 
 
