@@ -1,5 +1,6 @@
 """Exports, each read back by a reader that is not ours where there is one: `revoskit.export`."""
 
+import io
 import json
 import os
 import signal
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
@@ -19,6 +23,7 @@ from revoskit.annotations import open_annotations
 from revoskit.cli import main
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.export import JOURNAL, TARGETS, describe, export, files, webdataset
+from revoskit.export.ytvos import palette_png
 from revoskit.layout import EXPRESSIONS, TRACKS, Layout
 from revoskit.rle import MaskSequence
 
@@ -454,6 +459,16 @@ def test_a_split_without_masks_cannot_be_exported(tmp_path):
     assert report.splits["valid_u"].tracks == 6
 
 
+def test_a_split_that_is_not_here_is_said(tmp_path, capsys):
+    root = miniature.write_miniature(tmp_path / "r", videos=1, frames=1, height=24, width=32).root
+    (root / EXPRESSIONS["train_sub"]).unlink()
+
+    with pytest.raises(MissingFilesError, match=r"train_sub_\.json is not there\. .* are: train, validation"):
+        export(Layout.at(root), "coco", tmp_path / "out", ["train_sub"])
+    assert main(["stats", "--data-dir", str(root), "--split", "train_sub"]) == 2
+    assert "is not there" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("option", "said"), [({"to": "davis"}, "no target 'davis'"), ({"frames": "move"}, "'move'")])
 def test_options_that_cannot_be_meant_are_refused(layout, tmp_path, option, said):
     with pytest.raises(UsageError, match=said):
@@ -475,6 +490,22 @@ def test_the_command_says_what_it_did(layout, tmp_path, capsys):
 def test_the_command_cannot_export_into_the_dataset(layout, capsys):
     assert main(["export", "--to", "mevis", "--data-dir", str(layout.root), "-o", str(layout.root)]) == 2
     assert "name a folder that does not exist or is empty" in capsys.readouterr().err
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6))))
+def test_runs_are_what_other_readers_make_masks_from(pixels):
+    masks = MaskSequence.encode(pixels)
+    height, width = pixels.shape[1:]
+
+    for runs, expected in zip(masks.runs(), pixels, strict=True):
+        rle = mask_api.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+        np.testing.assert_array_equal(mask_api.decode(rle), expected)
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_a_palette_picture_keeps_every_number(numbers):
+    with Image.open(io.BytesIO(palette_png(numbers))) as image:
+        np.testing.assert_array_equal(np.asarray(image), numbers)
 
 
 def test_runs_and_boxes_of_masks_are_those_of_their_pixels():
