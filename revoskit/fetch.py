@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import msgspec
 import requests
+import urllib3
 from filelock import FileLock
 from tabulate import tabulate
 from tqdm import tqdm
@@ -491,9 +492,11 @@ def _range_start(answer: requests.Response) -> int | None:
 
 
 def _blocks(answer: requests.Response) -> Iterator[bytes]:
+    """What comes, as it comes: to wait for full blocks would lose the last one whenever the connection breaks."""
     try:
-        yield from answer.iter_content(_BLOCK)
-    except (requests.RequestException, OSError) as error:
+        while block := answer.raw.read1(_BLOCK):
+            yield block
+    except (urllib3.exceptions.HTTPError, OSError) as error:
         raise _Broken(_reason(error)) from error
 
 
