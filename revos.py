@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from revoskit.annotations import Annotations, open_annotations
 from revoskit.errors import MissingFilesError, RevosError, UsageError
 from revoskit.families import FAMILIES, REVOS
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
-from revoskit.layout import FRAMES_ARCHIVE, Layout
+from revoskit.layout import FRAMES_ARCHIVE, SHA256, Layout
 
 NAME = "revos"
 VERSION = "1.0.0"
@@ -68,6 +69,9 @@ class RevosConfig(datasets.BuilderConfig):
 
     Args:
         data_dir: the folder that holds `mask_dict.json` and `JPEGImages/`; by default, what $REVOS_ROOT says.
+        source: where to get the official files, as `revoskit download --from` takes it: hf://datasets/<owner>/<repo>,
+            an https:// address or a folder. What is missing is downloaded, verified and unpacked before the dataset
+            is built: in `data_dir` where that is named, or else in the cache of `datasets`.
         decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
             leaves their videos out, `"keep"` puts null in their place.
@@ -77,6 +81,7 @@ class RevosConfig(datasets.BuilderConfig):
     """
 
     version: str = VERSION
+    source: str | None = None
     decode_frames: bool = False
     missing_frames: str = "error"
     family: str = REVOS
@@ -91,6 +96,9 @@ class RevosConfig(datasets.BuilderConfig):
             layout = self.layout
         except UsageError:  # without data the builder can still be asked for its features
             return f"{self.name}-without-data"
+        if self.source:  # the files may not be here yet, but what they will be is known: official
+            identity = (str(layout.root), self.source, sorted(SHA256.items()), self.decode_frames, self.missing_frames)
+            return f"{self.name}-{hashlib.sha256(repr((*identity, custom_features)).encode()).hexdigest()[:16]}"
         depends_on = layout.annotation_files()
         if self.missing_frames != "error":  # the rows follow what is on disk; a folder's time changes with its content
             depends_on += _video_folders(layout)
@@ -117,6 +125,8 @@ class Revos(datasets.GeneratorBasedBuilder):
     def __init__(self, *args, hash: str | None = None, dataset_name: str | None = None, data_files=None, **kwargs):
         if data_files:
             raise UsageError("ReVOS is loaded from a folder: pass data_dir='path/to/ReVOS', not data_files")
+        if kwargs.get("source") and not kwargs.get("data_dir"):
+            kwargs["data_dir"] = _folder_in_cache(args[0] if args else kwargs.get("cache_dir"))
         super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
         if self.config.missing_frames not in ("error", "skip_video", "keep"):
             raise UsageError(
@@ -139,6 +149,10 @@ class Revos(datasets.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         layout = self.config.layout
+        if self.config.source:
+            from revoskit import fetch
+
+            fetch.obtain(layout, self.config.source, token=self.token)
         layout.require()
         splits = {split: open_annotations(layout, split) for split in layout.splits()}
         incomplete = {split: _incomplete_videos(annotations) for split, annotations in splits.items()}
@@ -190,6 +204,11 @@ def _sister_info(family: str, features: datasets.Features) -> datasets.DatasetIn
     sister = FAMILIES[family]
     description = f"{sister.title}, in the columns of ReVOS. Its license and citation: {sister.homepage}"
     return datasets.DatasetInfo(description=description, features=features, homepage=sister.homepage)
+
+
+def _folder_in_cache(cache_dir: str | None) -> str:
+    """Where downloaded files go: one folder for every source, since only official files get into it."""
+    return os.path.join(os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE), "downloads", NAME)
 
 
 def _frames(layout: Layout, video: revoskit.annotations.Video) -> list[dict | None]:

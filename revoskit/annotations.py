@@ -7,6 +7,7 @@ Everything read here has been checked: whatever leaves this module has the types
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import json
@@ -289,9 +290,34 @@ def read_expressions(path: Path, form: _Form | None = None) -> dict[str, Video]:
     Raises:
         AnnotationError: the file is not JSON, or not in the official format.
     """
+    videos, faults = scan_expressions(path, form)
+    if faults:
+        raise faults[0]
+    return videos
+
+
+def scan_expressions(path: Path, form: _Form | None = None) -> tuple[dict[str, Video], list[AnnotationError]]:
+    """Like `read_expressions`, but goes on: what can be read, less the faulty entries, and what is wrong with those.
+
+    Raises:
+        AnnotationError: the file as a whole cannot be read.
+    """
     document = _parse_json(path)
-    videos = _object(_object(document, str(path)).get("videos"), f"{path}: 'videos'")
-    return {video_id: _video(video_id, entry, path, form or _Form()) for video_id, entry in videos.items()}
+    entries = _object(_object(document, str(path)).get("videos"), f"{path}: 'videos'")
+    videos: dict[str, Video] = {}
+    faults: list[AnnotationError] = []
+    for video_id, entry in entries.items():
+        with _noting(faults):
+            videos[video_id] = _video(video_id, entry, path, form or _Form(), faults)
+    return videos, faults
+
+
+@contextlib.contextmanager
+def _noting(faults: list[AnnotationError]) -> Iterator[None]:
+    try:
+        yield
+    except AnnotationError as error:
+        faults.append(error)
 
 
 def _parse_json(path: Path) -> Any:
@@ -349,22 +375,20 @@ def _text(value: str, where: str) -> str:
     return value
 
 
-def _video(video_id: str, value: Any, path: Path, form: _Form) -> Video:
+def _video(video_id: str, value: Any, path: Path, form: _Form, faults: list[AnnotationError]) -> Video:
+    """A video without those expressions that are faulty; they are added to `faults`."""
     where = f"{path}: video {video_id!r}"
     entry = _convert(value, _VideoEntry if form.family.sized else _UnsizedEntry, where)
     check_relative(_text(video_id, where), f"{path}: video id")
     for name in entry.frames:
         check_file_stem(_text(name, where), f"{where}: frame")
-    expressions = _object(entry.expressions, f"{where}: 'expressions'")
     if entry.height is None or entry.width is None:
         entry.height, entry.width = _first_frame_size(video_id, entry.frames[0], form.layout, where)
-    return Video(
-        video_id,
-        entry.height,
-        entry.width,
-        tuple(entry.frames),
-        tuple(_expression(key, value, where, form) for key, value in expressions.items()),
-    )
+    expressions: list[Expression] = []
+    for key, value in _object(entry.expressions, f"{where}: 'expressions'").items():
+        with _noting(faults):
+            expressions.append(_expression(key, value, where, form))
+    return Video(video_id, entry.height, entry.width, tuple(entry.frames), tuple(expressions))
 
 
 def _first_frame_size(video_id: str, frame_name: str, layout: Layout, where: str) -> tuple[int, int]:
@@ -423,6 +447,14 @@ class TrackFile(_MappedObject):
 
     _decoder = msgspec.json.Decoder(list[RLE | None])
 
+    def unchecked(self, annotation_id: str) -> list[RLE | None]:
+        """A track as the file has it, for whoever looks for what is wrong with it: its masks may be malformed.
+
+        Raises:
+            AnnotationError: it is not a list of masks and nulls.
+        """
+        return self._decode(annotation_id, self._decoder, f"track {annotation_id}")
+
     def read(self, annotation_id: int, video: Video) -> MaskSequence:
         """The track as masks of `video`, one per frame, verbatim.
 
@@ -440,14 +472,21 @@ class TrackFile(_MappedObject):
         return _fit(self._decode(key, self._decoder, where), video, f"{self.path}: {where}")
 
 
-class _ForegroundEntry(msgspec.Struct):
+class ForegroundEntry(msgspec.Struct):
+    """What the file says of one video: a mask per frame, and the share of the frame's pixels that each covers."""
+
     masks_rle: list[RLE | None]
+    foreground_ratio: Any = None
 
 
 class ForegroundFile(_MappedObject):
     """`mask_dict_foreground.json`: per video, the union of its annotated objects."""
 
-    _decoder = msgspec.json.Decoder(_ForegroundEntry)
+    _decoder = msgspec.json.Decoder(ForegroundEntry)
+
+    def unchecked(self, video_id: str) -> ForegroundEntry:
+        """A video's entry as the file has it; raises as `TrackFile.unchecked` does."""
+        return self._decode(video_id, self._decoder, f"video {video_id!r}")
 
     def read(self, video: Video) -> MaskSequence:
         """The foreground masks of `video`, one per frame, null read as empty; raises as `TrackFile.read` does."""

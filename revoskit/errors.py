@@ -21,3 +21,11 @@ class AnnotationError(RevosError, ValueError):
 
 class MaskError(AnnotationError):
     """A run-length encoding that does not describe a mask of the stated size."""
+
+
+class DownloadError(RevosError, OSError):
+    """A file that could not be fetched; another source, or a later time, may do."""
+
+
+class ArchiveError(RevosError, ValueError):
+    """An archive that is broken, or that holds what must not be unpacked."""
