@@ -31,12 +31,14 @@ import revoskit.errors
 import revoskit.families
 import revoskit.features
 import revoskit.layout
+import revoskit.mapping
 import revoskit.rle
 from revoskit.annotations import Annotations, open_annotations
 from revoskit.errors import MissingFilesError, RevosError, UsageError
 from revoskit.families import FAMILIES, REVOS
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
 from revoskit.layout import FRAMES_ARCHIVE, SHA256, Layout
+from revoskit.mapping import AlignedAnnotations, read_mapping
 
 NAME = "revos"
 VERSION = "1.0.0"
@@ -56,8 +58,15 @@ Weidi and Gavves, Efstratios},
 }"""
 
 # What a cache depends on besides the data: change any of these files and it is built anew.
-_CODE = [revoskit.annotations, revoskit.errors, revoskit.features, revoskit.layout, revoskit.rle]
-_CODE += [revoskit.families]
+_CODE = [
+    revoskit.annotations,
+    revoskit.errors,
+    revoskit.families,
+    revoskit.features,
+    revoskit.layout,
+    revoskit.mapping,
+    revoskit.rle,
+]
 CODE_HASH = hashlib.sha256(
     b"".join(Path(file).read_bytes() for file in [__file__, *(module.__file__ for module in _CODE)])
 ).hexdigest()[:16]
@@ -78,6 +87,8 @@ class RevosConfig(datasets.BuilderConfig):
         family: whose files these are: `"revos"`, or a dataset with files of the same kind: `"mevis"`, `"mevis_v2"`,
             `"lv_vis"`, `"fevos"`, `"ref_sav"`. These have no expression types; where a split keeps its masks back,
             `masks` and `tracks` are empty lists.
+        alignment: a mapping file (`docs/alignment.md`) that says which frame each mask belongs to. The videos that it
+            names then have those as their `frame_names` and `frames`. By default the dataset stays as filed.
     """
 
     version: str = VERSION
@@ -85,10 +96,16 @@ class RevosConfig(datasets.BuilderConfig):
     decode_frames: bool = False
     missing_frames: str = "error"
     family: str = REVOS
+    alignment: str | None = None
 
     @property
     def layout(self) -> Layout:
         return Layout.at(self.data_dir, self.family)
+
+    def annotations(self, layout: Layout, split: str) -> Annotations | AlignedAnnotations:
+        """A split as filed, or with the accepted mappings applied."""
+        filed = open_annotations(layout, split)
+        return AlignedAnnotations(filed, read_mapping(self.alignment)) if self.alignment else filed
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name the cache after the data: where it is, however spelled, and the state of the files it is made from."""
@@ -104,6 +121,8 @@ class RevosConfig(datasets.BuilderConfig):
             depends_on += _video_folders(layout)
         state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in depends_on]
         identity = (str(layout), state, self.decode_frames, self.missing_frames, repr(custom_features))
+        if self.alignment:  # by content: the same file elsewhere gives the same rows
+            identity += (repr(sorted(read_mapping(self.alignment).items())),)
         return f"{self.name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
 
 
@@ -154,7 +173,9 @@ class Revos(datasets.GeneratorBasedBuilder):
 
             fetch.obtain(layout, self.config.source, token=self.token)
         layout.require()
-        splits = {split: open_annotations(layout, split) for split in layout.splits()}
+        splits = {split: self.config.annotations(layout, split) for split in layout.splits()}
+        if self.config.alignment:
+            _warn_of_unknown(self.config.alignment, splits)
         incomplete = {split: _incomplete_videos(annotations) for split, annotations in splits.items()}
         if self.config.missing_frames == "error":
             _refuse_missing(splits, incomplete)
@@ -176,7 +197,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         ]
 
     def _generate_examples(self, video_ids: list[str], layout: Layout, split: str) -> Iterator[tuple[str, dict]]:
-        annotations = open_annotations(layout, split)
+        annotations = self.config.annotations(layout, split)
         for video_id in video_ids:
             video = annotations.video(video_id)
             masks = annotations.masks(video)
@@ -226,6 +247,15 @@ def _incomplete_videos(annotations: Annotations) -> dict[str, list[str]]:
         if missing:
             incomplete[video.video_id] = missing
     return incomplete
+
+
+def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
+    unknown = read_mapping(alignment).keys() - {video.video_id for split in splits.values() for video in split}
+    if unknown:
+        warnings.warn(
+            f"{alignment} maps {len(unknown)} videos that {', '.join(splits)} have not, such as {min(unknown)!r}",
+            stacklevel=2,
+        )
 
 
 def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[str, list[str]]]) -> None:

@@ -21,7 +21,17 @@ from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_stats, _add_info, _add_verify, _add_download, _add_unpack, _add_check, _add_export):
+    for add in (
+        _add_demo,
+        _add_stats,
+        _add_info,
+        _add_verify,
+        _add_download,
+        _add_unpack,
+        _add_check,
+        _add_align,
+        _add_export,
+    ):
         add(commands)
     args = parser.parse_args(argv)
     try:
@@ -206,6 +216,38 @@ def _check(args: argparse.Namespace) -> int:
     else:
         print(check.table(report))
     return report.exit_status
+
+
+def _add_align(commands: Any) -> None:
+    parser = _command(commands, "align", _align, "find videos whose masks probably belong to other frames")
+    _add_data_dir(parser)
+    _add_split(parser, None)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write the better mappings, for load_dataset(alignment=FILE)"
+    )
+    parser.add_argument("--num-proc", type=int, default=1, metavar="N", help="processes to use (default: 1)")
+    _add_json(parser)
+
+
+def _align(args: argparse.Namespace) -> int:
+    from revoskit import alignment
+    from revoskit.annotations import open_annotations
+    from revoskit.mapping import write_mapping
+
+    layout = Layout.at(args.data_dir)
+    layout.require()
+    splits = [args.split] if args.split else layout.splits()
+    videos = len({video_id for split in splits for video_id in open_annotations(layout, split).videos})
+    with tqdm(total=videos, unit="video", desc="aligning", disable=None) as bar:
+        found = alignment.find_misaligned(layout, splits, num_proc=args.num_proc, progress=bar.update)
+    if args.json:
+        _print_json(found)
+    else:
+        print(alignment.table(found))
+    if args.output:
+        write_mapping(args.output, alignment.better_mappings(found))
+        print(f"Look at these before you accept them: {args.output}", file=sys.stderr)
+    return 1 if any(a.verdict in (alignment.MISALIGNED, alignment.UNSUPPORTED) for a in found) else 0
 
 
 def _add_export(commands: Any) -> None:
