@@ -292,6 +292,8 @@ def _convert(value: Any, kind: type, where: str) -> Any:
         return msgspec.convert(_object(value, where), kind)
     except msgspec.ValidationError as error:
         raise AnnotationError(f"{where}: {error}") from None
+    except UnicodeEncodeError as error:  # msgspec reads keys as UTF-8
+        raise AnnotationError(f"{where} has a key that holds half of a surrogate pair: {error.object!r:.60}") from None
 
 
 def _text(value: str, where: str) -> str:
