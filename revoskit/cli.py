@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return args.run(args)
-    except RevosError as error:
+    except (RevosError, OSError) as error:  # such as a folder that may not be written to
         print(f"revoskit {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
