@@ -202,7 +202,6 @@ class _VideoEntry(msgspec.Struct):
     height: Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
     width: Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
     frames: Annotated[list[str], msgspec.Meta(min_length=1)]
-    expressions: dict[str, Any]
 
 
 class _DuplicateKey(dict):
@@ -266,6 +265,8 @@ def _parse_json(path: Path) -> Any:
         raise _not_json(path, f"byte {error.start} is not UTF-8") from None
     except RecursionError:
         raise _not_json(path, "it is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise _not_json(path, str(error)) from None
 
 
 def _not_json(path: Path, reason: str) -> AnnotationError:
@@ -312,7 +313,7 @@ def _video(video_id: str, value: Any, path: Path, faults: list[AnnotationError])
     for name in entry.frames:
         check_file_stem(_text(name, where), f"{where}: frame")
     expressions: list[Expression] = []
-    for key, value in _object(entry.expressions, f"{where}: 'expressions'").items():
+    for key, value in _object(value.get("expressions"), f"{where}: 'expressions'").items():
         with _noting(faults):
             expressions.append(_expression(key, value, where))
     return Video(video_id, entry.height, entry.width, tuple(entry.frames), tuple(expressions))

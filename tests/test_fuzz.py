@@ -4,6 +4,7 @@ Each test states how many inputs it tries; `REVOS_FUZZ=20` tries twenty times as
 against a slow reader written here, which knows nothing of the ones under test.
 """
 
+import contextlib
 import gzip
 import io
 import json
@@ -53,7 +54,7 @@ def scratch(tmp_path_factory):
 
 
 def mutated(content: bytes, seed: int) -> bytes:
-    """A file with one to four injuries: bits flipped, bytes lost, doubled, overwritten, cut off, or tokens exchanged."""
+    """A file with one to four injuries: bits flipped, bytes lost, doubled, overwritten, cut off, or exchanged."""
     rng = random.Random(seed)
     content = bytearray(content)
     for _ in range(rng.choice([1, 1, 2, 4])):
@@ -148,7 +149,11 @@ def test_masks_are_accepted_exactly_where_a_slow_decoder_accepts_them(counts):
             assert (got == (0 if want is None else want)).all()
 
 
-# --- JSON: 1,000 + 1,000 files ----------------------------------------------------------------------------------------
+# --- JSON: 500 + 500 files ----------------------------------------------------------------------------------------
+
+
+def _says_where(error, path):
+    assert str(path) in str(error)
 
 
 def plainly_read(path):
@@ -165,7 +170,7 @@ def plainly_read(path):
         return None
 
 
-@inputs(1000)
+@inputs(500)
 @given(seed=st.integers(0, 2**40))
 def test_an_injured_expressions_file_is_refused_or_read_as_it_stands(made, scratch, seed):
     path = scratch / EXPRESSIONS["train"]
@@ -173,12 +178,10 @@ def test_an_injured_expressions_file_is_refused_or_read_as_it_stands(made, scrat
     try:
         videos = read_expressions(path)
     except AnnotationError as error:
-        assert str(path) in str(error)
-        try:
+        _says_where(error, path)
+        with contextlib.suppress(AnnotationError):
             _, faults = scan_expressions(path)
             assert faults
-        except AnnotationError:
-            pass
         return
     document = plainly_read(path)["videos"]  # accepted, so it is JSON, and all of it is there
     assert list(videos) == list(document)
@@ -201,7 +204,7 @@ def test_an_injured_expressions_file_is_refused_or_read_as_it_stands(made, scrat
             assert list(expression.object_ids) == raw["obj_id"]
 
 
-@inputs(1000)
+@inputs(500)
 @given(seed=st.integers(0, 2**40), foreground=st.booleans())
 def test_injured_mask_files_are_refused_or_read_as_they_stand(made, scratch, seed, foreground):
     path = scratch / (FOREGROUND if foreground else TRACKS)
@@ -210,14 +213,15 @@ def test_injured_mask_files_are_refused_or_read_as_they_stand(made, scratch, see
     try:
         file = (ForegroundFile if foreground else TrackFile)(path)
     except AnnotationError as error:
-        assert str(path) in str(error)
-        return
+        return _says_where(error, path)
     for video in videos.values():
+        if foreground and video.video_id not in file:
+            continue
         for key in [video.video_id] if foreground else video.annotation_ids:
             try:
                 masks = file.read(video) if foreground else file.read(key, video)
-            except (AnnotationError, KeyError) as error:
-                assert isinstance(error, AnnotationError) or foreground  # a video that is not in the file
+            except AnnotationError as error:
+                _says_where(error, path)
                 continue
             raw = _member(path, str(key))
             raw = raw["masks_rle"] if foreground else raw
@@ -235,7 +239,7 @@ def _member(path, key):
     return document[key] if document is not None else pytest.skip("only a part of the file is JSON")
 
 
-# --- archives: 600 zips and 300 tars ----------------------------------------------------------------------------------
+# --- archives: 300 zips, 200 tars, 300 names ----------------------------------------------------------------------------------
 
 
 def unpacked(root):
@@ -270,7 +274,7 @@ def injured_zip(content, seed):
     return content[:start] + mutated(content[start:], seed)
 
 
-@inputs(600)
+@inputs(300)
 @given(seed=st.integers(0, 2**40))
 def test_an_injured_zip_gives_the_original_frames_or_says_what_it_does_not(originals, scratch, seed):
     frames, archives, _ = originals
@@ -287,7 +291,7 @@ def test_an_injured_zip_gives_the_original_frames_or_says_what_it_does_not(origi
     assert found == frames or done.damaged or done.left_out
 
 
-@inputs(300)
+@inputs(200)
 @given(seed=st.integers(0, 2**40))
 def test_an_injured_tar_gz_gives_the_original_frames_or_an_error(originals, scratch, seed):
     frames, _, tar = originals
@@ -323,10 +327,10 @@ def test_no_name_leads_out_of_the_root(scratch, name, tar):
     assert {path.name for path in root.iterdir()} <= {"JPEGImages.tar", FRAMES_ARCHIVE, FRAMES_FOLDER}
 
 
-# --- a whole copy: 100 --------------------------------------------------------------------------------------------------
+# --- a whole copy: 60 --------------------------------------------------------------------------------------------------
 
 
-@inputs(100)
+@inputs(60)
 @given(seed=st.integers(0, 2**40), name=st.sampled_from([TRACKS, FOREGROUND, *EXPRESSIONS.values(), "a frame"]))
 def test_the_check_of_an_injured_copy_comes_to_an_end_and_its_errors_are_those_of_loading(made, scratch, seed, name):
     root = scratch / "copy"

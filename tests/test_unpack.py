@@ -256,8 +256,11 @@ def evil_tar(kind: str) -> tarfile.TarInfo:
         info.name = "/tmp/evil.jpg"
     else:
         info.type = {
-            "symlink": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "device": tarfile.CHRTYPE, "fifo": tarfile.FIFOTYPE
-        }[kind]  # fmt: skip
+            "symlink": tarfile.SYMTYPE,
+            "hard link": tarfile.LNKTYPE,
+            "device": tarfile.CHRTYPE,
+            "fifo": tarfile.FIFOTYPE,
+        }[kind]
         info.linkname = "../../../../etc/passwd" if "link" in kind else ""
     return info
 
