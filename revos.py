@@ -11,7 +11,6 @@ name is looked up. `Revos(data_dir=...)` does the same without any registration.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import warnings
@@ -24,7 +23,6 @@ import datasets
 import datasets.exceptions
 import datasets.load
 from datasets.data_files import DataFilesDict
-from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
 import revoskit.annotations
 import revoskit.errors
@@ -286,35 +284,39 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
 def _register() -> None:
     """Make `load_dataset("revos")` find this module.
 
-    Both names are private to `datasets`, so this fails aloud, and the public way goes on working. The factory answers
-    for our name itself: the stock one would match patterns against every file under `data_dir`, or under the working
-    directory, at each call.
+    What it touches is private to `datasets`; `_make_known` reports it where that fails, and `Revos(...)` goes on
+    working. The factory answers for our name itself: the stock one would match patterns against every file under
+    `data_dir`, or under the working directory, at each call, and count the load at a server.
     """
+    from datasets.load import DatasetModule, PackagedDatasetModuleFactory
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
-    class RevosModuleFactory(datasets.load.PackagedDatasetModuleFactory):
+    class RevosModuleFactory(PackagedDatasetModuleFactory):
         def __init__(self, name: str, *args, **kwargs):
             self.name, self.data_files = name, kwargs.get("data_files")
             if name != NAME:
                 super().__init__(name, *args, **kwargs)
 
-        def get_module(self) -> datasets.load.DatasetModule:
+        def get_module(self) -> DatasetModule:
             if self.name != NAME:
                 return super().get_module()
             files = self.data_files or DataFilesDict()  # None would be taken for "nothing to load"
-            return datasets.load.DatasetModule(__name__, CODE_HASH, {"data_files": files, "dataset_name": NAME})
+            return DatasetModule(__name__, CODE_HASH, {"data_files": files, "dataset_name": NAME})
 
     _PACKAGED_DATASETS_MODULES[NAME] = (__name__, CODE_HASH)
-    datasets.load.PackagedDatasetModuleFactory = functools.update_wrapper(
-        RevosModuleFactory, datasets.load.PackagedDatasetModuleFactory, updated=()
-    )
+    datasets.load.PackagedDatasetModuleFactory = RevosModuleFactory
 
 
-if __name__ == NAME:  # not where datasets 3 runs a copy of this file as a loading script
+def _make_known() -> None:
     try:
         _register()
-    except (AttributeError, TypeError) as error:
+    except (ImportError, AttributeError, TypeError) as error:
         warnings.warn(
             f"load_dataset({NAME!r}) cannot be made to work on datasets {datasets.__version__} ({error}). This does: "
             "builder = revos.Revos(data_dir=...); builder.download_and_prepare(); builder.as_dataset()",
             stacklevel=2,
         )
+
+
+if __name__ == NAME:  # not where datasets 3 runs a copy of this file as a loading script
+    _make_known()

@@ -250,7 +250,6 @@ class _VideoEntry(msgspec.Struct):
     height: _Pixels
     width: _Pixels
     frames: Annotated[list[str], msgspec.Meta(min_length=1)]
-    expressions: dict[str, Any]
 
 
 class _UnsizedEntry(_VideoEntry, kw_only=True):
@@ -339,6 +338,8 @@ def _parse_json(path: Path) -> Any:
         raise _not_json(path, f"byte {error.start} is not UTF-8") from None
     except RecursionError:
         raise _not_json(path, "it is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise _not_json(path, str(error)) from None
 
 
 def _not_json(path: Path, reason: str) -> AnnotationError:
@@ -365,6 +366,8 @@ def _convert(value: Any, kind: type, where: str) -> Any:
         return msgspec.convert(_object(value, where), kind)
     except msgspec.ValidationError as error:
         raise AnnotationError(f"{where}: {error}") from None
+    except UnicodeEncodeError as error:  # msgspec reads keys as UTF-8
+        raise AnnotationError(f"{where} has a key that holds half of a surrogate pair: {error.object!r:.60}") from None
 
 
 def _text(value: str, where: str) -> str:
@@ -385,7 +388,7 @@ def _video(video_id: str, value: Any, path: Path, form: _Form, faults: list[Anno
     if entry.height is None or entry.width is None:
         entry.height, entry.width = _first_frame_size(video_id, entry.frames[0], form.layout, where)
     expressions: list[Expression] = []
-    for key, value in _object(entry.expressions, f"{where}: 'expressions'").items():
+    for key, value in _object(value.get("expressions"), f"{where}: 'expressions'").items():
         with _noting(faults):
             expressions.append(_expression(key, value, where, form))
     return Video(video_id, entry.height, entry.width, tuple(entry.frames), tuple(expressions))

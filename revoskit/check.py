@@ -12,12 +12,17 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
+
+try:
+    import simplejpeg
+except ImportError:  # then `decode` finds less
+    simplejpeg = None
 
 from revoskit import engine, findings
 from revoskit.annotations import Expression, ExpressionType, ForegroundFile, TrackFile, Video, scan_expressions
@@ -60,7 +65,8 @@ def check(
     Args:
         layout: the copy.
         splits: by default all that are there.
-        decode: decode every JPEG; otherwise its header and its end are looked at.
+        decode: decode every JPEG; otherwise its header and its end are looked at. With `simplejpeg` installed this
+            finds data that is damaged in the middle; Pillow alone takes it, since libjpeg paints over it.
         num_proc: processes; by default one for each core.
 
     Raises:
@@ -452,12 +458,25 @@ def _jpeg_fault(path: Path, size: tuple[int, int], decode: bool) -> tuple[str, s
                     return "frame-unreadable", f"it is {image.format}"
                 if image.size != size:
                     return "frame-size", f"{image.width}x{image.height}, expected {size[0]}x{size[1]}"
-                if decode:
-                    image.draft("L", (1, 1))  # all of the data is read, and an eighth of the pixels made
-                    image.load()
+                return _decoding_fault(file, image) if decode else None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        kind = "frame-truncated" if "truncated" in str(error) else "frame-unreadable"
-        return kind, str(error).replace(str(path), path.name)
+        return "frame-unreadable", str(error).replace(str(path), path.name)
+
+
+def _decoding_fault(file: BinaryIO, image: Image.Image) -> tuple[str, str] | None:
+    """All of the data is read, and an eighth of the pixels made. Pillow keeps libjpeg's warnings to itself."""
+    if simplejpeg:
+        file.seek(0)
+        try:
+            simplejpeg.decode_jpeg(file.read(), "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
+        except ValueError as error:
+            return "frame-damaged", str(error)
+        return None
+    image.draft("L", (1, 1))
+    try:
+        image.load()
+    except OSError as error:
+        return "frame-damaged", str(error)
     return None
 
 

@@ -7,6 +7,7 @@ Exit status: 0 all is well, 1 the command ran and found something wrong, 2 it co
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from revoskit.errors import RevosError
 from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 
 
-def main(argv: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
+    """What can be typed."""
     parser = argparse.ArgumentParser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
@@ -33,10 +35,19 @@ def main(argv: list[str] | None = None) -> int:
         _add_export,
     ):
         add(commands)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
     try:
-        return args.run(args)
-    except RevosError as error:
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (RevosError, OSError) as error:  # such as a folder that may not be written to
         print(f"revoskit {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -123,12 +134,12 @@ def _info(args: argparse.Namespace) -> int:
     import revos
     from revoskit import info
 
-    for config in revos.Revos.builder_configs:
-        declared = revos.Revos(config_name=config, data_dir=None).info
-        if args.write:
-            print(info.write(declared, args.write))
-        else:
-            sys.stdout.write(info.as_json(info.describe(declared)))
+    declared = {config: revos.Revos(config_name=config).info for config in revos.Revos.builder_configs}
+    if args.write:
+        for config in declared.values():
+            print(info.write(config, args.write))
+    else:
+        _print_json({name: info.describe(config) for name, config in declared.items()})
     return 0
 
 

@@ -39,6 +39,7 @@ KINDS = {
     "frame-missing": Kind(ERROR, "a listed frame is not on disk"),
     "frame-unreadable": Kind(ERROR, "a frame is not a JPEG image that can be read"),
     "frame-truncated": Kind(ERROR, "a JPEG breaks off before its end"),
+    "frame-damaged": Kind(ERROR, "a JPEG's data cannot be decoded without gaps"),
     "frame-size": Kind(ERROR, "a JPEG's size is not the video's"),
     "video-twice": Kind(WARNING, "a video is in both train and validation"),
     "subset-differs": Kind(WARNING, "a video of train_sub is not in train, or differs there"),

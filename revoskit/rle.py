@@ -9,6 +9,7 @@ So native code is reached through `MaskSequence` alone, which cannot be made fro
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -39,24 +40,6 @@ class Fault:
     reason: str
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """The run lengths of many masks end to end: mask i owns `lengths[starts[i]:starts[i + 1]]`."""
-
-    lengths: np.ndarray
-    starts: np.ndarray
-
-    def totals(self) -> np.ndarray:
-        return np.add.reduceat(self.lengths, self.starts[:-1])
-
-    def any_per_mask(self, condition: np.ndarray) -> np.ndarray:
-        return np.logical_or.reduceat(condition, self.starts[:-1])
-
-    def positions(self) -> np.ndarray:
-        """The place of every run within its own mask; even ones are background."""
-        return np.arange(len(self.lengths)) - np.repeat(self.starts[:-1], np.diff(self.starts))
-
-
 def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
     """What is wrong with each mask of a sequence, in order; an empty list means all are sound. Null masks are."""
     if not 0 < height * width <= MAX_PIXELS:
@@ -66,31 +49,25 @@ def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
 
 def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list[Fault], list[int]]:
     """Faults, and the positions of masks that are sound but have an empty run after their first."""
-    found: list[Fault] = []
-    indices, strings = [], []
-    for index, mask in enumerate(masks):
-        if mask is None:
-            continue
-        reason = _shape_fault(mask, height, width)
-        if reason:
-            found.append(Fault(index, reason))
-        else:
-            indices.append(index)
-            strings.append(mask["counts"].encode("ascii"))
+    found = _shape_faults(masks, height, width)
+    unusable = {fault.index for fault in found}
+    indices = [i for i, mask in enumerate(masks) if mask is not None and i not in unusable]
+    strings = [masks[i]["counts"] for i in indices]
     if not strings:
         return found, []
-
-    unreadable = _unreadable(strings)
+    digits, ends = _digits(strings)
+    unreadable = _unreadable(digits, ends)
     if unreadable:
         found += [Fault(indices[i], reason) for i, reason in unreadable.items()]
-        indices = [index for i, index in enumerate(indices) if i not in unreadable]
         strings = [string for i, string in enumerate(strings) if i not in unreadable]
-    if not strings:
-        return sorted(found, key=lambda fault: fault.index), []
+        indices = [index for i, index in enumerate(indices) if i not in unreadable]
+        if not strings:
+            return sorted(found, key=lambda fault: fault.index), []
+        digits, ends = _digits(strings)
 
-    runs = _run_lengths(strings)
-    negative = runs.any_per_mask(runs.lengths < 0)
-    totals = runs.totals()
+    runs, starts = _run_lengths(digits, ends)
+    negative = np.minimum.reduceat(runs, starts) < 0
+    totals = np.add.reduceat(runs, starts, dtype=np.int64)
     for i in np.flatnonzero(negative | (totals != height * width)):
         reason = (
             "its counts hold a negative run"
@@ -98,72 +75,92 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
             else f"its counts add up to {totals[i]} pixels, expected {height}x{width} = {height * width}"
         )
         found.append(Fault(indices[i], reason))
-    empty = runs.lengths == 0
-    empty[runs.starts[:-1]] = False
-    uneven = [indices[i] for i in np.flatnonzero(runs.any_per_mask(empty))] if empty.any() else []
+    empty = np.flatnonzero(runs == 0)
+    owners = np.searchsorted(starts, empty, "right") - 1
+    uneven = sorted({indices[i] for i in owners[starts[owners] != empty]})
     return sorted(found, key=lambda fault: fault.index), uneven
+
+
+def _shape_faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
+    """Masks that are not even a size and a string. Sound sequences, the usual ones, are not looked at one by one."""
+    present = [mask for mask in masks if mask is not None]
+    try:
+        sizes = [mask["size"] for mask in present]
+        strings = [mask["counts"] for mask in present]
+        if sizes.count([height, width]) == len(present) and all(strings) and "".join(strings).isascii():
+            return []
+    except (TypeError, KeyError, IndexError):
+        pass  # found again below, where it gets its words
+    reasons = ((i, _shape_fault(mask, height, width)) for i, mask in enumerate(masks) if mask is not None)
+    return [Fault(i, reason) for i, reason in reasons if reason]
 
 
 def _shape_fault(mask: RLE, height: int, width: int) -> str | None:
     if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str):
         return f"expected null or {{'size': [height, width], 'counts': str}}, found {mask!r:.80}"
-    if list(mask.get("size") or ()) != [height, width]:
-        return f"its size is {mask.get('size')}, expected [{height}, {width}]"
+    if not isinstance(mask.get("size"), (list, tuple)) or list(mask["size"]) != [height, width]:
+        return f"its size is {mask.get('size')!r:.40}, expected [{height}, {width}]"
     if not mask["counts"]:
         return "its counts are empty"
     if not mask["counts"].isascii():
-        return "its counts hold a character outside COCO's alphabet"
+        return _FOREIGN
     return None
 
 
-def _unreadable(strings: list[bytes]) -> dict[int, str]:
+_FOREIGN = "its counts hold a character outside COCO's alphabet"
+
+
+def _digits(strings: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """COCO digits of all strings end to end, uint8, and where each string ends."""
+    digits = np.frombuffer("".join(strings).encode("ascii"), np.uint8) - np.uint8(48)
+    return digits, np.cumsum([len(string) for string in strings])
+
+
+def _unreadable(digits: np.ndarray, ends: np.ndarray) -> dict[int, str]:
     """Strings that are no sequence of numbers at all, by position."""
-    digits = np.frombuffer(b"".join(strings), np.uint8) - np.uint8(48)
-    ends = np.cumsum([len(string) for string in strings])
-    starts = ends - [len(string) for string in strings]
     reasons: dict[int, str] = {}
-    if (digits > 63).any():
-        for i in np.flatnonzero(np.logical_or.reduceat(digits > 63, starts)):
-            reasons[int(i)] = "its counts hold a character outside COCO's alphabet"
-    for i in np.flatnonzero(digits[ends - 1] & 32):
-        reasons.setdefault(int(i), "its counts break off inside a number")
+    if digits.max() > 63:
+        foreign = np.searchsorted(ends, np.flatnonzero(digits > 63), "right")
+        reasons.update(dict.fromkeys(foreign.tolist(), _FOREIGN))
+    for i in np.flatnonzero(digits[ends - 1] & 32).tolist():
+        reasons.setdefault(i, "its counts break off inside a number")
     # A number that is too long shows as MAX_DIGITS digits in a row that all say "more follows".
-    last = np.flatnonzero(digits & 32 == 0)
-    lengths = np.diff(last, prepend=-1)
-    for position in last[lengths > MAX_DIGITS]:
-        reasons.setdefault(int(np.searchsorted(ends, position, "right")), "its counts hold a number that is too large")
+    more = np.concatenate([digits & 32, np.zeros(MAX_DIGITS, np.uint8)])
+    long = functools.reduce(np.bitwise_and, (more[i : i + len(digits)] for i in range(MAX_DIGITS)))
+    if long.any():
+        for i in np.searchsorted(ends, np.flatnonzero(long), "right").tolist():
+            reasons.setdefault(i, "its counts hold a number that is too large")
     return reasons
 
 
-def _run_lengths(strings: list[bytes]) -> _Runs:
-    """Run lengths of readable counts, for all strings at once."""
-    digits = np.frombuffer(b"".join(strings), np.uint8) - np.uint8(48)
-    last = np.flatnonzero(digits & 32 == 0)  # the final digit of every number, the most significant one
-    lengths = np.diff(last, prepend=-1)
-    numbers = (digits[last] & 31).astype(np.int32)
-    numbers -= (numbers & 16) << 1  # its fifth bit is the sign
-    for place in range(1, int(lengths.max())):
-        longer = np.flatnonzero(lengths > place)
-        numbers[longer] = (numbers[longer] << 5) | (digits[last[longer] - place] & 31)
-
-    string_ends = np.cumsum([len(string) for string in strings])
-    starts = np.concatenate([[0], np.searchsorted(last, string_ends)])
-    return _Runs(_undo_differences(numbers, starts), starts)
+def _run_lengths(digits: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Run lengths of readable counts, int32, for all strings end to end; and where the runs of each string start."""
+    numbers = digits[digits < 32].astype(np.int32)  # every number ends with the one digit that has nothing to follow
+    numbers -= (numbers & 16) << 1  # whose fifth bit is the sign
+    more = np.flatnonzero(digits >= 32)  # lower digits stand before it, the lowest first
+    owners = more - np.arange(len(more))  # the number that each belongs to: as many have ended before it
+    starts = np.concatenate([[0], (ends - np.searchsorted(more, ends))[:-1]])
+    while len(more):
+        highest = np.append(owners[1:] != owners[:-1], True)
+        numbers[owners[highest]] = (numbers[owners[highest]] << 5) | (digits[more[highest]] & 31)
+        more, owners = more[~highest], owners[~highest]
+    return _undo_differences(numbers, starts), starts
 
 
 def _undo_differences(numbers: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Runs from numbers: from the fourth of a mask on, each is stored as its difference to the one two before."""
-    sums = np.empty(len(numbers), np.int64)  # over every other number, across all masks
+    """Runs from numbers: from the fourth of a mask on, each is stored as its difference to the one two before.
+
+    In 32 bits, as native code does it, so that both read the same runs.
+    """
+    sums = np.empty_like(numbers)  # over every other number, across all masks
     np.cumsum(numbers[0::2], out=sums[0::2])
     np.cumsum(numbers[1::2], out=sums[1::2])
-    firsts = starts[:-1]
-    counts = np.diff(starts)
     # What the running sums held before a mask's own chains began: its third number starts one, its second the other.
-    before_even = sums[firsts]
-    before_odd = np.where(firsts > 0, sums[firsts - 1], 0)
-    odd = (np.arange(len(numbers)) - np.repeat(firsts, counts)) & 1
-    runs = sums - np.where(odd, np.repeat(before_odd, counts), np.repeat(before_even, counts))
-    runs[firsts] = numbers[firsts]
+    before = np.stack([sums[starts], np.where(starts > 0, sums[starts - 1], 0)]).astype(np.int32)
+    counts = np.diff(starts, append=len(numbers))
+    second = (np.arange(len(numbers), dtype=np.int32) - np.repeat(starts.astype(np.int32), counts)) & 1 == 1
+    runs = sums - np.where(second, np.repeat(before[1], counts), np.repeat(before[0], counts))
+    runs[starts] = numbers[starts]
     return runs
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
+import io
 import os
 import re
 import shutil
@@ -146,7 +147,7 @@ class _Places:
         folder, _, file = name.rpartition("/")
         if file in _ANNOTATIONS:
             return file
-        if not folder or file.startswith("._") or file in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        if not folder or file.startswith("._") or not file.lower().endswith((".jpg", ".jpeg", ".png")):
             return None
         video_id = self._of_folder(folder)
         return f"{FRAMES_FOLDER}/{video_id}/{file}" if video_id else None
@@ -174,7 +175,7 @@ _FOLDED_SOURCES = {source.casefold() for source in SOURCES}
 def _write(target: Path, blocks: Iterable[bytes]) -> None:
     partial = f"{target}.partial"
     try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o666), "wb", buffering=0) as file:
+        with _create(partial) as file:
             for block in blocks:
                 view = memoryview(block)
                 while view:
@@ -186,7 +187,13 @@ def _write(target: Path, blocks: Iterable[bytes]) -> None:
         raise
 
 
-_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+def _create(path: str) -> io.FileIO:
+    """A new file; what lies there from before goes, be it a link."""
+    try:
+        return io.FileIO(path, "x")
+    except FileExistsError:
+        os.unlink(path)
+        return io.FileIO(path, "x")
 
 
 def _present(root: Path, places: Iterable[str]) -> dict[str, int]:

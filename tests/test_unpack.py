@@ -1,6 +1,7 @@
 """Archives of frames: whole, split, wrapped or a tar, sound or not; and none of them leads out of the root."""
 
 import io
+import random
 import shutil
 import stat
 import subprocess
@@ -151,11 +152,10 @@ def test_a_split_archive_is_unpacked_without_joining_it(here, made, name):
 @pytest.mark.skipif(not shutil.which("zip"), reason="zip is not installed")
 def test_what_zip_itself_split_is_unpacked(here, made):
     command = ["zip", "-q", "-r", "-s", "64k", str(here.root / FRAMES_ARCHIVE), "."]
-    rng = __import__("random").Random(0)
     extra = made / FRAMES_FOLDER / "MOSE" / "noise"
     extra.mkdir(parents=True)
     try:
-        (extra / "0.jpg").write_bytes(rng.randbytes(300_000))
+        (extra / "0.jpg").write_bytes(random.Random(0).randbytes(300_000))
         subprocess.run(command, cwd=made / FRAMES_FOLDER, check=True)
         assert (here.root / "JPEGImages.z02").exists()
         unpack.unpack(here)
@@ -196,7 +196,7 @@ def test_an_archive_in_an_archive_is_unpacked(here, made, tmp_path, compression)
     done = unpack.unpack(here)
     assert same_frames(here, made)
     assert (here.root / TRACKS).read_bytes() == (made / TRACKS).read_bytes()
-    assert done.left_out == []  # README.md lies in a folder that could be a video's
+    assert done.left_out == ["ReVOS/README.md"]
     assert {path.name for path in here.root.iterdir()} >= {"revos.zip", FRAMES_FOLDER, TRACKS}
 
 
@@ -256,8 +256,11 @@ def evil_tar(kind: str) -> tarfile.TarInfo:
         info.name = "/tmp/evil.jpg"
     else:
         info.type = {
-            "symlink": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "device": tarfile.CHRTYPE, "fifo": tarfile.FIFOTYPE
-        }[kind]  # fmt: skip
+            "symlink": tarfile.SYMTYPE,
+            "hard link": tarfile.LNKTYPE,
+            "device": tarfile.CHRTYPE,
+            "fifo": tarfile.FIFOTYPE,
+        }[kind]
         info.linkname = "../../../../etc/passwd" if "link" in kind else ""
     return info
 
@@ -316,9 +319,9 @@ def test_a_link_that_lies_in_the_way_is_not_followed(here, made, tmp_path):
     outside.write_bytes(b"precious")
     frame.unlink()
     Path(f"{frame}.partial").symlink_to(outside)
-    with pytest.raises(OSError, match="symbolic"):
-        unpack.unpack(here, num_proc=1)
+    unpack.unpack(here, num_proc=1)
     assert outside.read_bytes() == b"precious"
+    assert same_frames(here, made)
 
 
 def test_a_member_that_inflates_beyond_its_size_is_damaged_not_written(here):

@@ -1,0 +1,191 @@
+"""Building the dataset at its real size: ours beside the plain way to write such a builder, in the same run.
+
+    python benchmarks/bench_load.py [FOLDER]
+
+The plain way parses mask_dict.json with `json`, unites masks with pycocotools, and yields dicts; every case runs in a
+fresh process with an empty cache, and the memory is what each process has of its own (pages of mapped files aside).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import datasets
+import psutil
+from pycocotools import mask as coco
+from real_scale import write
+from tabulate import tabulate
+
+import revos
+from revoskit.features import expressions_features, videos_features
+
+
+class Plain(datasets.GeneratorBasedBuilder):
+    """What most people write: everything in memory, nothing checked."""
+
+    BUILDER_CONFIGS = [datasets.BuilderConfig(name="expressions"), datasets.BuilderConfig(name="videos")]
+
+    def _info(self):
+        features = expressions_features() if self.config.name == "expressions" else videos_features()
+        return datasets.DatasetInfo(features=features)
+
+    def _split_generators(self, dl_manager):
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"file": f"meta_expressions_{short}_.json"})
+            for split, short in (("train", "train"), ("validation", "valid"))
+        ]
+
+    def _generate_examples(self, file):
+        root = Path(self.config.data_dir)
+        videos = json.loads((root / file).read_text())["videos"]
+        tracks = json.loads((root / "mask_dict.json").read_text())
+        foreground = json.loads((root / "mask_dict_foreground.json").read_text())
+        for video_id, video in videos.items():
+            row = {
+                "video_id": video_id,
+                "height": video["height"],
+                "width": video["width"],
+                "frame_names": video["frames"],
+                "frames": [str(root / "JPEGImages" / video_id / f"{name}.jpg") for name in video["frames"]],
+            }
+            if self.config.name == "videos":
+                yield video_id, row | self._video(video, tracks, foreground[video_id]["masks_rle"])
+                continue
+            for expression_id, expression in video["expressions"].items():
+                masks = [
+                    self._union([tracks[str(a)][i] for a in expression["anno_id"]], video)
+                    for i in range(len(video["frames"]))
+                ]
+                yield (
+                    f"{video_id}/{expression_id}",
+                    row | self._expression(expression_id, expression) | {"masks": masks},
+                )
+
+    def _video(self, video, tracks, foreground):
+        pairs = {a: o for e in video["expressions"].values() for o, a in zip(e["obj_id"], e["anno_id"], strict=True)}
+        return {
+            "tracks": [{"annotation_id": a, "object_id": pairs[a], "masks": tracks[str(a)]} for a in sorted(pairs)],
+            "expressions": [self._expression(i, e) for i, e in video["expressions"].items()],
+            "foreground": foreground,
+        }
+
+    def _expression(self, expression_id, expression):
+        return {
+            "expression_id": expression_id,
+            "expression": expression["exp"],
+            "expression_type": expression["type_id"],
+            "object_ids": expression["obj_id"],
+            "annotation_ids": expression["anno_id"],
+        }
+
+    def _union(self, masks, video):
+        size = [video["height"], video["width"]]
+        merged = coco.merge(
+            [m for m in masks if m] or coco.frPyObjects([{"size": size, "counts": [size[0] * size[1]]}], *size)
+        )
+        return {"size": size, "counts": merged["counts"].decode()}
+
+
+def build(kind: str, config: str, root: str, cache: str, num_proc: int) -> None:
+    builder = (revos.Revos if kind == "ours" else Plain)(config_name=config, data_dir=root, cache_dir=cache)
+    builder.download_and_prepare(num_proc=num_proc)
+
+
+def first_row(root: str, cache: str) -> None:
+    started = time.perf_counter()
+    row = datasets.load_dataset("revos", data_dir=root, cache_dir=cache, split="validation")[0]
+    print(f"{time.perf_counter() - started:.3f} {len(row['masks'])}")
+
+
+def measure(*arguments: str) -> tuple[float, float, str]:
+    """Seconds, the largest private memory of a single process in MB, and what a run in a fresh process printed."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    peak = [0.0]
+    watcher = threading.Thread(target=_watch, args=(process.pid, peak))
+    watcher.start()
+    output = process.communicate()[0]
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{arguments} failed")
+    return time.perf_counter() - started, peak[0], output
+
+
+def _watch(pid: int, peak: list[float]) -> None:
+    try:
+        parent = psutil.Process(pid)
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+            for process in [parent, *parent.children(recursive=True)]:
+                memory = process.memory_info()
+                peak[0] = max(peak[0], (memory.rss - getattr(memory, "shared", 0)) / 1e6)
+            time.sleep(0.05)
+    except psutil.NoSuchProcess:
+        pass
+
+
+def main() -> None:
+    root = write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.gettempdir()) / "revos-real-scale")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, datasets {datasets.__version__}")
+    rows, base = [], {}
+    work = Path(tempfile.mkdtemp(dir=root))
+    try:
+        for kind, config, num_proc in [
+            ("plain", "expressions", 1),
+            ("ours", "expressions", 1),
+            ("ours", "expressions", 2),
+            ("plain", "videos", 1),
+            ("ours", "videos", 1),
+            ("ours", "videos", 2),
+        ]:
+            cache = work / f"{kind}-{config}-{num_proc}"
+            seconds, memory, _ = measure("build", kind, config, str(root), str(cache), str(num_proc))
+            size = sum(file.stat().st_size for file in cache.rglob("*.arrow")) / 1e6
+            plain = base.setdefault(config, base.get(config) or seconds)
+            to_expressions = seconds / base["expressions"]
+            rows.append(
+                [
+                    config,
+                    kind,
+                    num_proc,
+                    f"{seconds:.1f}",
+                    f"{seconds / plain:.2f}",
+                    f"{to_expressions:.2f}",
+                    f"{memory:.0f}",
+                    f"{size:,.0f}",
+                ]
+            )
+        headers = [
+            "config",
+            "builder",
+            "processes",
+            "seconds",
+            "of plain",
+            "of plain\nexpressions",
+            "MB a process",
+            "MB of cache",
+        ]
+        print(tabulate(rows, headers, disable_numparse=True))
+        cached = measure("first_row", str(root), str(work / "ours-expressions-1"))[2].split()[0]
+        print(f"load_dataset from the cache to its first row, after imports: {cached} s")
+    finally:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["build"]:
+        build(*sys.argv[2:6], int(sys.argv[6]))
+    elif sys.argv[1:2] == ["first_row"]:
+        first_row(*sys.argv[2:4])
+    else:
+        main()

@@ -1,0 +1,298 @@
+"""The official files become records to the letter, or an error that says what is wrong and where."""
+
+import contextlib
+import json
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from revoskit.annotations import ExpressionType, open_annotations, read_expressions
+from revoskit.errors import AnnotationError, MaskError, RevosError
+from revoskit.layout import EXPRESSIONS, FOREGROUND, TRACKS, Layout
+
+
+def everything(root, split="train"):
+    """Read all there is of a split, as a builder would."""
+    annotations = open_annotations(Layout.at(root), split)
+    for video in annotations:
+        masks = annotations.masks(video)
+        masks.foreground()
+        for expression in video.expressions:
+            masks.of(expression)
+    return annotations
+
+
+def test_records_hold_what_the_files_say(miniature):
+    entry = json.loads((miniature.root / EXPRESSIONS["train"]).read_text(encoding="utf-8"))["videos"]
+    annotations = everything(miniature.root)
+    assert list(annotations.videos) == list(entry)
+    for video in annotations:
+        wanted = entry[video.video_id]
+        assert (video.height, video.width) == (wanted["height"], wanted["width"])
+        assert list(video.frame_names) == wanted["frames"]
+        for expression, (key, value) in zip(video.expressions, wanted["expressions"].items(), strict=True):
+            assert (expression.expression_id, expression.text) == (key, value["exp"])
+            assert list(expression.object_ids) == value["obj_id"]
+            assert list(expression.annotation_ids) == value["anno_id"]
+            assert expression.type == value["type_id"]
+
+
+def test_texts_keep_their_spaces_unicode_and_markup(miniature):
+    video = everything(miniature.root).video("LV-VIS/train/01020")
+    assert video.expressions[-1].text.startswith("das  ")
+    assert "“<b>oben</b>” & links 🪁 " in video.expressions[-1].text
+
+
+def test_masks_are_exactly_the_pixels_that_were_drawn(miniature):
+    for split in EXPRESSIONS:
+        annotations = everything(miniature.root, split)
+        for video in annotations:
+            masks = annotations.masks(video)
+            for expression in video.expressions:
+                wanted = np.zeros((len(video.frame_names), video.height, video.width), bool)
+                for i in expression.annotation_ids:
+                    wanted |= miniature.pixels[i]
+                assert (masks.of(expression).decode() == wanted).all()
+                assert None not in list(masks.of(expression))
+
+
+def test_a_track_keeps_its_nulls_where_the_object_is_away(miniature):
+    annotations = everything(miniature.root, "validation")
+    video = annotations.video("OVIS/train/00e92ab4")
+    track = annotations.masks(video).track(video.annotation_ids[2])
+    assert [mask is None for mask in track] == [not frame.any() for frame in miniature.pixels[video.annotation_ids[2]]]
+    assert None in list(track)
+
+
+def test_the_foreground_is_read_and_where_it_is_absent_computed(own_miniature):
+    read = everything(own_miniature.root)
+    from_file = {video.video_id: read.masks(video).foreground().decode() for video in read}
+    (own_miniature.root / FOREGROUND).unlink()
+    computed = everything(own_miniature.root)
+    for video in computed:
+        assert (computed.masks(video).foreground().decode() == from_file[video.video_id]).all()
+
+
+def test_equal_sets_of_tracks_are_united_once(miniature):
+    annotations = everything(miniature.root)
+    masks = annotations.masks(next(iter(annotations)))
+    ids = annotations.video("LV-VIS/train/01020").annotation_ids
+    assert masks.union(ids) is masks.union(list(reversed(ids)))
+
+
+def test_annotations_travel_to_other_processes_as_a_place_to_read(miniature):
+    annotations = everything(miniature.root)
+    packed = pickle.dumps(annotations)
+    assert len(packed) < 1000
+    assert pickle.loads(packed).videos == annotations.videos
+
+
+def test_files_are_read_once_until_they_change(own_miniature, edit_json):
+    layout = Layout.at(own_miniature.root)
+    before = open_annotations(layout, "train")
+    assert open_annotations(layout, "train") is before
+    edit_json(layout.expressions("train"), lambda content: content["videos"].popitem())
+    assert len(open_annotations(layout, "train").videos) == len(before.videos) - 1
+
+
+def test_the_order_of_frames_in_the_file_is_kept(own_miniature, edit_json):
+    def unsort(content):
+        content["videos"]["LV-VIS/train/01020"]["frames"].reverse()
+
+    edit_json(own_miniature.root / EXPRESSIONS["train"], unsort)
+    assert everything(own_miniature.root).video("LV-VIS/train/01020").frame_names == (
+        "00003",
+        "00002",
+        "00001",
+        "00000",
+    )
+
+
+VIDEO = "LV-VIS/train/01020"
+
+
+def at_expression(**changes):
+    def change(content):
+        entry = content["videos"][VIDEO]["expressions"]["0"]
+        for key, value in changes.items():
+            if value is None:
+                del entry[key]
+            else:
+                entry[key] = value
+
+    return change
+
+
+def at_video(**changes):
+    return lambda content: content["videos"][VIDEO].update(changes)
+
+
+def rename_video(name):
+    return lambda content: content["videos"].update({name: content["videos"].pop(VIDEO)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (at_expression(type_id=3), r"LV-VIS/train/01020', expression '0'.*3.*type_id"),
+        (at_expression(type_id="0"), r"expression '0'.*type_id"),
+        (at_expression(exp=5), r"Expected `str`, got `int` - at `\$.exp`"),
+        (at_expression(exp=None), r"expression '0'.*missing required field `exp`"),
+        (at_expression(anno_id=["3003000"]), r"Expected `int`, got `str` - at `\$.anno_id\[0\]`"),
+        (at_expression(anno_id=[7]), r"no track '7', which expression '0' of video 'LV-VIS/train/01020' names"),
+        (at_video(height="180"), r"Expected `int`, got `str` - at `\$.height`"),
+        (at_video(height=0), r"height"),
+        (at_video(height=35), r"frame '00000' \(number 0\): its size is \[36, 64\], expected \[35, 64\]"),
+        (at_video(frames=["a"]), r"has 4 masks, expected one for each of the video's 1 frames"),
+        (at_video(frames=[]), r"frames"),
+        (at_video(frames=["../a", "b", "c", "d"]), r"frame '../a' is not a plain relative path"),
+        (at_video(expressions=[]), r"Expected `object`, got `array`|expressions"),
+        (rename_video("../../etc"), r"video id '../../etc' is not a plain relative path"),
+        (rename_video("/etc"), r"video id '/etc'"),
+        (lambda content: content.pop("videos"), r"'videos': expected an object, found nothing"),
+        (lambda content: content.update(videos=[]), r"'videos': expected an object, found list"),
+    ],
+)
+def test_wrong_expressions_are_an_error_that_says_where(own_miniature, edit_json, change, message):
+    file = own_miniature.root / EXPRESSIONS["train"]
+    edit_json(file, change)
+    with pytest.raises(AnnotationError, match=message) as error:
+        everything(own_miniature.root)
+    assert ".json" in str(error.value)
+
+
+def at_track(value):
+    return lambda content: content.update({"3003000": value})
+
+
+def cut_counts(content):
+    content["3003000"][2]["counts"] = content["3003000"][2]["counts"][:-2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (at_track([None] * 3), r"track 3003000 of video 'LV-VIS/train/01020' has 3 masks"),
+        (at_track(5), r"track 3003000.*Expected `array`, got `int`"),
+        (at_track([{"size": [36, 64], "counts": [2304]}] * 4), r"Expected `str`, got `array` - at `\$\[0\].counts`"),
+        (at_track([None, {"size": [36, 64], "counts": ""}, None, None]), r"frame '00001' \(number 1\).*empty"),
+        (cut_counts, r"frame '00002' \(number 2\)"),
+        (lambda content: content.pop("3003000"), r"no track '3003000'.*SHA-256"),
+    ],
+)
+def test_wrong_tracks_are_an_error_that_says_where(own_miniature, edit_json, change, message):
+    edit_json(own_miniature.root / TRACKS, change)
+    with pytest.raises(AnnotationError, match=message) as error:
+        everything(own_miniature.root)
+    assert TRACKS in str(error.value)
+
+
+def test_a_wrong_mask_is_a_mask_error_of_the_foreground_too(own_miniature, edit_json):
+    def spoil(content):
+        content[VIDEO]["masks_rle"][3] = {"size": [36, 64], "counts": "0"}
+
+    edit_json(own_miniature.root / FOREGROUND, spoil)
+    with pytest.raises(MaskError, match=r"mask_dict_foreground.json: video .*frame '00003' \(number 3\)"):
+        everything(own_miniature.root)
+
+
+@pytest.mark.parametrize("name", [EXPRESSIONS["train"], TRACKS, FOREGROUND])
+@pytest.mark.parametrize("spoil", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"<html>", lambda b: b + b"}"])
+def test_a_broken_file_is_named_with_its_size_and_what_to_do(own_miniature, name, spoil):
+    file = own_miniature.root / name
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(AnnotationError, match=rf"{name} is not valid JSON.*bytes are here.*SHA-256"):
+        everything(own_miniature.root)
+
+
+@pytest.mark.parametrize("name", [EXPRESSIONS["train"], TRACKS, FOREGROUND])
+def test_nesting_without_end_is_an_error_not_a_crash(own_miniature, name):
+    (own_miniature.root / name).write_bytes(b'{"videos":' + b"[" * 200_000)
+    with pytest.raises(AnnotationError, match="not valid JSON"):
+        everything(own_miniature.root)
+
+
+def test_a_number_without_end_is_an_error(tmp_path):
+    file = tmp_path / EXPRESSIONS["train"]
+    file.write_text('{"videos": ' + "1" * 10_000 + "}")
+    with pytest.raises(AnnotationError, match="not valid JSON"):
+        read_expressions(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"videos": {"a/b": 1, "a/b": 2}}', r"'videos' has the key 'a/b' twice"),
+        ('{"videos": {"a": {"height": 1, "height": 2}}}', r"video 'a' has the key 'height' twice"),
+        (
+            '{"videos": {"a": {"height": 1, "width": 1, "frames": ["0"], "expressions": {"0": 1, "0": 2}}}}',
+            r"video 'a': 'expressions' has the key '0' twice",
+        ),
+        ('{"videos": {}, "videos": {}}', r"has the key 'videos' twice"),
+    ],
+)
+def test_duplicate_keys_in_expressions_are_refused(tmp_path, text, message):
+    file = tmp_path / EXPRESSIONS["train"]
+    file.write_text(text)
+    with pytest.raises(AnnotationError, match=message):
+        read_expressions(file)
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_duplicate_keys_among_tracks_are_refused(own_miniature, place):
+    file = own_miniature.root / TRACKS
+    members = json.loads(file.read_text())
+    key = {"first": next(iter(members)), "middle": list(members)[3], "last": list(members)[-1]}[place]
+    parts = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in members.items()]
+    for position in (0, len(parts) // 2, len(parts)):
+        doubled = parts[:position] + [f'"{key}" : []'] + parts[position:]
+        file.write_text("{ " + " ,\n".join(doubled) + "}")
+        with pytest.raises(AnnotationError, match=rf"has the key '{key}' twice \(the first at byte \d+\)"):
+            everything(own_miniature.root)
+
+
+def test_half_a_surrogate_pair_is_refused(own_miniature):
+    file = own_miniature.root / EXPRESSIONS["train"]
+    file.write_text(file.read_text(encoding="utf-8").replace("every shape", "\\ud83e every shape"), encoding="utf-8")
+    with pytest.raises(AnnotationError, match="surrogate"):
+        everything(own_miniature.root)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300)
+@given(JSON | st.builds(lambda v: {"videos": v}, JSON) | st.builds(lambda v: {"videos": {"a": v}}, JSON))
+def test_wild_expression_files_are_read_or_refused(tmp_path_factory, content):
+    file = tmp_path_factory.getbasetemp() / "wild.json"
+    file.write_text(json.dumps(content))
+    try:
+        videos = read_expressions(file)
+    except RevosError:
+        return
+    assert all(video.frame_names for video in videos.values())
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=40), st.integers(0, 10_000))
+def test_a_tracks_file_with_foreign_bytes_is_read_or_refused(own_miniature, junk, position):
+    file = own_miniature.root / TRACKS
+    good = file.with_suffix(".good")
+    if not good.exists():
+        good.write_bytes(file.read_bytes())
+    content = good.read_bytes()
+    position %= len(content)
+    file.write_bytes(content[:position] + junk + content[position + len(junk) :])
+    with contextlib.suppress(AnnotationError):
+        everything(own_miniature.root)
+
+
+def test_types_have_the_names_that_the_field_uses():
+    assert [kind.label for kind in ExpressionType] == ["referring", "reasoning", "nonexistent"]

@@ -1,0 +1,356 @@
+"""`load_dataset("revos")` and the builder, as a user of `datasets` meets them; also run on the oldest version."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from datasets import DownloadMode, get_dataset_config_names, get_dataset_split_names, load_dataset, load_dataset_builder
+from packaging.version import Version
+from pycocotools import mask as coco
+
+import revos
+from revoskit.annotations import open_annotations
+from revoskit.errors import AnnotationError, MissingFilesError, RevosError, UsageError
+from revoskit.layout import EXPRESSIONS, TRACKS, Layout
+
+REPOSITORY = Path(revos.__file__).parent
+
+
+@pytest.fixture
+def cache(tmp_path) -> str:
+    return str(tmp_path / "cache")
+
+
+def expected_rows(root, split):
+    """The rows of the config `expressions`, straight from the JSON and from nothing of ours."""
+    for video_id, video in json.loads((root / EXPRESSIONS[split]).read_text(encoding="utf-8"))["videos"].items():
+        for expression_id, entry in video["expressions"].items():
+            yield {
+                "video_id": video_id,
+                "expression_id": expression_id,
+                "expression": entry["exp"],
+                "expression_type": entry["type_id"],
+                "height": video["height"],
+                "width": video["width"],
+                "frame_names": video["frames"],
+                "object_ids": entry["obj_id"],
+                "annotation_ids": entry["anno_id"],
+            }
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_expressions_hold_what_the_files_say(miniature, cache, num_proc):
+    loaded = load_dataset("revos", data_dir=str(miniature.root), cache_dir=cache, num_proc=num_proc)
+    assert list(loaded) == ["train", "validation", "train_sub"]
+    for split, rows in loaded.items():
+        plain = rows.remove_columns(["frames", "masks"])
+        assert list(plain) == list(expected_rows(miniature.root, split))
+        for row in rows:
+            wanted = np.zeros((row["height"], row["width"], len(row["frame_names"])), bool)
+            for i in row["annotation_ids"]:
+                wanted |= miniature.pixels[i].transpose(1, 2, 0)
+            assert (coco.decode(row["masks"]) == wanted).all()
+            assert [Path(frame["path"]).stem for frame in row["frames"]] == row["frame_names"]
+            assert all(frame["bytes"] is None and os.path.isfile(frame["path"]) for frame in row["frames"])
+
+
+def test_videos_hold_tracks_verbatim_in_order_with_every_expression(miniature, cache):
+    tracks = json.loads((miniature.root / TRACKS).read_text())
+    for split, rows in load_dataset("revos", "videos", data_dir=str(miniature.root), cache_dir=cache).items():
+        by_video = {}
+        for row in expected_rows(miniature.root, split):
+            by_video.setdefault(row["video_id"], []).append(row)
+        assert rows["video_id"][:] == list(by_video)
+        for row in rows:
+            wanted = by_video[row["video_id"]]
+            named = sorted({i for expression in wanted for i in expression["annotation_ids"]})
+            assert [track["annotation_id"] for track in row["tracks"]] == named
+            for track in row["tracks"]:
+                assert track["masks"] == tracks[str(track["annotation_id"])]
+                assert track["object_id"] == track["annotation_id"] % 10
+            for expression, want in zip(row["expressions"], wanted, strict=True):
+                assert expression == {key: want[key] for key in expression}
+            union = np.any([miniature.pixels[i] for i in named], axis=0)
+            assert (coco.decode(row["foreground"]) == union.transpose(1, 2, 0)).all()
+
+
+def test_frames_come_as_pictures_when_asked_for(miniature, cache):
+    rows = load_dataset("revos", data_dir=str(miniature.root), cache_dir=cache, decode_frames=True, split="train_sub")
+    row = rows[0]
+    assert row["frames"][0].size == (row["width"], row["height"])
+    plain = load_dataset("revos", data_dir=str(miniature.root), cache_dir=cache, split="train_sub")
+    assert set(plain[0]["frames"][0]) == {"path", "bytes"}
+
+
+@pytest.mark.parametrize("config", ["expressions", "videos"])
+def test_streaming_gives_the_rows_that_loading_gives(miniature, cache, config):
+    options = {"data_dir": str(miniature.root), "split": "validation", "cache_dir": cache}
+    stream = load_dataset("revos", config, streaming=True, **options)
+    assert list(stream) == list(load_dataset("revos", config, **options))
+    assert stream.n_shards == 3, "a shard per video, so that workers can share them out"
+
+
+def test_both_roots_load(tmp_path, cache):
+    from revoskit.miniature import write_miniature
+
+    rows = {}
+    for folder in ("JPEGImages", ""):
+        root = write_miniature(tmp_path / (folder or "direct"), videos=1, frames=3, frames_folder=folder).root
+        rows[folder] = load_dataset("revos", data_dir=str(root), cache_dir=cache, split="train")
+        assert Path(rows[folder][0]["frames"][0]["path"]) == root / folder / "LV-VIS/train/01020/00000.jpg"
+    assert rows[""].remove_columns("frames")[:] == rows["JPEGImages"].remove_columns("frames")[:]
+
+
+def test_the_builder_alone_does_the_same_without_registration(miniature, cache):
+    builder = revos.Revos(data_dir=str(miniature.root), cache_dir=cache)
+    builder.download_and_prepare()
+    assert builder.cache_dir == load_dataset_builder("revos", data_dir=str(miniature.root), cache_dir=cache).cache_dir
+    assert (
+        builder.as_dataset("train")[:]
+        == load_dataset("revos", data_dir=str(miniature.root), cache_dir=cache, split="train")[:]
+    )
+
+
+def test_the_dataset_can_be_inspected_without_data():
+    assert get_dataset_config_names("revos") == ["expressions", "videos"]
+    builder = load_dataset_builder("revos")
+    assert builder.config.name == "expressions"
+    assert "CC BY-NC-SA" in builder.info.license or "by-nc-sa" in builder.info.license
+    assert builder.info.features["expression_type"].names == ["referring", "reasoning", "nonexistent"]
+    assert builder.info.citation.startswith("@article{yan2024visa")
+
+
+def test_splits_can_be_inspected(miniature):
+    assert get_dataset_split_names("revos", data_dir=str(miniature.root)) == ["train", "validation", "train_sub"]
+
+
+def test_features_are_standard_so_that_files_open_without_this_package(miniature, cache, tmp_path):
+    load_dataset("revos", data_dir=str(miniature.root), cache_dir=cache, split="train").to_parquet(
+        tmp_path / "x.parquet"
+    )
+    code = (
+        "import sys, datasets; rows = datasets.Dataset.from_parquet(sys.argv[1]); "
+        "print(rows[0]['expression'], rows.features['expression_type'].names, 'revoskit' in sys.modules)"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "x.parquet")]
+    output = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert output.strip().endswith("['referring', 'reasoning', 'nonexistent'] False")
+
+
+def built(monkeypatch) -> list:
+    """A list that grows by one with every split that is built from here on."""
+    made = []
+    original = revos.Revos._prepare_split
+    monkeypatch.setattr(revos.Revos, "_prepare_split", lambda *a, **k: made.append(1) or original(*a, **k))
+    return made
+
+
+def test_the_second_load_reuses_the_cache_however_the_folder_is_spelled(own_miniature, cache, monkeypatch):
+    root = own_miniature.root
+    load_dataset("revos", data_dir=str(root), cache_dir=cache)
+    monkeypatch.chdir(root.parent)
+    monkeypatch.setenv("HOME", str(root.parent))
+    monkeypatch.setenv("REVOS_ROOT", str(root))
+    made = built(monkeypatch)
+    for spelled in (str(root), f"{root}/", "ReVOS", "./ReVOS/", "~/ReVOS", None):
+        load_dataset("revos", data_dir=spelled, cache_dir=cache)
+    assert made == []
+
+
+def test_another_process_reuses_the_cache(own_miniature, cache):
+    load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache)
+    code = (
+        "import sys, revos; revos.Revos._generate_examples = None\n"
+        "from datasets import load_dataset; print(load_dataset('revos', data_dir='ReVOS', cache_dir=sys.argv[1]))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    arguments = [sys.executable, "-c", code, cache]
+    result = subprocess.run(arguments, capture_output=True, text=True, cwd=own_miniature.root.parent, env=environment)
+    assert "train_sub" in result.stdout, result.stderr
+
+
+def test_a_changed_annotation_file_is_built_anew(own_miniature, cache, edit_json):
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "split": "train"}
+    before = load_dataset("revos", **options)
+    edit_json(own_miniature.root / EXPRESSIONS["train"], lambda content: content["videos"].popitem())
+    after = load_dataset("revos", **options)
+    assert len(after) < len(before)
+
+
+def test_changed_code_is_built_anew(tmp_path):
+    for name in ("revos.py", "revoskit"):
+        source = REPOSITORY / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    hashes = set()
+    for addition in ("", "\n# a change\n"):
+        with (tmp_path / "revoskit" / "features.py").open("a") as file:
+            file.write(addition)
+        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+        arguments = [sys.executable, "-c", "import revos; print(revos.CODE_HASH)"]
+        run = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+        hashes.add(run.stdout)
+    assert len(hashes) == 2
+
+
+def test_no_file_is_matched_to_find_the_builder(miniature, cache, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("looked through the files of data_dir or of the working directory")
+
+    monkeypatch.setattr(datasets.load, "get_data_patterns", refuse)
+    monkeypatch.setattr(datasets.data_files.DataFilesDict, "from_patterns", refuse)
+    assert len(load_dataset("revos", data_dir=str(miniature.root), cache_dir=cache)["train"]) == 22
+
+
+def test_other_packaged_builders_still_work(tmp_path, cache):
+    (tmp_path / "x.json").write_text('{"a": 1}\n')
+    assert load_dataset("json", data_files=str(tmp_path / "x.json"), cache_dir=cache)["train"][0] == {"a": 1}
+
+
+def test_importing_twice_changes_nothing(miniature, cache):
+    import importlib
+
+    importlib.reload(revos)
+    assert get_dataset_config_names("revos") == ["expressions", "videos"]
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        (datasets.load, "PackagedDatasetModuleFactory"),
+        (datasets.load, "DatasetModule"),
+        (datasets.packaged_modules, "_PACKAGED_DATASETS_MODULES"),
+    ],
+)
+def test_a_version_that_keeps_its_builders_elsewhere_is_told_apart_with_the_public_way(monkeypatch, lacking):
+    monkeypatch.delattr(*lacking)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        revos._make_known()
+    assert "revos.Revos(data_dir=...)" in str(caught[0].message)
+
+
+@pytest.mark.skipif(Version(datasets.__version__) >= Version("4"), reason="loading scripts were removed in 4.0")
+def test_the_file_also_loads_as_a_script(miniature, cache):
+    path = str(REPOSITORY / "revos.py")
+    rows = load_dataset(path, data_dir=str(miniature.root), cache_dir=cache, trust_remote_code=True, split="train")
+    assert len(rows) == 22
+
+
+# --- what can be wrong ------------------------------------------------------------------------------------------------
+
+
+def nothing_half_built(cache):
+    return not [path for path in Path(cache).rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_without_a_folder_the_error_says_how_to_name_one(cache):
+    with pytest.raises(UsageError, match=r"data_dir=.*REVOS_ROOT"):
+        load_dataset("revos", cache_dir=cache)
+
+
+def test_a_folder_without_the_files_lists_them_and_where_to_get_them(tmp_path, cache):
+    with pytest.raises(MissingFilesError, match=r"mask_dict.json, meta_expressions_train_.json.*sharepoint"):
+        load_dataset("revos", data_dir=str(tmp_path), cache_dir=cache)
+
+
+def test_data_files_are_answered_with_what_to_pass_instead(miniature, cache):
+    with pytest.raises(UsageError, match="data_dir"):
+        load_dataset("revos", data_files=str(miniature.root / TRACKS), cache_dir=cache)
+
+
+@pytest.mark.parametrize("config", ["expressions", "videos"])
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_bad_masks_stop_the_build_with_one_clear_error_and_leave_nothing(
+    own_miniature, cache, edit_json, num_proc, config
+):
+    def spoil(content):
+        content["3003011"][1]["counts"] += "00"
+
+    edit_json(own_miniature.root / TRACKS, spoil)
+    with pytest.raises(RevosError, match=r"track 3003011 of video 'UVO/all/-CiPki3XuVI', frame '00005'") as error:
+        load_dataset("revos", config, data_dir=str(own_miniature.root), cache_dir=cache, num_proc=num_proc)
+    assert isinstance(error.value, AnnotationError)
+    assert nothing_half_built(cache)
+
+
+def test_a_repaired_copy_builds_after_a_failure(own_miniature, cache, edit_json):
+    good = (own_miniature.root / TRACKS).read_bytes()
+    edit_json(own_miniature.root / TRACKS, lambda content: content.popitem())
+    with pytest.raises(AnnotationError):
+        load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache)
+    (own_miniature.root / TRACKS).write_bytes(good)
+    assert load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache)["train"]
+
+
+def remove_frames(root):
+    folder = root / "JPEGImages" / "UVO/all/-CiPki3XuVI"
+    (folder / "00005.jpg").unlink()
+    (folder / "00015.jpg").unlink()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_missing_frames_are_counted_and_the_first_named(own_miniature, cache, streaming):
+    remove_frames(own_miniature.root)
+    with pytest.raises(
+        MissingFilesError, match=r"train: 2 of 12 frames, in 1 of 3 videos: UVO/all/-CiPki3XuVI/00005.jpg"
+    ) as error:
+        load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache, streaming=streaming)
+    assert "missing_frames='skip_video'" in str(error.value)
+    assert "Unpack JPEGImages.zip" in str(error.value)
+    assert nothing_half_built(cache)
+
+
+def test_videos_that_lack_frames_can_be_left_out(own_miniature, cache):
+    remove_frames(own_miniature.root)
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "split": "train"}
+    with pytest.warns(UserWarning, match="train: left out 1 videos"):
+        rows = load_dataset("revos", "videos", missing_frames="skip_video", **options)
+    assert rows["video_id"][:] == ["LV-VIS/train/01020", "MOSE/train/a1b2c3d4"]
+
+
+def test_missing_frames_can_be_kept_as_null(own_miniature, cache):
+    remove_frames(own_miniature.root)
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "split": "train"}
+    rows = load_dataset("revos", "videos", missing_frames="keep", **options)
+    assert [frame is None for frame in rows[1]["frames"]] == [False, True, False, True]
+    pictures = load_dataset("revos", "videos", missing_frames="keep", decode_frames=True, **options)
+    assert pictures[1]["frames"][1] is None
+
+
+def test_frames_that_come_back_are_seen(own_miniature, cache):
+    remove_frames(own_miniature.root)
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "split": "train", "missing_frames": "keep"}
+    load_dataset("revos", "videos", **options)
+    folder = own_miniature.root / "JPEGImages" / "UVO/all/-CiPki3XuVI"
+    for name in ("00005.jpg", "00015.jpg"):
+        shutil.copy(folder / "00000.jpg", folder / name)
+    os.utime(folder, (1, 1))
+    assert None not in load_dataset("revos", "videos", **options)[1]["frames"]
+
+
+def test_an_unknown_way_to_treat_missing_frames_is_refused(miniature, cache):
+    with pytest.raises(UsageError, match="'error', 'skip_video' or 'keep'"):
+        load_dataset("revos", data_dir=str(miniature.root), missing_frames="ignore", cache_dir=cache)
+
+
+def test_a_forced_redownload_builds_anew(own_miniature, cache, monkeypatch):
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache}
+    load_dataset("revos", **options)
+    made = built(monkeypatch)
+    load_dataset("revos", download_mode=DownloadMode.FORCE_REDOWNLOAD, **options)
+    assert len(made) == 3
+
+
+def test_ids_of_videos_are_what_processes_share_not_masks(miniature, cache):
+    builder = revos.Revos(data_dir=str(miniature.root), cache_dir=cache)
+    for generator in builder._split_generators(None):
+        lists = [value for value in generator.gen_kwargs.values() if isinstance(value, list)]
+        layout = Layout.at(miniature.root)
+        assert lists == [list(open_annotations(layout, str(generator.name)).videos)]

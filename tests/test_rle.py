@@ -1,0 +1,157 @@
+"""Masks are read as the COCO API reads them, and nothing unsound gets as far as its native code."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco
+
+from revoskit.errors import MaskError
+from revoskit.rle import MaskSequence, faults
+
+SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40))
+PIXELS = SHAPES.flatmap(lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1)))
+
+
+def counts_from(runs: list[int]) -> str:
+    """COCO's compressed string of these run lengths, written from its definition."""
+    text = ""
+    for i, run in enumerate(runs):
+        number = run - runs[i - 2] if i > 2 else run
+        while True:
+            digit = number & 31
+            number >>= 5
+            done = number == (-1 if digit & 16 else 0)
+            text += chr(48 + (digit if done else digit | 32))
+            if done:
+                break
+    return text
+
+
+def rle(runs: list[int], height: int, width: int) -> dict:
+    return {"size": [height, width], "counts": counts_from(runs)}
+
+
+def naive_pixels(runs: list[int], height: int, width: int) -> np.ndarray:
+    flat = np.concatenate([np.full(run, i % 2, np.uint8) for i, run in enumerate(runs)])
+    return flat.reshape(width, height).T
+
+
+@given(PIXELS)
+def test_encoding_and_decoding_give_the_pixels_back(pixels):
+    masks = MaskSequence.encode(pixels)
+    assert (masks.decode() == pixels).all()
+    assert (masks.areas() == pixels.sum((1, 2))).all()
+    assert MaskSequence.parse(list(masks), *pixels.shape[1:]) == masks
+
+
+@given(PIXELS)
+def test_masks_are_what_pycocotools_writes(pixels):
+    for mask, frame in zip(MaskSequence.encode(pixels), pixels, strict=True):
+        assert mask["counts"] == coco.encode(np.asfortranarray(frame))["counts"].decode()
+
+
+@given(st.lists(st.integers(0, 70), min_size=1, max_size=30), st.data())
+def test_any_run_lengths_that_fill_the_mask_are_accepted_and_read_right(runs, data):
+    total = sum(runs)
+    if total == 0:
+        runs, total = [1], 1
+    height = data.draw(st.sampled_from([d for d in range(1, total + 1) if total % d == 0]))
+    width = total // height
+    mask = rle(runs, height, width)
+    assert faults([mask], height, width) == []
+    masks = MaskSequence.parse([mask], height, width)
+    assert masks[0] == mask, "kept to the letter"
+    assert (masks.decode()[0] == naive_pixels(runs, height, width)).all()
+    assert masks.areas()[0] == sum(runs[1::2])
+    assert (masks.union(masks).decode()[0] == naive_pixels(runs, height, width)).all()
+
+
+def test_empty_runs_in_the_middle_do_not_end_a_union_early():
+    # Two masks that both have an empty run at the same place: pycocotools' own merge stops there.
+    one, other = rle([3, 0, 2, 5], 2, 5), rle([3, 0, 4, 3], 2, 5)
+    united = MaskSequence.parse([one], 2, 5).union(MaskSequence.parse([other], 2, 5))
+    expected = naive_pixels([3, 0, 2, 5], 2, 5) | naive_pixels([3, 0, 4, 3], 2, 5)
+    assert (united.decode()[0] == expected).all()
+
+
+@given(st.integers(1, 4).flatmap(lambda n: st.tuples(*[arrays(np.uint8, (3, 9, 7), elements=st.integers(0, 1))] * n)))
+def test_a_union_covers_what_any_of_its_masks_covers(stacks):
+    first, *rest = [MaskSequence.encode(pixels) for pixels in stacks]
+    assert (first.union(*rest).decode() == np.bitwise_or.reduce(stacks)).all()
+
+
+def test_a_null_counts_as_an_empty_mask_and_stays_null():
+    pixels = np.ones((1, 4, 6), np.uint8)
+    masks = MaskSequence.parse([None, *MaskSequence.encode(pixels), None], 4, 6)
+    assert next(iter(masks)) is None
+    assert masks.areas().tolist() == [0, 24, 0]
+    assert masks.decode().sum((1, 2)).tolist() == [0, 24, 0]
+    assert None not in list(masks.union())
+    assert masks.union(MaskSequence.empty(3, 4, 6)).areas().tolist() == [0, 24, 0]
+    assert coco.decode(list(masks.filled())).shape == (4, 6, 3)
+
+
+def test_sequences_are_cut_and_reordered_like_lists():
+    pixels = np.zeros((3, 4, 5), np.uint8)
+    pixels[1, 1:3] = 1
+    masks = MaskSequence.encode(pixels)
+    assert masks[1:].areas().tolist() == [10, 0]
+    assert masks.take([1, 0, 1]).areas().tolist() == [10, 0, 10]
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        ({"size": [4, 5], "counts": ""}, "empty"),
+        ({"size": [5, 4], "counts": counts_from([20])}, "size"),
+        ({"size": "45", "counts": counts_from([20])}, "size"),
+        ({"size": [4, 5], "counts": counts_from([19])}, "add up to 19 pixels, expected 4x5 = 20"),
+        ({"size": [4, 5], "counts": counts_from([10, 11])}, "add up to 21"),
+        ({"size": [4, 5], "counts": counts_from([25, -5])}, "negative"),
+        ({"size": [4, 5], "counts": counts_from([20])[:-1] + "d"}, "break off"),
+        ({"size": [4, 5], "counts": "\x00"}, "alphabet"),
+        ({"size": [4, 5], "counts": "ü"}, "alphabet"),
+        ({"size": [4, 5], "counts": "oooooooo0"}, "too large"),
+        ({"size": [4, 5], "counts": [20]}, "expected null or"),
+        ({"size": [4, 5]}, "expected null or"),
+        ("mask", "expected null or"),
+    ],
+)
+def test_an_unsound_mask_is_named_with_its_reason(mask, reason):
+    good = rle([20], 4, 5)
+    [fault] = faults([good, None, mask, good], 4, 5)
+    assert fault.index == 2
+    assert reason in fault.reason
+    with pytest.raises(MaskError, match="mask 2"):
+        MaskSequence.parse([good, None, mask, good], 4, 5)
+
+
+def test_every_unsound_mask_is_found_not_only_the_first():
+    good = rle([20], 4, 5)
+    masks = [rle([19], 4, 5), good, {"size": [4, 5], "counts": ""}, rle([30, -10], 4, 5), good, "x"]
+    assert [fault.index for fault in faults(masks, 4, 5)] == [0, 2, 3, 5]
+
+
+@settings(max_examples=400)
+@given(st.lists(st.one_of(st.text(max_size=12), st.text("0123456789:;<=>?@OPQnop", max_size=12)), max_size=6))
+def test_wild_counts_are_refused_or_decode_to_exactly_their_runs(texts):
+    masks = [{"size": [3, 4], "counts": text} for text in texts]
+    bad = {fault.index for fault in faults(masks, 3, 4)}
+    for i, mask in enumerate(masks):
+        if i not in bad:
+            pixels = MaskSequence.parse([mask], 3, 4).decode()
+            assert set(np.unique(pixels)) <= {0, 1}
+            assert coco.area(mask) == pixels.sum()
+
+
+def test_sizes_that_native_code_cannot_count_are_refused():
+    assert "not supported" in faults([rle([1], 1, 1)], 2**16, 2**16)[0].reason
+    with pytest.raises(MaskError, match="not supported"):
+        MaskSequence.parse([], 0, 5)
+
+
+def test_a_sequence_cannot_be_made_around_the_checks():
+    with pytest.raises(TypeError):
+        MaskSequence()
