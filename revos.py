@@ -125,8 +125,9 @@ class RevosConfig(datasets.BuilderConfig):
 
 
 def _video_folders(layout: Layout) -> list[Path]:
-    videos = {video_id for split in layout.splits() for video_id in open_annotations(layout, split).videos}
-    return [folder for video_id in sorted(videos) if (folder := layout.video_folder(video_id)).is_dir()]
+    splits = [open_annotations(layout, split) for split in layout.splits()]
+    folders = {of_split.layout.video_folder(video_id) for of_split in splits for video_id in of_split.videos}
+    return sorted(folder for folder in folders if folder.is_dir())
 
 
 class Revos(datasets.GeneratorBasedBuilder):
@@ -149,6 +150,8 @@ class Revos(datasets.GeneratorBasedBuilder):
             raise UsageError(
                 f"missing_frames is {self.config.missing_frames!r}: expected 'error', 'skip_video' or 'keep'"
             )
+        if self.config.source and self.config.family != REVOS:
+            raise UsageError(f"source gets the official files of ReVOS, not those of family={self.config.family!r}")
         # Rows in memory at a time, and in a row group when written as Parquet. A row of `videos` holds every track.
         self._writer_batch_size = kwargs.get("writer_batch_size") or (8 if self.config.name == "videos" else 64)
 

@@ -1,6 +1,7 @@
 """The datasets with files of ReVOS's kind, loaded through the same builder: `revoskit.families`."""
 
 import json
+import os
 import pickle
 
 import numpy as np
@@ -200,6 +201,31 @@ def test_a_family_is_one_of_those_there_are(tmp_path, monkeypatch):
         revos.Revos(data_dir=str(tmp_path), family="davis")
     with pytest.raises(UsageError, match="Where is MeViS"):  # $REVOS_ROOT says where ReVOS is
         Layout.at(None, "mevis")
+
+
+def test_the_files_of_revos_are_not_downloaded_for_a_sister(tmp_path):
+    with pytest.raises(UsageError, match="source gets the official files of ReVOS, not those of family='fevos'"):
+        revos.Revos(data_dir=str(tmp_path), family="fevos", source=str(tmp_path))
+
+
+def test_a_split_may_be_loaded_without_the_videos_that_lack_frames(tmp_path):
+    root = miniature.write_sister(tmp_path / "m", "mevis", videos=6, frames=2, height=32, width=48).root
+    next((root / "valid_u/JPEGImages").rglob("*.jpg")).unlink()
+    options = {"data_dir": str(root), "family": "mevis", "missing_frames": "skip_video"}
+
+    builder = revos.Revos(config_name="videos", cache_dir=str(tmp_path / "c"), **options)
+    with pytest.warns(UserWarning, match="valid_u: left out 1 videos"):
+        builder.download_and_prepare()
+
+    assert {split: len(rows) for split, rows in builder.as_dataset().items()} == {
+        "train": 2,
+        "valid_u": 1,
+        "valid": 1,
+        "test": 1,
+    }
+    frame = min((root / "train/JPEGImages").rglob("*.jpg"))
+    os.utime(frame.parent, ns=(1, 1))
+    assert revos.Revos(config_name="videos", **options).config_id != builder.config_id
 
 
 def test_a_sister_is_not_passed_off_as_revos(sisters):
