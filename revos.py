@@ -12,6 +12,7 @@ name is looked up. `Revos(data_dir=...)` does the same without any registration.
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,14 +26,16 @@ from datasets.data_files import DataFilesDict
 
 import revoskit.annotations
 import revoskit.errors
+import revoskit.families
 import revoskit.features
 import revoskit.layout
 import revoskit.mapping
 import revoskit.rle
 from revoskit.annotations import Annotations, open_annotations
 from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.families import FAMILIES, REVOS
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
-from revoskit.layout import FRAMES_ARCHIVE, Layout
+from revoskit.layout import FRAMES_ARCHIVE, SHA256, Layout
 from revoskit.mapping import AlignedAnnotations, read_mapping
 
 NAME = "revos"
@@ -56,6 +59,7 @@ Weidi and Gavves, Efstratios},
 _CODE = [
     revoskit.annotations,
     revoskit.errors,
+    revoskit.families,
     revoskit.features,
     revoskit.layout,
     revoskit.mapping,
@@ -72,21 +76,29 @@ class RevosConfig(datasets.BuilderConfig):
 
     Args:
         data_dir: the folder that holds `mask_dict.json` and `JPEGImages/`; by default, what $REVOS_ROOT says.
+        source: where to get the official files, as `revoskit download --from` takes it: hf://datasets/<owner>/<repo>,
+            an https:// address or a folder. What is missing is downloaded, verified and unpacked before the dataset
+            is built: in `data_dir` where that is named, or else in the cache of `datasets`.
         decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
             leaves their videos out, `"keep"` puts null in their place.
+        family: whose files these are: `"revos"`, or a dataset with files of the same kind: `"mevis"`, `"mevis_v2"`,
+            `"lv_vis"`, `"fevos"`, `"ref_sav"`. These have no expression types; where a split keeps its masks back,
+            `masks` and `tracks` are empty lists.
         alignment: a mapping file (`docs/alignment.md`) that says which frame each mask belongs to. The videos that it
             names then have those as their `frame_names` and `frames`. By default the dataset stays as filed.
     """
 
     version: str = VERSION
+    source: str | None = None
     decode_frames: bool = False
     missing_frames: str = "error"
+    family: str = REVOS
     alignment: str | None = None
 
     @property
     def layout(self) -> Layout:
-        return Layout.at(self.data_dir)
+        return Layout.at(self.data_dir, self.family)
 
     def annotations(self, layout: Layout, split: str) -> Annotations | AlignedAnnotations:
         """A split as filed, or with the accepted mappings applied."""
@@ -99,19 +111,23 @@ class RevosConfig(datasets.BuilderConfig):
             layout = self.layout
         except UsageError:  # without data the builder can still be asked for its features
             return f"{self.name}-without-data"
+        if self.source:  # the files may not be here yet, but what they will be is known: official
+            identity = (str(layout.root), self.source, sorted(SHA256.items()), self.decode_frames, self.missing_frames)
+            return f"{self.name}-{hashlib.sha256(repr((*identity, custom_features)).encode()).hexdigest()[:16]}"
         depends_on = layout.annotation_files()
         if self.missing_frames != "error":  # the rows follow what is on disk; a folder's time changes with its content
             depends_on += _video_folders(layout)
         state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in depends_on]
-        identity = (str(layout.root), state, self.decode_frames, self.missing_frames, repr(custom_features))
+        identity = (str(layout), state, self.decode_frames, self.missing_frames, repr(custom_features))
         if self.alignment:  # by content: the same file elsewhere gives the same rows
             identity += (repr(sorted(read_mapping(self.alignment).items())),)
         return f"{self.name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
 
 
 def _video_folders(layout: Layout) -> list[Path]:
-    videos = {video_id for split in layout.splits() for video_id in open_annotations(layout, split).videos}
-    return [folder for video_id in sorted(videos) if (folder := layout.video_folder(video_id)).is_dir()]
+    splits = [open_annotations(layout, split) for split in layout.splits()]
+    folders = {of_split.layout.video_folder(video_id) for of_split in splits for video_id in of_split.videos}
+    return sorted(folder for folder in folders if folder.is_dir())
 
 
 class Revos(datasets.GeneratorBasedBuilder):
@@ -127,16 +143,22 @@ class Revos(datasets.GeneratorBasedBuilder):
     def __init__(self, *args, hash: str | None = None, dataset_name: str | None = None, data_files=None, **kwargs):
         if data_files:
             raise UsageError("ReVOS is loaded from a folder: pass data_dir='path/to/ReVOS', not data_files")
+        if kwargs.get("source") and not kwargs.get("data_dir"):
+            kwargs["data_dir"] = _folder_in_cache(args[0] if args else kwargs.get("cache_dir"))
         super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
         if self.config.missing_frames not in ("error", "skip_video", "keep"):
             raise UsageError(
                 f"missing_frames is {self.config.missing_frames!r}: expected 'error', 'skip_video' or 'keep'"
             )
+        if self.config.source and self.config.family != REVOS:
+            raise UsageError(f"source gets the official files of ReVOS, not those of family={self.config.family!r}")
         # Rows in memory at a time, and in a row group when written as Parquet. A row of `videos` holds every track.
         self._writer_batch_size = kwargs.get("writer_batch_size") or (8 if self.config.name == "videos" else 64)
 
     def _info(self) -> datasets.DatasetInfo:
         features = videos_features if self.config.name == "videos" else expressions_features
+        if self.config.family != REVOS:
+            return _sister_info(self.config.family, features(self.config.decode_frames))
         return datasets.DatasetInfo(
             description=DESCRIPTION,
             features=features(self.config.decode_frames),
@@ -147,6 +169,10 @@ class Revos(datasets.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         layout = self.config.layout
+        if self.config.source:
+            from revoskit import fetch
+
+            fetch.obtain(layout, self.config.source, token=self.token)
         layout.require()
         splits = {split: self.config.annotations(layout, split) for split in layout.splits()}
         if self.config.alignment:
@@ -176,7 +202,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         for video_id in video_ids:
             video = annotations.video(video_id)
             masks = annotations.masks(video)
-            frames = _frames(layout, video)
+            frames = _frames(annotations.layout, video)
             if self.config.name == "videos":
                 yield video_id, video_example(video, masks, frames)
                 continue
@@ -191,6 +217,20 @@ class Revos(datasets.GeneratorBasedBuilder):
             if isinstance(error.__cause__, RevosError):
                 raise error.__cause__ from None
             raise
+
+
+def _sister_info(family: str, features: datasets.Features) -> datasets.DatasetInfo:
+    """What can be said of another dataset that is loaded in the columns of ReVOS: neither its license nor its paper."""
+    if family not in FAMILIES:
+        raise UsageError(f"family is {family!r}: expected one of {', '.join(FAMILIES)}")
+    sister = FAMILIES[family]
+    description = f"{sister.title}, in the columns of ReVOS. Its license and citation: {sister.homepage}"
+    return datasets.DatasetInfo(description=description, features=features, homepage=sister.homepage)
+
+
+def _folder_in_cache(cache_dir: str | None) -> str:
+    """Where downloaded files go: one folder for every source, since only official files get into it."""
+    return os.path.join(os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE), "downloads", NAME)
 
 
 def _frames(layout: Layout, video: revoskit.annotations.Video) -> list[dict | None]:
@@ -232,10 +272,14 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
             f"{len(splits[split].videos):,} videos: {first}"
         )
     if lines:
-        root = next(iter(splits.values())).layout.root
+        layouts = {split: annotations.layout for split, annotations in splits.items()}
+        folders = dict.fromkeys(
+            str(at.root / folder) for split, at in layouts.items() for folder in at.files(split).frames
+        )
+        archive = FRAMES_ARCHIVE if next(iter(layouts.values())).family == REVOS else "the frames"
         raise MissingFilesError(
-            "\n".join([f"frames that the annotations list are not under {root}/JPEGImages or {root}:", *lines])
-            + f"\nUnpack {FRAMES_ARCHIVE} there. Or load what is here with missing_frames='skip_video' (leaves their "
+            "\n".join([f"frames that the annotations list are not under {' or '.join(folders)}:", *lines])
+            + f"\nUnpack {archive} there. Or load what is here with missing_frames='skip_video' (leaves their "
             "videos out) or missing_frames='keep' (null in place of a missing frame)."
         )
 

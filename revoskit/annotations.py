@@ -7,6 +7,7 @@ Everything read here has been checked: whatever leaves this module has the types
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import json
@@ -18,8 +19,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+from PIL import Image
 
-from revoskit.errors import AnnotationError, MaskError
+from revoskit.errors import AnnotationError, MaskError, MissingFilesError
+from revoskit.families import FAMILIES, REVOS, Family
 from revoskit.layout import Layout, check_file_stem, check_relative
 from revoskit.rle import RLE, MaskSequence
 
@@ -41,7 +44,7 @@ class Expression(msgspec.Struct, frozen=True):
 
     expression_id: str
     text: str
-    type: ExpressionType
+    type: ExpressionType | None  # null where the dataset has no types: ReVOS always has them
     object_ids: tuple[int, ...]
     annotation_ids: tuple[int, ...]
 
@@ -124,13 +127,34 @@ class VideoMasks:
         return self._foreground
 
 
+class HiddenMasks(VideoMasks):
+    """The masks of a video whose split keeps them back: none at all, which is something else than empty masks."""
+
+    def __init__(self, video: Video) -> None:
+        self.video = video
+
+    def track(self, annotation_id: int) -> MaskSequence:
+        return MaskSequence.empty(0, self.video.height, self.video.width)
+
+    def union(self, annotation_ids: Collection[int]) -> MaskSequence:
+        return MaskSequence.empty(0, self.video.height, self.video.width)
+
+    def foreground(self) -> MaskSequence:
+        return MaskSequence.empty(0, self.video.height, self.video.width)
+
+
 class Annotations:
     """One split: its videos by id, in file order, and the masks of each."""
 
     def __init__(self, layout: Layout, split: str) -> None:
         self.layout = layout
         self.split = split
-        self.videos = read_expressions(layout.expressions(split))
+        self.videos = read_expressions(layout.expressions(split), _Form.of(layout, split))
+        self.hidden = layout.files(split).hidden and not (
+            layout.tracks.is_file() and any(video.annotation_ids for video in self.videos.values())
+        )
+        if self.hidden:
+            return
         self._tracks = _open_once(TrackFile, layout.tracks)
         self._foreground = _open_once(ForegroundFile, layout.foreground) if layout.foreground.is_file() else None
 
@@ -154,7 +178,8 @@ class Annotations:
         return self.videos[video_id]
 
     def masks(self, video: Video) -> VideoMasks:
-        return VideoMasks(video, self._tracks, self._foreground)
+        """The masks of a video; where the split keeps them back (`hidden`), sequences without a single mask."""
+        return HiddenMasks(video) if self.hidden else VideoMasks(video, self._tracks, self._foreground)
 
 
 def open_annotations(layout: Layout, split: str) -> Annotations:
@@ -165,7 +190,11 @@ def open_annotations(layout: Layout, split: str) -> Annotations:
         AnnotationError: a file is not in the official format; the message says where and what was expected.
     """
     layout.require()
-    return _annotations(layout, split, tuple(_stamp(file) for file in layout.annotation_files()))
+    if not layout.expressions(split).is_file():
+        raise MissingFilesError(
+            f"{layout.expressions(split)} is not there. The splits that are: {', '.join(layout.splits())}"
+        )
+    return _annotations(layout.within(split), split, tuple(_stamp(file) for file in layout.annotation_files()))
 
 
 @functools.lru_cache(maxsize=3)
@@ -190,17 +219,44 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 # --- meta_expressions_*.json ------------------------------------------------------------------------------------------
 
 
+_ObjectId = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+_AnnotationId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Pixels = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
+
+
 class _ExpressionEntry(msgspec.Struct):
     exp: str
-    obj_id: list[Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]]
-    anno_id: list[Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]]
+    obj_id: list[_ObjectId]
+    anno_id: list[_AnnotationId]
     type_id: Literal[0, 1, 2]
 
 
+class _UntypedEntry(msgspec.Struct):
+    """An expression of a dataset without ReVOS's types."""
+
+    exp: str
+    obj_id: list[_ObjectId]
+    anno_id: list[_AnnotationId]
+
+
+class _HiddenEntry(_UntypedEntry):
+    """An expression that may not say which objects it means."""
+
+    obj_id: list[_ObjectId] = []
+    anno_id: list[_AnnotationId] = []
+
+
 class _VideoEntry(msgspec.Struct):
-    height: Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
-    width: Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
+    height: _Pixels
+    width: _Pixels
     frames: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class _UnsizedEntry(_VideoEntry, kw_only=True):
+    """A video that may not say its size."""
+
+    height: _Pixels | None = None
+    width: _Pixels | None = None
 
 
 class _DuplicateKey(dict):
@@ -209,15 +265,58 @@ class _DuplicateKey(dict):
     key: str
 
 
-def read_expressions(path: Path) -> dict[str, Video]:
+class _Form(msgspec.Struct, frozen=True):
+    """How one split's expression file is to be read: strictly, but for what its family leaves out."""
+
+    family: Family = FAMILIES[REVOS]
+    hidden: bool = False
+    layout: Layout | None = None  # where to look for frames when a video does not say its size
+
+    @classmethod
+    def of(cls, layout: Layout, split: str) -> _Form:
+        return cls(FAMILIES[layout.family], layout.files(split).hidden, layout)
+
+    @property
+    def expression(self) -> type:
+        if self.hidden:
+            return _HiddenEntry
+        return _ExpressionEntry if self.family.typed else _UntypedEntry
+
+
+def read_expressions(path: Path, form: _Form | None = None) -> dict[str, Video]:
     """The videos of a `meta_expressions_*.json`, by id, in file order.
 
     Raises:
         AnnotationError: the file is not JSON, or not in the official format.
     """
+    videos, faults = scan_expressions(path, form)
+    if faults:
+        raise faults[0]
+    return videos
+
+
+def scan_expressions(path: Path, form: _Form | None = None) -> tuple[dict[str, Video], list[AnnotationError]]:
+    """Like `read_expressions`, but goes on: what can be read, less the faulty entries, and what is wrong with those.
+
+    Raises:
+        AnnotationError: the file as a whole cannot be read.
+    """
     document = _parse_json(path)
-    videos = _object(_object(document, str(path)).get("videos"), f"{path}: 'videos'")
-    return {video_id: _video(video_id, entry, path) for video_id, entry in videos.items()}
+    entries = _object(_object(document, str(path)).get("videos"), f"{path}: 'videos'")
+    videos: dict[str, Video] = {}
+    faults: list[AnnotationError] = []
+    for video_id, entry in entries.items():
+        with _noting(faults):
+            videos[video_id] = _video(video_id, entry, path, form or _Form(), faults)
+    return videos, faults
+
+
+@contextlib.contextmanager
+def _noting(faults: list[AnnotationError]) -> Iterator[None]:
+    try:
+        yield
+    except AnnotationError as error:
+        faults.append(error)
 
 
 def _parse_json(path: Path) -> Any:
@@ -267,6 +366,8 @@ def _convert(value: Any, kind: type, where: str) -> Any:
         return msgspec.convert(_object(value, where), kind)
     except msgspec.ValidationError as error:
         raise AnnotationError(f"{where}: {error}") from None
+    except UnicodeEncodeError as error:  # msgspec reads keys as UTF-8
+        raise AnnotationError(f"{where} has a key that holds half of a surrogate pair: {error.object!r:.60}") from None
 
 
 def _text(value: str, where: str) -> str:
@@ -277,28 +378,45 @@ def _text(value: str, where: str) -> str:
     return value
 
 
-def _video(video_id: str, value: Any, path: Path) -> Video:
+def _video(video_id: str, value: Any, path: Path, form: _Form, faults: list[AnnotationError]) -> Video:
+    """A video without those expressions that are faulty; they are added to `faults`."""
     where = f"{path}: video {video_id!r}"
-    entry = _convert(value, _VideoEntry, where)
+    entry = _convert(value, _VideoEntry if form.family.sized else _UnsizedEntry, where)
     check_relative(_text(video_id, where), f"{path}: video id")
     for name in entry.frames:
         check_file_stem(_text(name, where), f"{where}: frame")
-    expressions = _object(value.get("expressions"), f"{where}: 'expressions'")
-    return Video(
-        video_id,
-        entry.height,
-        entry.width,
-        tuple(entry.frames),
-        tuple(_expression(key, value, where) for key, value in expressions.items()),
-    )
+    if entry.height is None or entry.width is None:
+        entry.height, entry.width = _first_frame_size(video_id, entry.frames[0], form.layout, where)
+    expressions: list[Expression] = []
+    for key, value in _object(value.get("expressions"), f"{where}: 'expressions'").items():
+        with _noting(faults):
+            expressions.append(_expression(key, value, where, form))
+    return Video(video_id, entry.height, entry.width, tuple(entry.frames), tuple(expressions))
 
 
-def _expression(expression_id: str, value: Any, video: str) -> Expression:
+def _first_frame_size(video_id: str, frame_name: str, layout: Layout, where: str) -> tuple[int, int]:
+    path = layout.frame_paths(video_id, [frame_name])[0]
+    if path is None:
+        raise AnnotationError(
+            f"{where} does not say its height and width, and its first frame, from which they could be read, is not "
+            f"on disk: expected {layout.video_folder(video_id) / frame_name}.jpg"
+        )
+    try:
+        with Image.open(path) as image:  # reads the header alone
+            return image.height, image.width
+    except OSError as error:
+        raise AnnotationError(f"{where} does not say its height and width, and {path} is no picture: {error}") from None
+
+
+def _expression(expression_id: str, value: Any, video: str, form: _Form) -> Expression:
     where = f"{video}, expression {expression_id!r}"
-    entry = _convert(value, _ExpressionEntry, where)
+    entry = _convert(value, form.expression, where)
     check_file_stem(_text(expression_id, where), f"{video}: expression id")  # predictions are filed under it
     text = _text(entry.exp, where)
-    return Expression(expression_id, text, ExpressionType(entry.type_id), tuple(entry.obj_id), tuple(entry.anno_id))
+    if form.family.spaces_as_underscores:
+        text = text.replace("_", " ")
+    kind = ExpressionType(entry.type_id) if form.family.typed else None
+    return Expression(expression_id, text, kind, tuple(entry.obj_id), tuple(entry.anno_id))
 
 
 # --- mask_dict.json and mask_dict_foreground.json ---------------------------------------------------------------------
@@ -332,6 +450,14 @@ class TrackFile(_MappedObject):
 
     _decoder = msgspec.json.Decoder(list[RLE | None])
 
+    def unchecked(self, annotation_id: str) -> list[RLE | None]:
+        """A track as the file has it, for whoever looks for what is wrong with it: its masks may be malformed.
+
+        Raises:
+            AnnotationError: it is not a list of masks and nulls.
+        """
+        return self._decode(annotation_id, self._decoder, f"track {annotation_id}")
+
     def read(self, annotation_id: int, video: Video) -> MaskSequence:
         """The track as masks of `video`, one per frame, verbatim.
 
@@ -349,14 +475,21 @@ class TrackFile(_MappedObject):
         return _fit(self._decode(key, self._decoder, where), video, f"{self.path}: {where}")
 
 
-class _ForegroundEntry(msgspec.Struct):
+class ForegroundEntry(msgspec.Struct):
+    """What the file says of one video: a mask per frame, and the share of the frame's pixels that each covers."""
+
     masks_rle: list[RLE | None]
+    foreground_ratio: Any = None
 
 
 class ForegroundFile(_MappedObject):
     """`mask_dict_foreground.json`: per video, the union of its annotated objects."""
 
-    _decoder = msgspec.json.Decoder(_ForegroundEntry)
+    _decoder = msgspec.json.Decoder(ForegroundEntry)
+
+    def unchecked(self, video_id: str) -> ForegroundEntry:
+        """A video's entry as the file has it; raises as `TrackFile.unchecked` does."""
+        return self._decode(video_id, self._decoder, f"video {video_id!r}")
 
     def read(self, video: Video) -> MaskSequence:
         """The foreground masks of `video`, one per frame, null read as empty; raises as `TrackFile.read` does."""

@@ -23,7 +23,18 @@ def parser() -> argparse.ArgumentParser:
     """What can be typed."""
     parser = argparse.ArgumentParser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_stats, _add_info, _add_evaluate, _add_align):
+    for add in (
+        _add_demo,
+        _add_stats,
+        _add_info,
+        _add_verify,
+        _add_download,
+        _add_unpack,
+        _add_check,
+        _add_align,
+        _add_evaluate,
+        _add_export,
+    ):
         add(commands)
     return parser
 
@@ -37,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except RevosError as error:
+    except (RevosError, OSError) as error:  # such as a folder that may not be written to
         print(f"revoskit {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -191,6 +202,92 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 1 if result.missing else 0
 
 
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", metavar="ROOT", nargs="?", help=f"the dataset's folder (default: ${ROOT_VARIABLE})")
+
+
+def _add_verify(commands: Any) -> None:
+    parser = _command(commands, "verify", _verify, "compare the files with the official SHA-256, count unpacked frames")
+    _add_root(parser)
+    _add_json(parser)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from revoskit import verify
+
+    layout = Layout.at(args.root)
+    with tqdm(total=verify.bytes_to_read(layout), unit="B", unit_scale=True, desc="reading", disable=None) as bar:
+        found = verify.verify(layout, progress=bar.update)
+    if args.json:
+        _print_json(found)
+    else:
+        print(verify.table(found))
+    return 0 if found.all_official else 1
+
+
+def _add_download(commands: Any) -> None:
+    parser = _command(commands, "download", _download, "fetch the official files that are missing")
+    _add_root(parser)
+    parser.add_argument(
+        "--from", dest="source", metavar="SOURCE", help="hf://datasets/<owner>/<repo>[/folder][@revision], https://… "
+        "or a folder; without it, what to do by hand is printed",
+    )  # fmt: skip
+    _add_json(parser)
+
+
+def _download(args: argparse.Namespace) -> int:
+    from revoskit import fetch
+
+    layout = Layout.at(args.root)
+    if not args.source:
+        missing = fetch.missing(layout)
+        print(fetch.by_hand(layout, missing))
+        return 2 if missing else 0
+    arrivals = fetch.download(layout, args.source)
+    if args.json:
+        _print_json(arrivals)
+    else:
+        print(fetch.table(arrivals))
+    return 0 if fetch.complete(arrivals) else 1
+
+
+def _add_unpack(commands: Any) -> None:
+    parser = _command(commands, "unpack", _unpack, "unpack the archive of frames into JPEGImages/<video_id>/")
+    _add_root(parser)
+    parser.add_argument("--delete", action="store_true", help="remove the archive once all of it is unpacked and sound")
+    _add_json(parser)
+
+
+def _unpack(args: argparse.Namespace) -> int:
+    from revoskit import unpack
+
+    done = unpack.unpack(Layout.at(args.root), delete=args.delete)
+    if args.json:
+        _print_json(done)
+    else:
+        print(unpack.summary(done))
+    return 1 if done.damaged else 0
+
+
+def _add_check(commands: Any) -> None:
+    parser = _command(commands, "check", _check, "find everything that is wrong with a copy of the dataset")
+    _add_root(parser)
+    _add_split(parser, None)
+    parser.add_argument("--frames", action="store_true", help="decode every frame instead of looking at its two ends")
+    _add_json(parser)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from revoskit import check
+
+    report = check.check(Layout.at(args.root), splits=[args.split] if args.split else None, decode=args.frames)
+    if args.json:
+        _print_json(report)
+    else:
+        print(check.table(report))
+    return report.exit_status
+
+
 def _add_align(commands: Any) -> None:
     parser = _command(commands, "align", _align, "find videos whose masks probably belong to other frames")
     _add_data_dir(parser)
@@ -221,6 +318,42 @@ def _align(args: argparse.Namespace) -> int:
         write_mapping(args.output, alignment.better_mappings(found))
         print(f"Look at these before you accept them: {args.output}", file=sys.stderr)
     return 1 if any(a.verdict in (alignment.MISALIGNED, alignment.UNSUPPORTED) for a in found) else 0
+
+
+def _add_export(commands: Any) -> None:
+    parser = _command(commands, "export", _export, "write the dataset in a layout that other code bases read")
+    _add_data_dir(parser)
+    _add_split(parser, None)
+    parser.add_argument("--to", choices=["mevis", "ytvos", "webdataset", "coco"], required=True, help="whose layout")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--frames",
+        choices=["link", "copy", "symlink"],
+        default="link",
+        help="hard links, and copies where there can be none (default), always copies, or symbolic links",
+    )
+    parser.add_argument("--num-proc", type=int, default=1, metavar="N", help="processes (default: 1)")
+    _add_json(parser)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from revoskit import export
+    from revoskit.annotations import open_annotations
+
+    layout = Layout.at(args.data_dir)
+    layout.require()
+    splits = [args.split] if args.split else layout.splits()
+    videos = sum(len(open_annotations(layout, split).videos) for split in splits)
+    passes = export.TARGETS[args.to].PASSES
+    with tqdm(total=videos * passes, unit="video", unit_scale=1 / passes, desc="exporting", disable=None) as bar:
+        report = export.export(
+            layout, args.to, args.output, splits, frames=args.frames, num_proc=args.num_proc, progress=bar.update
+        )
+    if args.json:
+        _print_json(report)
+    else:
+        print(export.describe(report, args.output))
+    return 0
 
 
 if __name__ == "__main__":

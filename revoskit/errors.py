@@ -29,3 +29,11 @@ class WorkerError(RevosError, RuntimeError):
 
 class FrameError(RevosError, OSError):
     """A frame that cannot be read: it is not there, or not the JPEG that it ought to be."""
+
+
+class DownloadError(RevosError, OSError):
+    """A file that could not be fetched; another source, or a later time, may do."""
+
+
+class ArchiveError(RevosError, ValueError):
+    """An archive that is broken, or that holds what must not be unpacked."""

@@ -77,7 +77,7 @@ def _expression_row(expression: Expression) -> dict[str, Any]:
     return {
         "expression_id": expression.expression_id,
         "expression": expression.text,
-        "expression_type": int(expression.type),
+        "expression_type": None if expression.type is None else int(expression.type),
         "object_ids": list(expression.object_ids),
         "annotation_ids": list(expression.annotation_ids),
     }

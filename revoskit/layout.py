@@ -4,27 +4,26 @@ ROOT/JPEGImages/<video_id>/<frame>.jpg      or ROOT/<video_id>/<frame>.jpg
 ROOT/mask_dict.json                         every track, for all splits
 ROOT/mask_dict_foreground.json              optional: it follows from the others
 ROOT/meta_expressions_<split>_.json         one per split; those that are absent are left out
+
+The datasets of `revoskit.families` are laid out otherwise and read through the same `Layout`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.families import FAMILIES, REVOS, SplitFiles
 
 ROOT_VARIABLE = "REVOS_ROOT"
 FRAMES_FOLDER = "JPEGImages"
 FRAMES_ARCHIVE = "JPEGImages.zip"
 TRACKS = "mask_dict.json"
 FOREGROUND = "mask_dict_foreground.json"
-EXPRESSIONS = {
-    "train": "meta_expressions_train_.json",
-    "validation": "meta_expressions_valid_.json",
-    "train_sub": "meta_expressions_train_sub_.json",
-}
+EXPRESSIONS = {split: files.expressions[0] for split, files in FAMILIES[REVOS].splits.items()}
 ONEDRIVE = (
     "https://mailsjlueducn-my.sharepoint.com/:f:/g/personal/yancl9918_mails_jlu_edu_cn/"
     "Ek3rFeIbNZtAv8kxVxr5n6sBoJZWbVZXHFxWYYxIq7kFKQ?e=Hx2JVd"
@@ -52,41 +51,66 @@ WHERE_TO_GET_THEM = f"The official files are at {ONEDRIVE} (or {BAIDU})."
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of one copy of ReVOS under an absolute `root`."""
+    """The files of one copy of ReVOS, or of a dataset of its `family`, under an absolute `root`."""
 
     root: Path
+    family: str = REVOS
+    split: str | None = None
+    """Set by `within`, where each split has files of its own: the one whose tracks and frames are meant."""
 
     @classmethod
-    def at(cls, root: str | os.PathLike | None = None) -> Layout:
-        """The copy in the folder `root`, however it is spelled, or in the one that $REVOS_ROOT names.
+    def at(cls, root: str | os.PathLike | None = None, family: str = REVOS) -> Layout:
+        """The copy in the folder `root`, however it is spelled, or for ReVOS in the one that $REVOS_ROOT names.
 
         Raises:
-            UsageError: no folder is named.
+            UsageError: no folder is named, or there is no such family.
         """
-        root = root or os.environ.get(ROOT_VARIABLE)
+        if family not in FAMILIES:
+            raise UsageError(f"there is no family {family!r}: expected one of {', '.join(FAMILIES)}")
+        root = root or (os.environ.get(ROOT_VARIABLE) if family == REVOS else None)
+        if not root and family != REVOS:
+            raise UsageError(f"Where is {FAMILIES[family].title}? Say data_dir='path/to/it'.")
         if not root:
             raise UsageError(
                 "Where is ReVOS? Say data_dir='path/to/ReVOS' (--data-dir for commands) or set $REVOS_ROOT to the "
                 f"folder that holds {TRACKS} and {FRAMES_FOLDER}/. {WHERE_TO_GET_THEM}"
             )
-        return cls(Path(os.path.realpath(os.path.expanduser(root))))
+        return cls(Path(os.path.realpath(os.path.expanduser(root))), family)
+
+    def within(self, split: str) -> Layout:
+        """The same copy, with `tracks` and the frames being those of one split."""
+        self.files(split)
+        return self if self.family == REVOS else replace(self, split=split)
+
+    def files(self, split: str) -> SplitFiles:
+        """Where a split's files lie, as its family has them.
+
+        Raises:
+            UsageError: the family has no such split.
+        """
+        family = FAMILIES[self.family]
+        if split not in family.splits:
+            raise UsageError(f"there is no split {split!r}: {family.title} has {', '.join(family.splits)}")
+        return family.splits[split]
 
     @property
     def tracks(self) -> Path:
-        return self.root / TRACKS
+        names = {files.tracks for files in self._meant()}
+        if len(names) > 1:
+            title = FAMILIES[self.family].title
+            raise UsageError(f"each split of {title} has tracks of its own: take layout.within(split).tracks")
+        return self._first(*names.pop())
 
     @property
     def foreground(self) -> Path:
         return self.root / FOREGROUND
 
     def expressions(self, split: str) -> Path:
-        if split not in EXPRESSIONS:
-            raise UsageError(f"there is no split {split!r}: ReVOS has {', '.join(EXPRESSIONS)}")
-        return self.root / EXPRESSIONS[split]
+        return self._first(*self.files(split).expressions)
 
     def splits(self) -> list[str]:
         """The splits whose expressions are here, in the official order."""
-        return [split for split in EXPRESSIONS if self.expressions(split).is_file()]
+        return [split for split in FAMILIES[self.family].splits if self.expressions(split).is_file()]
 
     def require(self) -> None:
         """See that there is something to load.
@@ -94,27 +118,44 @@ class Layout:
         Raises:
             MissingFilesError: the folder, the tracks or every split is missing; the message lists all that is.
         """
+        family, here = FAMILIES[self.family], self.splits()
+        where = WHERE_TO_GET_THEM if self.family == REVOS else f"See {family.homepage}."
         if not self.root.is_dir():
-            raise MissingFilesError(f"{self.root} is not a folder. {WHERE_TO_GET_THEM}")
-        missing = [] if self.tracks.is_file() else [TRACKS]
-        if not self.splits():
-            missing += EXPRESSIONS.values()
+            raise MissingFilesError(f"{self.root} is not a folder. {where}")
+        needed = [self.files(split) for split in here or family.splits]
+        tracks = dict.fromkeys(self._first(*files.tracks) for files in needed if not files.hidden)
+        missing = [str(path.relative_to(self.root)) for path in tracks if not path.is_file()]
+        expressions = [files.expressions[0] for files in family.splits.values()]
+        if not here:
+            missing += expressions
         if missing:
+            tracks = dict.fromkeys(files.tracks[0] for files in family.splits.values() if not files.hidden)
+            frames = dict.fromkeys(files.frames[0] for files in family.splits.values())
             raise MissingFilesError(
-                f"{self.root} lacks {', '.join(missing)}. Expected {TRACKS}, at least one of "
-                f"{', '.join(EXPRESSIONS.values())}, and {FRAMES_FOLDER}/<video_id>/<frame>.jpg. {WHERE_TO_GET_THEM}"
+                f"{self.root} lacks {', '.join(missing)}. Expected {', '.join(tracks)}, at least one of "
+                f"{', '.join(expressions)}, and {' or '.join(frames)}/<video_id>/<frame>.jpg. {where}"
             )
 
     def annotation_files(self) -> list[Path]:
         """The annotation files that are here: whatever is built from this copy depends on them."""
-        files = [self.tracks, self.foreground, *(self.expressions(split) for split in EXPRESSIONS)]
+        splits = FAMILIES[self.family].splits
+        tracks = dict.fromkeys(self._first(*files.tracks) for files in splits.values())
+        files = [*tracks, self.foreground, *(self.expressions(split) for split in splits)]
         return [file for file in files if file.is_file()]
 
     def video_folder(self, video_id: str) -> Path:
-        """Where a video's frames lie: under JPEGImages/, or directly under the root where that has no such folder."""
-        folder = self.root / FRAMES_FOLDER / video_id
-        direct = self.root / video_id
-        return direct if not folder.is_dir() and direct.is_dir() else folder
+        """Where a video's frames lie: for ReVOS under JPEGImages/, or directly under the root where that has none."""
+        folders = dict.fromkeys(folder for files in self._meant() for folder in files.frames)
+        candidates = [self.root / folder / video_id for folder in folders]
+        return next((folder for folder in candidates if folder.is_dir()), candidates[0])
+
+    def _meant(self) -> list[SplitFiles]:
+        """The splits that `tracks` and `video_folder` go by."""
+        return [self.files(self.split)] if self.split else list(FAMILIES[self.family].splits.values())
+
+    def _first(self, *paths: str) -> Path:
+        """The first of these that is there; where none is, the first."""
+        return next((self.root / path for path in paths if (self.root / path).is_file()), self.root / paths[0])
 
     def frame_paths(self, video_id: str, frame_names: Sequence[str]) -> list[str | None]:
         """The JPEG of every frame, null where there is none on disk; costs one look into the video's folder."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from revoskit.errors import UsageError
+from revoskit.families import FAMILIES
 from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS
 from revoskit.rle import RLE, MaskSequence
 
@@ -197,3 +199,83 @@ def _write_frames(
 
 def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+# --- The datasets with files of the same kind -------------------------------------------------------------------------
+
+_SISTER_IDS = {
+    "mevis": ["0ab4afe7fb46", "0fea0cb75a25", "1a1dbe153793", "2b904b76c8f0", "3f99366076b5", "5e2a4c6b8d01"],
+    "lv_vis": [f"{number:05d}" for number in range(6)],
+    "fevos": [f"video_{number:04d}" for number in range(6)],
+    "ref_sav": [f"sav_{53900 + number:06d}" for number in range(6)],
+}
+_SISTER_IDS["mevis_v2"] = _SISTER_IDS["mevis"]
+
+
+def write_sister(root: str | os.PathLike, family: str, *, videos: int = 6, **options) -> Miniature:
+    """Write a small MeViS, MeViSv2, LV-VIS, FeVOS or Ref-SAV: the videos of a miniature, in that dataset's layout.
+
+    It leaves out what the dataset leaves out: types, and in a hidden split the objects and the masks too. In MeViS the
+    hidden split does not say the size of its videos either.
+
+    Args:
+        root: the folder to write to.
+        family: a key of `families.FAMILIES`, not ReVOS.
+        videos: how many, up to six, dealt to the splits in turn; a split that gets none is not there.
+        options: as for `write_miniature`: frames, height, width, seed.
+    """
+    root = Path(root)
+    written = write_miniature(root / "revos", videos=videos, **options)
+    source = {name: json.loads((written.root / file).read_bytes())["videos"] for name, file in EXPRESSIONS.items()}
+    tracks = json.loads((written.root / TRACKS).read_bytes())
+    splits = list(FAMILIES[family].splits.items())
+    entries: dict[str, dict] = {split: {} for split, _ in splits}
+    named: dict[str, dict] = {}
+    for number, (video_id, entry) in enumerate((source["train"] | source["validation"]).items()):
+        split, files = splits[number % len(splits)]
+        sister_id = _SISTER_IDS[family][number]
+        folder = root / files.frames[0] / sister_id
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(written.root / FRAMES_FOLDER / video_id, folder)
+        if family == "ref_sav":  # every fourth frame of a video, counted from 100000
+            names = [str(100000 + 4 * i) for i in range(len(entry["frames"]))]
+            for old, new in zip(entry["frames"], names, strict=True):
+                os.rename(folder / f"{old}.jpg", folder / f"{new}.jpg")
+            entry["frames"] = names
+        entries[split][sister_id] = _as_sister(entry, family, files.hidden)
+        if not files.hidden:
+            ids = {str(i) for expression in entry["expressions"].values() for i in expression["anno_id"]}
+            named.setdefault(files.tracks[0], {}).update({i: tracks[i] for i in ids})
+    for split, files in splits:
+        if entries[split]:
+            _write_json(root / files.expressions[0], {"videos": entries[split]})
+    for file, content in named.items():
+        _write_json(root / file, content)
+    shutil.rmtree(written.root)
+    return Miniature(root, written.pixels)
+
+
+def _as_sister(entry: dict, family: str, hidden: bool) -> dict:
+    """A video's entry, less what the dataset does not say."""
+    kept = {"exp"} if hidden else {"exp", "obj_id", "anno_id"}
+    if family == "ref_sav":  # it has a type_id that means something else: a long caption or a short one
+        kept.add("type_id")
+    absent = [key for key, expression in entry["expressions"].items() if not expression["anno_id"]]
+    expressions = {
+        key: {name: value for name, value in expression.items() if name in kept}
+        for key, expression in entry["expressions"].items()
+        if family == "mevis_v2" or key not in absent  # the others have no expression without a target
+    }
+    if family == "ref_sav":
+        for expression in expressions.values():
+            expression["type_id"] %= 2
+    if family == "lv_vis":
+        for expression in expressions.values():
+            expression["exp"] = expression["exp"].replace(" ", "_")
+    if family == "fevos":
+        for expression in expressions.values():
+            expression["ans"] = "the answer, in words"
+    entry = {**entry, "expressions": expressions}
+    if hidden and family == "mevis":
+        del entry["height"], entry["width"]
+    return entry

@@ -319,6 +319,23 @@ class MaskSequence(Sequence["RLE | None"]):
             areas[present] = coco.area([self._masks[i] for i in present])
         return areas
 
+    def boxes(self) -> np.ndarray:
+        """The smallest box around the object per frame, float64 (T, 4) as x, y, width, height in pixels; 0 for none."""
+        boxes = np.zeros((len(self), 4))
+        present = [i for i, mask in enumerate(self._clean) if mask is not None]
+        if present:
+            boxes[present] = coco.toBbox([self._clean[i] for i in present])
+        return boxes
+
+    def runs(self) -> list[list[int] | None]:
+        """COCO's uncompressed form: the lengths of alternating runs, background first, column by column; or null."""
+        strings = [mask["counts"].encode("ascii") for mask in self._clean if mask is not None]
+        if not strings:
+            return [None] * len(self)
+        runs = _run_lengths(strings)
+        lengths = iter(np.split(runs.lengths, runs.starts[1:-1]))
+        return [None if mask is None else next(lengths).tolist() for mask in self._clean]
+
 
 def _sample(
     runs: np.ndarray, starts: np.ndarray, height: int, width: int, rows: np.ndarray, columns: np.ndarray

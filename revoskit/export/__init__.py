@@ -1,0 +1,141 @@
+"""ReVOS in the layouts that other code bases read: MeViS, Ref-YouTube-VOS, WebDataset, and YouTube-VIS's COCO.
+
+    FOLDER/export.json          what is exported here, and what it came to: an interrupted run goes on from it
+    FOLDER/...                  the target's own files; see the module of each
+
+A frame is a hard link to the dataset's own file where the file system has it so, a copy otherwise. Either way the
+export stays whole when the dataset is moved or removed; a linked frame that is edited in place changes in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+
+from revoskit.annotations import Annotations, open_annotations
+from revoskit.errors import MissingFilesError, UsageError
+from revoskit.export import coco, mevis, webdataset, ytvos
+from revoskit.export.files import HOW, PART, whole
+from revoskit.export.job import Counts, Job
+from revoskit.layout import Layout
+
+TARGETS: dict[str, ModuleType] = {"mevis": mevis, "ytvos": ytvos, "webdataset": webdataset, "coco": coco}
+JOURNAL = "export.json"
+
+
+class Report(msgspec.Struct):
+    """What an export is of, and what it came to, by split. Kept in the folder as `export.json`."""
+
+    to: str
+    source: list[tuple[str, int, int]]
+    """The annotation files it was made from: path under the root, size in bytes, time of change in nanoseconds."""
+    splits: dict[str, Counts] = {}
+
+
+def export(
+    layout: Layout,
+    to: str,
+    folder: Path,
+    splits: Sequence[str] | None = None,
+    *,
+    frames: str = "link",
+    num_proc: int = 1,
+    progress: Callable[[int], object] = lambda steps: None,
+) -> Report:
+    """Write splits of the dataset to `folder` in the layout of `to`; run again, it goes on where it was.
+
+    Args:
+        layout: the dataset.
+        to: a key of `TARGETS`.
+        folder: made where it does not exist; it may hold an earlier export of the same files to the same target.
+        splits: all that are here, by default.
+        frames: `"link"` makes hard links, and copies where there can be none; `"copy"` always copies; `"symlink"` makes
+            symbolic links, so that the export needs the dataset to stay where it is. WebDataset always copies.
+        num_proc: processes for frames and pictures.
+        progress: called with 1 as each video passes each of the target's `PASSES`.
+
+    Raises:
+        UsageError: an argument that cannot be meant, or a folder that holds something else.
+        MissingFilesError: files or frames are missing; nothing has been written then.
+        AnnotationError: an annotation file is not in the official format.
+    """
+    if to not in TARGETS:
+        raise UsageError(f"there is no target {to!r}: expected one of {', '.join(TARGETS)}")
+    if frames not in HOW:
+        raise UsageError(f"frames is {frames!r}: expected one of {', '.join(HOW)}")
+    layout.require()
+    opened = {split: open_annotations(layout, split) for split in splits or layout.splits()}
+    _require_masks(opened)
+    _require_frames(opened)
+    folder.mkdir(parents=True, exist_ok=True)
+    report = _begin(folder, Report(to, _source(layout)))
+    for split, of_split in opened.items():
+        report.splits[split] = TARGETS[to].write(Job(of_split, folder, frames, num_proc), progress)
+        _save(folder, report)
+    return report
+
+
+def _source(layout: Layout) -> list[tuple[str, int, int]]:
+    state = [(path, path.stat()) for path in layout.annotation_files()]
+    return [(path.relative_to(layout.root).as_posix(), at.st_size, at.st_mtime_ns) for path, at in state]
+
+
+def _begin(folder: Path, report: Report) -> Report:
+    """The journal of an earlier run of the same export, or this one's own, put down before anything else is."""
+    path = folder / JOURNAL
+    if not path.exists():
+        others = [entry.name for entry in folder.iterdir() if not entry.name.endswith(PART)]
+        if others:
+            raise UsageError(f"{folder} already holds {others[0]!r}: name a folder that does not exist or is empty")
+        _save(folder, report)
+        return report
+    try:
+        earlier = msgspec.json.decode(path.read_bytes(), type=Report)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path} is not the journal of an export ({error}): name another folder") from None
+    if earlier.to != report.to:
+        raise UsageError(f"{folder} holds an export to {earlier.to}: name another folder for {report.to}")
+    if earlier.source != report.source:
+        raise UsageError(
+            f"{folder} was exported from other annotation files than those that are here now: remove it, or name "
+            "another folder"
+        )
+    return earlier
+
+
+def _save(folder: Path, report: Report) -> None:
+    with whole(folder / JOURNAL) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+
+
+def _require_masks(splits: dict[str, Annotations]) -> None:
+    hidden = [split for split, of_split in splits.items() if of_split.hidden]
+    if hidden:
+        raise UsageError(f"{', '.join(hidden)} keeps its masks back, so that there is nothing to export: leave it out")
+
+
+def _require_frames(splits: dict[str, Annotations]) -> None:
+    lines = []
+    for split, of_split in splits.items():
+        missing = []
+        for video in of_split:
+            paths = of_split.layout.frame_paths(video.video_id, video.frame_names)
+            names = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
+            missing += [f"{video.video_id}/{name}.jpg" for name in names]
+        if missing:
+            listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+            lines.append(f"  {split}: {len(missing):,} frames: {listed}")
+    if lines:
+        raise MissingFilesError("\n".join(["frames that the annotations list are not on disk:", *lines]))
+
+
+def describe(report: Report, folder: Path) -> str:
+    """The report for reading."""
+    lines = []
+    for split, counts in report.splits.items():
+        lines += [f"{split}: {counts.summary()}", *counts.notes()]
+    first = next(iter(report.splits.values())).folder
+    return "\n".join([*lines, TARGETS[report.to].HOW_TO_READ.format(folder=folder, first=first)])

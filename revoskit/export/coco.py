@@ -1,0 +1,102 @@
+"""The COCO-style JSON of YouTube-VIS: videos in place of images, and for each track a mask per frame.
+
+    FOLDER/<split>/JPEGImages/<video_id>/<frame>.jpg
+    FOLDER/<split>/instances.json
+        videos        id, height, width, length, file_names (under JPEGImages/)
+        annotations   one a track: id (ReVOS's annotation id), video_id, category_id, iscrowd, and for each frame
+                      segmentations (RLE or null), bboxes ([x, y, width, height] or null), areas (pixels or null);
+                      an RLE's counts are a list of numbers, as in YouTube-VIS, not COCO's compressed string
+        categories    one, "object": ReVOS has none
+        expressions   not of YouTube-VIS: id, video_id, expression_id, expression, type, annotation_ids
+
+Each annotation also has `image_id`, equal to its `video_id`, without which COCO's own class does not open the file.
+Read in public documents and code: TrackEval's `docs/YouTube-VIS-format.txt` and `trackeval/datasets/youtube_vis.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from revoskit.annotations import Annotations, Video
+from revoskit.export.files import whole
+from revoskit.export.job import Counts, Job, place_all_frames
+from revoskit.rle import MaskSequence
+
+PASSES = 2
+NAMES = {"validation": "valid"}
+HOW_TO_READ = "Readers of YouTube-VIS take {folder}/<split>/instances.json and {folder}/<split>/JPEGImages."
+
+
+def write(job: Job, progress: Callable[[int], object]) -> Counts:
+    name = NAMES.get(job.split, job.split)
+    counts = job.counts(name)
+    place_all_frames(job, job.folder / name, counts, progress)
+    _write_instances(job.annotations, job.folder / name / "instances.json", progress)
+    return counts
+
+
+def _write_instances(annotations: Annotations, path: Path, progress: Callable[[int], object]) -> None:
+    """One track at a time: all of them together can be larger than memory."""
+    videos = {video.video_id: number for number, video in enumerate(annotations, 1)}
+    with whole(path) as file:
+        file.write(b'{"info": {"description": "ReVOS, %s"}, ' % annotations.split.encode())
+        file.write(b'"categories": [{"id": 1, "name": "object", "supercategory": "object"}], "videos": ')
+        file.write(msgspec.json.encode([_video(video, videos[video.video_id]) for video in annotations]))
+        file.write(b', "expressions": ')
+        file.write(msgspec.json.encode(list(_expressions(annotations, videos))))
+        file.write(b', "annotations": [')
+        first = True
+        for video in annotations:
+            masks = annotations.masks(video)
+            for annotation_id in video.annotation_ids:
+                file.write(b"" if first else b", ")
+                track = _track(annotation_id, videos[video.video_id], video, masks.track(annotation_id))
+                file.write(msgspec.json.encode(track))
+                first = False
+            progress(1)
+        file.write(b"]}")
+
+
+def _video(video: Video, number: int) -> dict:
+    return {
+        "id": number,
+        "height": video.height,
+        "width": video.width,
+        "length": len(video.frame_names),
+        "file_names": [f"{video.video_id}/{name}.jpg" for name in video.frame_names],
+    }
+
+
+def _track(annotation_id: int, video_number: int, video: Video, track: MaskSequence) -> dict:
+    def annotated(values: list) -> list:
+        return [None if mask is None else value for mask, value in zip(track, values, strict=True)]
+
+    return {
+        "id": annotation_id,
+        "video_id": video_number,
+        "image_id": video_number,
+        "category_id": 1,
+        "iscrowd": 0,
+        "height": video.height,
+        "width": video.width,
+        "length": len(track),
+        "segmentations": [runs and {"size": [video.height, video.width], "counts": runs} for runs in track.runs()],
+        "bboxes": annotated(track.boxes().tolist()),
+        "areas": annotated(track.areas().tolist()),
+    }
+
+
+def _expressions(annotations: Annotations, videos: dict[str, int]) -> Iterator[dict]:
+    every = ((video, expression) for video in annotations for expression in video.expressions)
+    for number, (video, expression) in enumerate(every, 1):
+        yield {
+            "id": number,
+            "video_id": videos[video.video_id],
+            "expression_id": expression.expression_id,
+            "expression": expression.text,
+            "type": None if expression.type is None else expression.type.label,
+            "annotation_ids": expression.annotation_ids,
+        }

@@ -1,0 +1,113 @@
+"""What every target does alike: place the frames, and count."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from revoskit import engine
+from revoskit.annotations import Annotations
+from revoskit.export.files import place
+
+FRAMES = "JPEGImages"
+
+
+class Counts(msgspec.Struct):
+    """What the export of one split came to."""
+
+    folder: str
+    """Where it lies, under the export's folder."""
+    videos: int = 0
+    frames: int = 0
+    expressions: int = 0
+    tracks: int = 0
+    linked: int = 0
+    copied: int = 0
+    symlinked: int = 0
+    kept: int = 0
+    """Frames that an earlier run had put there."""
+    left_out: int = 0
+    """Expressions that the target cannot hold."""
+    object_pixels: int = 0
+    """Pixels of all masks together, where they are drawn into one picture."""
+    covered_pixels: int = 0
+    """Those of them that a later object took."""
+    covered_frames: int = 0
+    """Frames in which any was taken."""
+    shards: int = 0
+
+    def add_frames(self, placed: dict[str, int]) -> None:
+        for kind, number in placed.items():
+            setattr(self, kind, getattr(self, kind) + number)
+
+    def summary(self) -> str:
+        kinds = ("linked", "copied", "symlinked", "kept")
+        how = [f"{number:,} {kind}" for kind in kinds if (number := getattr(self, kind))]
+        frames = f"{self.frames:,} frames" + (f" ({', '.join(how)})" if how else "")
+        counted = f"{self.videos:,} videos, {frames}, {self.expressions:,} expressions, {self.tracks:,} tracks"
+        return f"{counted} in {self.folder}"
+
+    def notes(self) -> Iterator[str]:
+        """What a reader of the export should know."""
+        if self.left_out:
+            yield (
+                f"  {self.left_out:,} of the expressions mean several objects or none, which this layout cannot say: "
+                "they are in meta_expressions_left_out.json"
+            )
+        if self.covered_pixels:
+            share = self.covered_pixels / self.object_pixels
+            yield (
+                f"  {self.covered_pixels:,} of {self.object_pixels:,} object pixels ({share:.2%}), in "
+                f"{self.covered_frames:,} frames, lie under a later object and are lost: one pixel holds one object"
+            )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One split on its way to one target. Other processes get it without the masks, which they map themselves."""
+
+    annotations: Annotations
+    folder: Path
+    how: str
+    num_proc: int
+
+    @property
+    def split(self) -> str:
+        return self.annotations.split
+
+    def counts(self, folder: str) -> Counts:
+        videos = list(self.annotations)
+        return Counts(
+            folder,
+            videos=len(videos),
+            frames=sum(len(video.frame_names) for video in videos),
+            expressions=sum(len(video.expressions) for video in videos),
+            tracks=sum(len(video.annotation_ids) for video in videos),
+        )
+
+
+def place_frames(job: Job, folder: Path, video_id: str) -> dict[str, int]:
+    """Put a video's frames under `folder`/JPEGImages; returns how many were linked, copied, symlinked and kept."""
+    video = job.annotations.video(video_id)
+    target = folder / FRAMES / video_id
+    target.mkdir(parents=True, exist_ok=True)
+    there = set(os.listdir(target))
+    paths = job.annotations.layout.frame_paths(video_id, video.frame_names)
+    placed: dict[str, int] = {}
+    for name, path in zip(video.frame_names, paths, strict=True):
+        kind = "kept" if f"{name}.jpg" in there else place(path, target / f"{name}.jpg", job.how)
+        placed[kind] = placed.get(kind, 0) + 1
+    return placed
+
+
+def place_all_frames(job: Job, folder: Path, counts: Counts, progress: Callable[[int], object]) -> None:
+    """`place_frames` for every video, on several processes if asked."""
+    videos = list(job.annotations.videos)
+    for _, placed in engine.run(functools.partial(place_frames, job, folder), videos, num_proc=job.num_proc):
+        counts.add_frames(placed)
+        progress(1)

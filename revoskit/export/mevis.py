@@ -1,0 +1,73 @@
+"""The layout of MeViS: a folder for each split, with its frames, its tracks and its expressions.
+
+    FOLDER/<split>/JPEGImages/<video_id>/<frame>.jpg
+    FOLDER/<split>/mask_dict.json              the tracks, by annotation id, as ReVOS has them
+    FOLDER/<split>/meta_expressions.json       as in ReVOS, with its type_id
+
+ReVOS's validation split becomes `valid_u`, MeViS's split with masks; its `valid` is the one without. Frames are put in
+the order of their names, and masks with them, since loaders of MeViS sort the one and count on the other.
+Read in public code: `lmpm/data/datasets/mevis.py` and `tools/eval_mevis.py` of henghuiding/MeViS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from revoskit.annotations import Annotations, Expression, Video
+from revoskit.export.files import whole
+from revoskit.export.job import Counts, Job, place_all_frames
+
+PASSES = 2
+NAMES = {"validation": "valid_u"}
+HOW_TO_READ = "Loaders of MeViS take {folder} for their mevis folder; so does revos with family='mevis'."
+
+
+def write(job: Job, progress: Callable[[int], object]) -> Counts:
+    name = NAMES.get(job.split, job.split)
+    folder = job.folder / name
+    counts = job.counts(name)
+    place_all_frames(job, folder, counts, progress)
+    _write_tracks(job.annotations, folder / "mask_dict.json", progress)
+    entries = {video.video_id: _entry(video, number) for number, video in enumerate(job.annotations)}
+    with whole(folder / "meta_expressions.json") as file:
+        file.write(msgspec.json.encode({"videos": entries}))
+    return counts
+
+
+def _write_tracks(annotations: Annotations, path: Path, progress: Callable[[int], object]) -> None:
+    seen: set[int] = set()
+    with whole(path) as file:
+        file.write(b"{")
+        for video in annotations:
+            masks, order = annotations.masks(video), _by_name(video)
+            for annotation_id in video.annotation_ids:
+                if annotation_id not in seen:
+                    file.write(b', "%d": ' % annotation_id if seen else b'"%d": ' % annotation_id)
+                    file.write(msgspec.json.encode(list(masks.track(annotation_id).take(order))))
+                    seen.add(annotation_id)
+            progress(1)
+        file.write(b"}")
+
+
+def _by_name(video: Video) -> list[int]:
+    """The positions of a video's frames, in the order of their names."""
+    return sorted(range(len(video.frame_names)), key=video.frame_names.__getitem__)
+
+
+def _entry(video: Video, number: int) -> dict:
+    """A video as `meta_expressions*.json` has it."""
+    return {
+        "vid_id": number,
+        "height": video.height,
+        "width": video.width,
+        "frames": sorted(video.frame_names),
+        "expressions": {expression.expression_id: _expression(expression) for expression in video.expressions},
+    }
+
+
+def _expression(expression: Expression) -> dict:
+    said = {"exp": expression.text, "obj_id": expression.object_ids, "anno_id": expression.annotation_ids}
+    return said if expression.type is None else said | {"type_id": int(expression.type)}

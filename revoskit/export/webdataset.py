@@ -1,0 +1,116 @@
+"""WebDataset shards: plain tar files with a sample for each video.
+
+    FOLDER/revos-<split>-000000.tar
+        <number of the video in the split>.json         what is known of it, as below
+        <number of the video in the split>.00000.jpg    its frames, numbered in the order of `frame_names`
+
+The JSON has `video_id`, `height`, `width`, `frame_names`, `tracks` (`annotation_id`, `object_id`, `masks`: an RLE or
+null for each frame) and `expressions` (`expression_id`, `expression`, `type`, `object_ids`, `annotation_ids`). What an
+expression means is the union of its tracks.
+
+Keys are numbers because WebDataset ends a key at the first dot of a name, and ids may hold dots. The same data gives
+the same bytes, whoever writes them.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from revoskit import engine
+from revoskit.annotations import Expression, Video, VideoMasks
+from revoskit.export.files import whole
+from revoskit.export.job import Counts, Job
+
+PASSES = 1
+HOW_TO_READ = "Read them with webdataset.WebDataset('{folder}/{first}', shardshuffle=False).decode('pil')."
+SHARD_BYTES = 500_000_000
+
+
+class _Shard(msgspec.Struct, frozen=True):
+    path: Path
+    videos: list[tuple[int, str]]
+    """Number in the split, and id."""
+
+    def __hash__(self) -> int:  # the pool keeps its items in a dict
+        return hash(self.path)
+
+
+def write(job: Job, progress: Callable[[int], object]) -> Counts:
+    shards = _plan(job)
+    counts = job.counts(f"revos-{job.split}-{{000000..{len(shards) - 1:06d}}}.tar" if shards else "no shard")
+    counts.shards = len(shards)
+    for shard, written in engine.run(functools.partial(_write_shard, job), shards, num_proc=job.num_proc):
+        counts.add_frames({"copied" if written else "kept": _frames(job, shard)})
+        progress(len(shard.videos))
+    return counts
+
+
+def _plan(job: Job) -> list[_Shard]:
+    """Whole videos, in their order, to a shard until it is full."""
+    shards: list[list[tuple[int, str]]] = []
+    size = SHARD_BYTES
+    for number, video in enumerate(job.annotations):
+        if size >= SHARD_BYTES:
+            shards.append([])
+            size = 0
+        shards[-1].append((number, video.video_id))
+        paths = job.annotations.layout.frame_paths(video.video_id, video.frame_names)
+        size += sum(os.stat(path).st_size for path in paths)
+    return [_Shard(job.folder / f"revos-{job.split}-{i:06d}.tar", videos) for i, videos in enumerate(shards)]
+
+
+def _frames(job: Job, shard: _Shard) -> int:
+    return sum(len(job.annotations.video(video_id).frame_names) for _, video_id in shard.videos)
+
+
+def _write_shard(job: Job, shard: _Shard) -> bool:
+    """Write one shard, unless it is there; returns whether it did."""
+    if shard.path.exists():
+        return False
+    with whole(shard.path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for number, video_id in shard.videos:
+            video = job.annotations.video(video_id)
+            known = msgspec.json.encode(_known(video, job.annotations.masks(video)))
+            _add(tar, f"{number:06d}.json", len(known), io.BytesIO(known))
+            paths = job.annotations.layout.frame_paths(video_id, video.frame_names)
+            for i, path in enumerate(paths):
+                with open(path, "rb") as frame:
+                    _add(tar, f"{number:06d}.{i:05d}.jpg", os.fstat(frame.fileno()).st_size, frame)
+    return True
+
+
+def _add(tar: tarfile.TarFile, name: str, size: int, content: io.BufferedIOBase) -> None:
+    member = tarfile.TarInfo(name)  # its owner, mode and time are fixed, so the bytes are too
+    member.size = size
+    tar.addfile(member, content)
+
+
+def _known(video: Video, masks: VideoMasks) -> dict:
+    return {
+        "video_id": video.video_id,
+        "height": video.height,
+        "width": video.width,
+        "frame_names": video.frame_names,
+        "tracks": [
+            {"annotation_id": i, "object_id": video.object_id(i), "masks": list(masks.track(i))}
+            for i in video.annotation_ids
+        ],
+        "expressions": [_expression(expression) for expression in video.expressions],
+    }
+
+
+def _expression(expression: Expression) -> dict:
+    return {
+        "expression_id": expression.expression_id,
+        "expression": expression.text,
+        "type": None if expression.type is None else expression.type.label,
+        "object_ids": expression.object_ids,
+        "annotation_ids": expression.annotation_ids,
+    }

@@ -1,0 +1,106 @@
+"""ReVOS and the datasets that keep its kind of files: where each one's files lie, and what they leave out.
+
+All of them have `meta_expressions*.json` and `mask_dict.json`; they differ in names and folders, and in what an
+expression says. What is written here was read in public code and on dataset pages, which docs/sisters.md names one by
+one; it has not been held against the datasets themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REVOS = "revos"
+
+_TRACKS = "mask_dict.json"
+_FRAMES = "JPEGImages"
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """Where the files of one split lie under the root. Of several paths the first that is there counts."""
+
+    expressions: tuple[str, ...]
+    tracks: tuple[str, ...] = (_TRACKS,)
+    frames: tuple[str, ...] = (_FRAMES,)
+    hidden: bool = False
+    """The masks are kept back for an evaluation server: expressions need not name objects, nor need tracks be there."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One dataset: its splits by the name under which they load, and what its files leave out."""
+
+    title: str
+    homepage: str
+    splits: dict[str, SplitFiles]
+    typed: bool = False
+    """`type_id` is there, and means what it means in ReVOS."""
+    sized: bool = False
+    """`height` and `width` are always there; otherwise they may have to be read from a video's first frame."""
+    spaces_as_underscores: bool = False
+    """An expression is a category's name, with `_` in place of spaces."""
+
+
+def _folder(name: str, *expressions: str, hidden: bool = False) -> SplitFiles:
+    """A split with a folder of its own, which holds all its files."""
+    return SplitFiles(
+        tuple(f"{name}/{file}" for file in expressions), (f"{name}/{_TRACKS}",), (f"{name}/{_FRAMES}",), hidden
+    )
+
+
+FAMILIES = {
+    REVOS: Family(
+        "ReVOS",
+        "https://github.com/cilinyan/ReVOS-api",
+        {
+            split: SplitFiles((f"meta_expressions_{name}_.json",), frames=(_FRAMES, ""))
+            for split, name in [("train", "train"), ("validation", "valid"), ("train_sub", "train_sub")]
+        },
+        typed=True,
+        sized=True,
+    ),
+    "mevis": Family(
+        "MeViS",
+        "https://github.com/henghuiding/MeViS",
+        {
+            "train": _folder("train", "meta_expressions.json"),
+            "valid_u": _folder("valid_u", "meta_expressions.json"),
+            "valid": _folder("valid", "meta_expressions.json", hidden=True),
+            "test": _folder("test", "meta_expressions_release.json", "meta_expressions.json", hidden=True),
+        },
+    ),
+    "mevis_v2": Family(
+        "MeViSv2",
+        "https://huggingface.co/datasets/FudanCVL/MeViSv2",
+        {
+            "train": _folder("train", "meta_expressions_v2.json"),
+            "valid_u": _folder("valid_u", "meta_expressions_v2.json"),
+            "valid": _folder("valid", "meta_expressions_v2_release.json", "meta_expressions_v2.json", hidden=True),
+        },
+    ),
+    "lv_vis": Family(
+        "LV-VIS",
+        "https://github.com/haochenheheda/LVVIS",
+        {
+            "train": SplitFiles(
+                ("train/meta_expressions.json", "meta_expressions.json"),
+                ("train/mask_dict.json", "mask_dict.json"),
+                ("train/JPEGImages", "JPEGImages/train"),
+            )
+        },
+        spaces_as_underscores=True,
+    ),
+    "fevos": Family(
+        "FeVOS",
+        "https://huggingface.co/datasets/FudanCVL/FeVOS",
+        {
+            "train": SplitFiles(("meta_expressions_train.json",)),
+            "validation": SplitFiles(("meta_expressions_val.json",)),
+        },
+    ),
+    "ref_sav": Family(
+        "Ref-SAV",
+        "https://github.com/bytedance/Sa2VA",
+        {"validation": SplitFiles(("meta_expressions_valid.json",), frames=("videos",))},
+    ),
+}

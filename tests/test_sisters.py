@@ -1,0 +1,276 @@
+"""The datasets with files of ReVOS's kind, loaded through the same builder: `revoskit.families`."""
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+import revos
+from revoskit import miniature
+from revoskit.annotations import open_annotations
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.families import FAMILIES, REVOS
+from revoskit.layout import EXPRESSIONS, Layout
+
+SISTERS = [family for family in FAMILIES if family != REVOS]
+SHOWN = [(family, split) for family in SISTERS for split, files in FAMILIES[family].splits.items() if not files.hidden]
+HIDDEN = [(family, split) for family in SISTERS for split, files in FAMILIES[family].splits.items() if files.hidden]
+
+
+@pytest.fixture(scope="module")
+def sisters(tmp_path_factory):
+    """Every family's miniature, by name."""
+    folder = tmp_path_factory.mktemp("sisters")
+    return {
+        family: miniature.write_sister(folder / family, family, frames=4, height=48, width=80) for family in SISTERS
+    }
+
+
+@pytest.fixture(scope="module")
+def load(sisters, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+
+    def loaded(family, config="expressions"):
+        builder = revos.Revos(
+            config_name=config, data_dir=str(sisters[family].root), family=family, cache_dir=str(cache)
+        )
+        builder.download_and_prepare()
+        return builder.as_dataset()
+
+    return loaded
+
+
+@pytest.mark.parametrize("family", SISTERS)
+def test_every_split_of_a_sister_loads(load, family):
+    loaded = load(family)
+
+    assert list(loaded) == list(FAMILIES[family].splits)
+    assert all(len(rows) > 0 for rows in loaded.values())
+
+
+@pytest.mark.parametrize(("family", "split"), SHOWN)
+def test_masks_and_frames_are_those_of_the_split(sisters, load, family, split):
+    pixels = sisters[family].pixels
+    for row in load(family)[split]:
+        masks = coco.decode(row["masks"]).transpose(2, 0, 1)
+        np.testing.assert_array_equal(masks, sum((pixels[i] for i in row["annotation_ids"]), np.zeros_like(masks)) > 0)
+        assert len(row["masks"]) == len(row["frame_names"]) == len(row["frames"])
+        folder = sisters[family].root / FAMILIES[family].splits[split].frames[0] / row["video_id"]
+        assert [frame["path"] for frame in row["frames"]] == [str(folder / f"{n}.jpg") for n in row["frame_names"]]
+
+
+@pytest.mark.parametrize("family", SISTERS)
+def test_a_sister_has_no_expression_types(load, family):
+    assert all(row["expression_type"] is None for rows in load(family).values() for row in rows)
+
+
+@pytest.mark.parametrize(("family", "split"), HIDDEN)
+def test_a_hidden_split_has_no_masks_rather_than_empty_ones(load, family, split):
+    row = load(family)[split][0]
+    video = load(family, "videos")[split][0]
+
+    assert row["masks"] == row["object_ids"] == row["annotation_ids"] == []
+    assert len(row["frames"]) == 4
+    assert video["tracks"] == video["foreground"] == []
+    assert all(expression["annotation_ids"] == [] for expression in video["expressions"])
+
+
+def test_a_target_that_is_not_there_has_empty_masks(load):
+    rows = [row for row in load("mevis_v2")["train"] if not row["annotation_ids"]]
+
+    assert rows
+    assert all(len(row["masks"]) == 4 and not coco.decode(row["masks"]).any() for row in rows)
+
+
+def test_the_videos_of_a_sister_carry_their_tracks(sisters, load):
+    video = load("fevos", "videos")["validation"][0]
+
+    assert [track["annotation_id"] for track in video["tracks"]] == [3003010, 3003011, 3003012]
+    ball = coco.decode([mask for mask in video["tracks"][0]["masks"] if mask is not None]).transpose(2, 0, 1)
+    np.testing.assert_array_equal(ball, sisters["fevos"].pixels[3003010])
+
+
+def test_the_words_of_lv_vis_are_told_apart_by_spaces(sisters, load):
+    stored = json.loads((sisters["lv_vis"].root / "train/meta_expressions.json").read_bytes())
+
+    assert stored["videos"]["00000"]["expressions"]["0"]["exp"].startswith("the_")
+    assert not any("_" in row["expression"] for row in load("lv_vis")["train"])
+
+
+def test_lv_vis_annotations_may_lie_beside_the_split(sisters, tmp_path):
+    root = tmp_path / "lv_vis"
+    miniature.write_sister(root, "lv_vis", videos=1, frames=2, height=32, width=48)
+    for name in ("mask_dict.json", "meta_expressions.json"):
+        (root / "train" / name).rename(root / name)
+
+    video = open_annotations(Layout.at(root, "lv_vis"), "train").video("00000")
+
+    assert Layout.at(root, "lv_vis").tracks == root / "mask_dict.json"
+    assert Layout.at(root, "lv_vis").frame_paths(video.video_id, video.frame_names)[0].endswith("00000.jpg")
+
+
+def test_a_size_that_is_not_said_is_read_from_the_first_frame(sisters, load):
+    stored = json.loads((sisters["mevis"].root / "valid/meta_expressions.json").read_bytes())["videos"]
+    rows = load("mevis")["valid"]
+
+    assert not any("height" in video for video in stored.values())
+    assert {(row["height"], row["width"]) for row in rows} == {(48, 80)}
+
+
+def test_a_size_that_can_be_read_nowhere_is_an_error(tmp_path):
+    root = miniature.write_sister(tmp_path / "m", "mevis", videos=3, frames=2, height=32, width=48).root
+    frame = min((root / "valid/JPEGImages").rglob("*.jpg"))
+    for picture in frame.parent.iterdir():
+        picture.unlink()
+
+    with pytest.raises(AnnotationError, match=r"does not say its height and width.*expected .*00000\.jpg"):
+        open_annotations(Layout.at(root, "mevis"), "valid")
+    frame.write_bytes(b"not a picture")
+    with pytest.raises(AnnotationError, match="is no picture"):
+        open_annotations(Layout.at(root, "mevis"), "valid")
+
+
+def test_a_hidden_split_whose_masks_are_here_has_them(tmp_path):
+    root = miniature.write_sister(tmp_path / "m", "mevis", videos=3, frames=2, height=32, width=48).root
+    for name in ("mask_dict.json", "meta_expressions.json"):
+        (root / "valid" / name).write_bytes((root / "train" / name).read_bytes())
+
+    annotations = open_annotations(Layout.at(root, "mevis"), "valid")
+    video = next(iter(annotations))
+
+    assert not annotations.hidden
+    assert len(annotations.masks(video).track(3003000)) == 2
+
+
+def test_a_split_that_is_not_hidden_must_have_its_masks(tmp_path):
+    root = miniature.write_sister(tmp_path / "m", "mevis", videos=4, frames=2, height=32, width=48).root
+    (root / "valid_u/mask_dict.json").unlink()
+    layout = Layout.at(root, "mevis")
+
+    with pytest.raises(MissingFilesError, match=r"lacks valid_u/mask_dict\.json\. Expected train/mask_dict\.json"):
+        layout.require()
+    (root / "valid_u/meta_expressions.json").unlink()
+    assert layout.splits() == ["train", "valid", "test"]
+    layout.require()
+
+
+def test_a_split_that_is_not_hidden_must_name_its_objects(tmp_path):
+    root = miniature.write_sister(tmp_path / "m", "mevis_v2", videos=3, frames=2, height=32, width=48).root
+    (root / "train/meta_expressions_v2.json").write_bytes(
+        (root / "valid/meta_expressions_v2_release.json").read_bytes()
+    )
+
+    with pytest.raises(AnnotationError, match="missing required field `obj_id`"):
+        open_annotations(Layout.at(root, "mevis_v2"), "train")
+
+
+def test_tracks_are_those_of_a_split_where_each_has_its_own(sisters):
+    layout = Layout.at(sisters["mevis"].root, "mevis")
+
+    assert layout.within("valid_u").tracks == sisters["mevis"].root / "valid_u/mask_dict.json"
+    with pytest.raises(UsageError, match="each split of MeViS has tracks of its own"):
+        _ = layout.tracks
+    with pytest.raises(UsageError, match="no split 'validation': MeViS has train, valid_u, valid, test"):
+        layout.within("validation")
+
+
+def test_what_is_missing_is_said_with_the_names_of_the_family(tmp_path):
+    with pytest.raises(MissingFilesError) as error:
+        Layout.at(tmp_path, "ref_sav").require()
+
+    assert f"{tmp_path} lacks mask_dict.json, meta_expressions_valid.json." in str(error.value)
+    assert "videos/<video_id>/<frame>.jpg. See https://github.com/bytedance/Sa2VA" in str(error.value)
+
+
+def test_missing_frames_are_reported_where_they_were_looked_for(tmp_path):
+    root = miniature.write_sister(tmp_path / "s", "ref_sav", videos=1, frames=2, height=32, width=48).root
+    next((root / "videos").rglob("100004.jpg")).unlink()
+
+    with pytest.raises(MissingFilesError, match=r"are not under .*/videos:\n  validation: 1 of 2 frames.*100004"):
+        revos.Revos(data_dir=str(root), family="ref_sav", cache_dir=str(tmp_path / "c")).download_and_prepare()
+
+
+def test_a_family_is_one_of_those_there_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("REVOS_ROOT", str(tmp_path))
+    with pytest.raises(UsageError, match="no family 'davis': expected one of revos, mevis"):
+        Layout.at(tmp_path, "davis")
+    with pytest.raises(UsageError, match="family is 'davis'"):
+        revos.Revos(data_dir=str(tmp_path), family="davis")
+    with pytest.raises(UsageError, match="Where is MeViS"):  # $REVOS_ROOT says where ReVOS is
+        Layout.at(None, "mevis")
+
+
+def test_the_files_of_revos_are_not_downloaded_for_a_sister(tmp_path):
+    with pytest.raises(UsageError, match="source gets the official files of ReVOS, not those of family='fevos'"):
+        revos.Revos(data_dir=str(tmp_path), family="fevos", source=str(tmp_path))
+
+
+def test_a_split_may_be_loaded_without_the_videos_that_lack_frames(tmp_path):
+    root = miniature.write_sister(tmp_path / "m", "mevis", videos=6, frames=2, height=32, width=48).root
+    next((root / "valid_u/JPEGImages").rglob("*.jpg")).unlink()
+    options = {"data_dir": str(root), "family": "mevis", "missing_frames": "skip_video"}
+
+    builder = revos.Revos(config_name="videos", cache_dir=str(tmp_path / "c"), **options)
+    with pytest.warns(UserWarning, match="valid_u: left out 1 videos"):
+        builder.download_and_prepare()
+
+    assert {split: len(rows) for split, rows in builder.as_dataset().items()} == {
+        "train": 2,
+        "valid_u": 1,
+        "valid": 1,
+        "test": 1,
+    }
+    frame = min((root / "train/JPEGImages").rglob("*.jpg"))
+    os.utime(frame.parent, ns=(1, 1))
+    assert revos.Revos(config_name="videos", **options).config_id != builder.config_id
+
+
+def test_a_sister_is_not_passed_off_as_revos(sisters):
+    info = revos.Revos(data_dir=str(sisters["fevos"].root), family="fevos").info
+
+    assert info.homepage == FAMILIES["fevos"].homepage
+    assert info.description.startswith("FeVOS, in the columns of ReVOS.")
+    assert not info.license
+    assert not info.citation
+
+
+def test_families_in_one_folder_do_not_share_a_cache(sisters):
+    root = str(sisters["mevis"].root)
+
+    configs = [revos.Revos(data_dir=root, family=family).config_id for family in ("mevis", "lv_vis")]
+
+    assert configs[0] != configs[1]
+
+
+def test_a_layout_of_one_split_travels_to_another_process(sisters):
+    annotations = open_annotations(Layout.at(sisters["mevis"].root, "mevis"), "valid_u")
+
+    assert pickle.loads(pickle.dumps(annotations)) is annotations
+
+
+@pytest.mark.parametrize("leave_out", ["type_id", "obj_id", "anno_id", "height"])
+def test_revos_is_read_as_strictly_as_ever(tmp_path, leave_out):
+    root = miniature.write_miniature(tmp_path / "r", videos=1, frames=2, height=32, width=48).root
+    path = root / EXPRESSIONS["train"]
+    document = json.loads(path.read_bytes())
+    video = next(iter(document["videos"].values()))
+    del (video if leave_out == "height" else video["expressions"]["0"])[leave_out]
+    path.write_text(json.dumps(document))
+
+    with pytest.raises(AnnotationError, match=f"missing required field `{leave_out}`"):
+        open_annotations(Layout.at(root), "train")
+
+
+def test_revos_is_found_where_it_was(tmp_path):
+    layout = Layout.at(tmp_path)
+
+    assert layout == Layout(layout.root)
+    assert layout.within("train") is layout
+    assert layout.tracks == layout.root / "mask_dict.json"
+    assert layout.expressions("validation").name == "meta_expressions_valid_.json"
+    assert layout.video_folder("OVIS/train/x") == layout.root / "JPEGImages/OVIS/train/x"
+    (tmp_path / "OVIS/train/x").mkdir(parents=True)
+    assert layout.video_folder("OVIS/train/x") == layout.root / "OVIS/train/x"
