@@ -19,7 +19,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 def test_every_python_block_runs(page, tmp_path, monkeypatch):
-    write_miniature(tmp_path / "ReVOS", frames=6, height=72, width=128)
+    write_miniature(tmp_path / "ReVOS", height=72, width=128)
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__docs__"}
     for block in blocks(page, "python"):
