@@ -313,9 +313,9 @@ def _video(video_id: str, value: Any, path: Path, faults: list[AnnotationError])
     for name in entry.frames:
         check_file_stem(_text(name, where), f"{where}: frame")
     expressions: list[Expression] = []
-    for key, value in _object(value.get("expressions"), f"{where}: 'expressions'").items():
+    for key, expression in _object(value.get("expressions"), f"{where}: 'expressions'").items():
         with _noting(faults):
-            expressions.append(_expression(key, value, where))
+            expressions.append(_expression(key, expression, where))
     return Video(video_id, entry.height, entry.width, tuple(entry.frames), tuple(expressions))
 
 
