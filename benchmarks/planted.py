@@ -73,7 +73,10 @@ def _write_video(root: Path, case: Case, number: int) -> tuple[Planted, dict, di
     folder = root / FRAMES_FOLDER / case.video_id
     folder.mkdir(parents=True, exist_ok=True)
     for t in range(folder_frames):
-        Image.fromarray(scene.image(t)).save(folder / f"{t:05d}.jpg", quality=scene.quality)
+        path, partial = folder / f"{t:05d}.jpg", folder / "partial"
+        if not path.exists():  # so that a run that was broken off goes on
+            Image.fromarray(scene.image(t)).save(partial, "JPEG", quality=scene.quality)
+            partial.rename(path)
 
     masks = np.stack([masked.masks(t, moved) for t, moved in zip(truth, slide, strict=True)], 1)
     right = np.stack([scene.masks(t) for t in listed], 1)[: len(masks)]
@@ -98,14 +101,14 @@ def _write_video(root: Path, case: Case, number: int) -> tuple[Planted, dict, di
 
 def _timing(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
     """The places in the folder that `frames` lists, those that the masks were made for, and the folder's length."""
-    count = int(rng.integers(20, 49))
+    count = int(rng.integers(20, 41))
     plain = np.arange(count)
     if kind == "stride 30":
-        count = int(rng.integers(10, 19))
+        count = int(rng.integers(10, 15))
         return np.arange(count), 30 * np.arange(count), 30 * count
     if kind == "stride 2-20":
         stride = int(rng.integers(2, 21))
-        count = int(rng.integers(14, 25))
+        count = int(rng.integers(12, 17))
         return np.arange(count), stride * np.arange(count), stride * count
     if kind == "offset":
         return plain, plain + int(rng.choice([-1, 1]) * rng.integers(1, 11)), count
@@ -116,7 +119,7 @@ def _timing(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     if layout == 1:  # every fifth frame of the folder, as in UVO
         return 5 * plain[:24], 5 * plain[:24], 5 * len(plain[:24])
     if layout == 2:  # the folder goes on
-        return plain, plain, 3 * count
+        return plain, plain, count + 40
     return plain, plain, count
 
 

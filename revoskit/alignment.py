@@ -2,9 +2,9 @@
 
 Each video's masks are tried on the frames that the annotations list and, by other mappings, on other frames of the
 folder: a stride into the folder's own frames, an offset, a drift. What is measured is in `evidence`: how well outlines
-follow edges and how well the masks' motion is the image's. Mappings are compared frame by frame with the filed one,
-which a mask sees the same object, texture and light under; a video is reported only where the differences agree over
-its frames far beyond chance. Masks that fit no frame that was tried better than they fit a random place are said too.
+follow edges and how well the masks' motion is the image's. Each mask is compared with itself under the filed mapping,
+so that its shape, size and care of drawing cancel out, and a video is reported only where the differences agree over
+its frames far beyond chance. Masks that fit their frames no better than unrelated places of them are reported as well.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DRIFTS = [-16, -12, -8, -5, -3, 3, 5, 8, 12, 16]
 """By how many frames of the folder the last mask is off, where the first is not."""
 
 # Set on synthetic videos (benchmarks/bench_alignment.py --calibrate), well above what aligned ones reach there.
-BETTER = 3.0
+BETTER = 2.5
 """A mapping is reported from this z-score of its advantage over the filed one."""
 MARGIN = 0.04
 """…if its outlines also follow edges better by this much, in units of `evidence.edge_fit`."""
@@ -85,11 +85,11 @@ class Alignment(msgspec.Struct, frozen=True):
     """z-score of the filed mapping's edge fit over that of the same outlines at unrelated places."""
     filed: Score | None = None
     best: Score | None = None
-    """The best of the other mappings, whether or not it is better."""
+    """The best of the other mappings, better than the filed one or not."""
     mapping: Mapping | None = None
     """The better mapping, where there is one, as a mapping file has it."""
     scores: list[Score] = []
-    """Every mapping that was tried, best first."""
+    """Every mapping that was tried: the filed one, then the others by z-score."""
     note: str = ""
 
 
@@ -238,19 +238,37 @@ def _drift(filed: np.ndarray, end: int, frames: int) -> _Candidate:
 
 
 def _refine(trial: _Trial, filed: _Candidate, scores: dict[_Candidate, Score], frames: int) -> _Candidate | None:
-    """Look around the best mapping as long as that finds a better one; adds what it tries to `scores`."""
-    best = max(scores, key=lambda candidate: scores[candidate].z, default=None)
+    """The best mapping, after a look around it as long as that finds a better one; adds what it tries to `scores`."""
+    best = _best(scores)
     tried = {candidate.places.tobytes() for candidate in [filed, *scores]}
     while best is not None and scores[best].z >= BETTER / 2:
         near = [c for c in _around(filed.places, best, frames) if c.places.tobytes() not in tried]
         tried |= {candidate.places.tobytes() for candidate in near}
         trial.measure(near)
         scores |= {candidate: trial.compare(candidate, filed) for candidate in near}
-        better = max([best, *near], key=lambda candidate: scores[candidate].z)
-        if better is best:
+        before, best = best, _best(scores)
+        if best is before:
             break
-        best = better
-    return best
+    return _plainest(trial, best, scores)
+
+
+def _plainest(trial: _Trial, best: _Candidate | None, scores: dict[_Candidate, Score]) -> _Candidate | None:
+    """A stride without an offset in place of one with, unless the offset is clearly better."""
+    if best is None or best.kind != "stride":
+        return best
+    plain = next((c for c in scores if (c.kind, c.amount) == ("stride", best.amount) and c.places[0] == 0), best)
+    return best if trial.compare(best, plain).z >= BETTER or not _is_better(scores[plain]) else plain
+
+
+def _best(scores: dict[_Candidate, Score]) -> _Candidate | None:
+    """Of those that are clearly better than the filed mapping, the one whose outlines follow edges best.
+
+    Its z-score says whether a mapping is better, not by how much: the neighbours of the right one may be as sure.
+    """
+    clear = [candidate for candidate in scores if _is_better(scores[candidate])]
+    if clear:
+        return max(clear, key=lambda candidate: scores[candidate].margin)
+    return max(scores, key=lambda candidate: scores[candidate].z, default=None)
 
 
 def _around(filed: np.ndarray, best: _Candidate, frames: int) -> list[_Candidate]:

@@ -50,9 +50,7 @@ def read_frame(path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
 
 def halved(frame: np.ndarray) -> np.ndarray:
     """Means of 2x2 pixels, uint8 (height // 2, width // 2, 3): what `motion_fit` compares."""
-    height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
-    quads = frame[:height, :width].astype(np.uint16)
-    return ((quads[::2, ::2] + quads[1::2, ::2] + quads[::2, 1::2] + quads[1::2, 1::2] + 2) // 4).astype(np.uint8)
+    return np.asarray(Image.fromarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]).reduce(2))
 
 
 def resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,166 @@
+"""Which videos are reported, on videos that were made with a known fault, or with none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from revoskit import alignment, cli
+from revoskit.alignment import ALIGNED, MISALIGNED, UNDECIDED, UNSUPPORTED, examine, find_misaligned
+from revoskit.layout import EXPRESSIONS, TRACKS, Layout
+from revoskit.mapping import Linear, apply_mapping, folder_frames, read_mapping
+from revoskit.miniature import write_miniature
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from planted import Case, write_planted
+
+CASES = [
+    Case("aligned", 900),
+    Case("stride 2-20", 900),
+    Case("offset", 900),
+    Case("drift in time", 900),
+    Case("drift in space", 900),
+    Case("other video", 900),
+]
+VIDEO = "LV-VIS/train/01020"
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    root = tmp_path_factory.mktemp("planted")
+    truths = write_planted(root, CASES)
+    layout = Layout.at(root)
+    return layout, truths, {found.video_id: found for found in find_misaligned(layout, ["train"])}
+
+
+def refile(root: Path, listed: list[int], made_for: list[int | None]) -> None:
+    """File the miniature's first video anew: as masks of the frames `listed` those that belong to `made_for`."""
+    path = root / EXPRESSIONS["train"]
+    content = json.loads(path.read_text())
+    video = content["videos"][VIDEO]
+    tracks = json.loads((root / TRACKS).read_text())
+    for anno in {str(i) for e in video["expressions"].values() for i in e["anno_id"]}:
+        tracks[anno] = [None if i is None else tracks[anno][i] for i in made_for]
+    video["frames"] = [f"{i:05d}" for i in listed]
+    content["videos"] = {VIDEO: video}
+    path.write_text(json.dumps(content))
+    (root / TRACKS).write_text(json.dumps(tracks))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.video_id)
+def test_a_planted_fault_is_reported_and_a_sound_video_is_not(planted, case):
+    found = planted[2][case.video_id]
+    expected = {"aligned": ALIGNED, "drift in space": UNSUPPORTED, "other video": UNSUPPORTED}
+    assert found.verdict == expected.get(case.kind, MISALIGNED)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.kind in ("stride 2-20", "offset", "drift in time")])
+def test_the_mapping_that_was_planted_is_the_one_that_is_named(planted, case):
+    layout, truths, found = planted
+    folder = folder_frames(layout, case.video_id)
+    video = alignment.open_annotations(layout, "train").video(case.video_id)
+    names = apply_mapping(found[case.video_id].mapping, video, folder)
+    pairs = zip(names, truths[case.video_id].truth, strict=True)
+    off = [abs(folder.index(name) - t) for name, t in pairs if name is not None and t >= 0]
+    assert np.median(off) <= 1
+
+
+def test_what_is_reported_comes_with_its_evidence(planted):
+    found = planted[2][Case("stride 2-20", 900).video_id]
+    assert found.best.z >= alignment.BETTER
+    assert found.best.edges > found.filed.edges
+    assert found.filed in found.scores
+    assert found.best in found.scores
+    assert found.best.frames >= 5
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory):
+    """Eleven masks that belong to every thirtieth frame of their folder, filed under its first eleven frames."""
+    root = tmp_path_factory.mktemp("sparse") / "ReVOS"
+    write_miniature(root, videos=1, frames=330, height=90, width=160)
+    refile(root, list(range(11)), list(range(0, 330, 30)))
+    return root
+
+
+def test_every_thirtieth_frame_of_the_folder_is_found(sparse):
+    found = examine(Layout.at(sparse), "train", VIDEO)
+    assert (found.verdict, found.mapping) == (MISALIGNED, Linear(30, 0, 330))
+
+
+def test_masks_that_are_given_for_fewer_frames_than_listed_count_alone(sparse, tmp_path):
+    shutil.copytree(sparse, tmp_path / "ReVOS", symlinks=True)
+    refile(tmp_path / "ReVOS", list(range(330)), [*range(11), *[None] * 319])
+    found = examine(Layout.at(tmp_path / "ReVOS"), "train", VIDEO)
+    assert (found.verdict, found.mapping) == (MISALIGNED, Linear(30, 0, 330))
+
+
+def test_the_miniature_is_aligned(tmp_path):
+    write_miniature(tmp_path / "ReVOS", videos=3)
+    layout = Layout.at(tmp_path / "ReVOS")
+    found = find_misaligned(layout, layout.splits(), num_proc=2)
+    assert [a.verdict for a in found] == [ALIGNED] * 3  # train_sub repeats a video of train: once
+    assert alignment.better_mappings(found) == {}
+
+
+def test_too_little_to_go_by_is_said_and_is_no_fault(tmp_path):
+    write_miniature(tmp_path / "short", videos=1, frames=3)
+    found = examine(Layout.at(tmp_path / "short"), "train", VIDEO)
+    assert (found.verdict, found.note) == (UNDECIDED, "fewer than 5 frames have masks")
+    write_miniature(tmp_path / "bare", videos=1)
+    for frame in (tmp_path / "bare/JPEGImages" / VIDEO).iterdir():
+        frame.unlink()
+    assert "not on disk" in examine(Layout.at(tmp_path / "bare"), "train", VIDEO).note
+
+
+def test_a_broken_frame_or_track_leaves_its_video_undecided(tmp_path):
+    write_miniature(tmp_path / "ReVOS", videos=1)
+    layout = Layout.at(tmp_path / "ReVOS")
+    frame = layout.video_folder(VIDEO) / "00004.jpg"
+    frame.write_bytes(frame.read_bytes()[:900])
+    found = examine(layout, "train", VIDEO)
+    assert found.verdict == UNDECIDED
+    assert "00004.jpg" in found.note
+    tracks = json.loads(layout.tracks.read_text())
+    layout.tracks.write_text(json.dumps({anno: track[:-1] for anno, track in tracks.items()}))
+    assert "expected one for each" in examine(layout, "train", VIDEO).note
+
+
+def test_frames_of_another_size_than_the_annotations_say_are_compared_all_the_same(tmp_path):
+    write_miniature(tmp_path / "ReVOS", videos=1)
+    layout = Layout.at(tmp_path / "ReVOS")
+    for path in layout.video_folder(VIDEO).iterdir():
+        Image.open(path).resize((640, 360)).save(path)
+    assert examine(layout, "train", VIDEO).verdict == ALIGNED
+
+
+def test_paired_differences_are_judged_by_frames_not_by_tracks():
+    rng = np.random.default_rng(0)
+    noise = {i: [value] * 6 for i, value in enumerate(rng.normal(0, 1, 24))}
+    assert abs(alignment._paired(noise, 0.05)[1]) < 3
+    clear = {i: [1 + value] for i, value in enumerate(rng.normal(0, 0.3, 24))}
+    assert alignment._paired(clear, 0.05)[1] > 5
+    assert alignment._paired({0: [1.0], 1: [1.0]}, 0.05) == (0.0, 0.0, 2)
+
+
+def test_a_small_difference_does_not_count_for_being_constant():
+    constant = {i: [0.004] for i in range(24)}
+    assert alignment._paired(constant, 0.05)[1] < 0.5
+
+
+def test_the_command_reports_writes_mappings_and_says_so_in_its_exit_status(sparse, tmp_path, capsys):
+    output = tmp_path / "proposed.json"
+    assert cli.main(["align", "--data-dir", str(sparse), "--split", "train", "--output", str(output)]) == 1
+    printed = capsys.readouterr().out
+    assert "stride 30" in printed
+    assert "1 videos: 1 misaligned" in printed
+    assert read_mapping(output) == {VIDEO: Linear(30, 0, 330)}
+    write_miniature(tmp_path / "sound", videos=1)
+    assert cli.main(["align", "--data-dir", str(tmp_path / "sound"), "--json"]) == 0
+    assert [entry["verdict"] for entry in json.loads(capsys.readouterr().out)] == ["aligned"]
