@@ -388,9 +388,9 @@ def _video(video_id: str, value: Any, path: Path, form: _Form, faults: list[Anno
     if entry.height is None or entry.width is None:
         entry.height, entry.width = _first_frame_size(video_id, entry.frames[0], form.layout, where)
     expressions: list[Expression] = []
-    for key, value in _object(value.get("expressions"), f"{where}: 'expressions'").items():
+    for key, expression in _object(value.get("expressions"), f"{where}: 'expressions'").items():
         with _noting(faults):
-            expressions.append(_expression(key, value, where, form))
+            expressions.append(_expression(key, expression, where, form))
     return Video(video_id, entry.height, entry.width, tuple(entry.frames), tuple(expressions))
 
 

@@ -245,7 +245,7 @@ def write_sister(root: str | os.PathLike, family: str, *, videos: int = 6, **opt
         entries[split][sister_id] = _as_sister(entry, family, files.hidden)
         if not files.hidden:
             ids = {str(i) for expression in entry["expressions"].values() for i in expression["anno_id"]}
-            named.setdefault(files.tracks[0], {}).update({i: tracks[i] for i in ids})
+            named.setdefault(files.tracks[0], {}).update({i: tracks[i] for i in sorted(ids)})
     for split, files in splits:
         if entries[split]:
             _write_json(root / files.expressions[0], {"videos": entries[split]})

@@ -329,11 +329,11 @@ class MaskSequence(Sequence["RLE | None"]):
 
     def runs(self) -> list[list[int] | None]:
         """COCO's uncompressed form: the lengths of alternating runs, background first, column by column; or null."""
-        strings = [mask["counts"].encode("ascii") for mask in self._clean if mask is not None]
+        strings = [mask["counts"] for mask in self._clean if mask is not None]
         if not strings:
             return [None] * len(self)
-        runs = _run_lengths(strings)
-        lengths = iter(np.split(runs.lengths, runs.starts[1:-1]))
+        runs, starts = _run_lengths(*_digits(strings))
+        lengths = iter(np.split(runs, starts[1:]))
         return [None if mask is None else next(lengths).tolist() for mask in self._clean]
 
 

@@ -149,7 +149,7 @@ def test_masks_are_accepted_exactly_where_a_slow_decoder_accepts_them(counts):
             assert (got == (0 if want is None else want)).all()
 
 
-# --- JSON: 500 + 500 files ----------------------------------------------------------------------------------------
+# --- JSON: 500 + 500 files --------------------------------------------------------------------------------------------
 
 
 def _says_where(error, path):
@@ -213,7 +213,8 @@ def test_injured_mask_files_are_refused_or_read_as_they_stand(made, scratch, see
     try:
         file = (ForegroundFile if foreground else TrackFile)(path)
     except AnnotationError as error:
-        return _says_where(error, path)
+        _says_where(error, path)
+        return
     for video in videos.values():
         if foreground and video.video_id not in file:
             continue
@@ -239,7 +240,7 @@ def _member(path, key):
     return document[key] if document is not None else pytest.skip("only a part of the file is JSON")
 
 
-# --- archives: 300 zips, 200 tars, 300 names ----------------------------------------------------------------------------------
+# --- archives: 300 zips, 200 tars, 300 names --------------------------------------------------------------------------
 
 
 def unpacked(root):
@@ -327,7 +328,7 @@ def test_no_name_leads_out_of_the_root(scratch, name, tar):
     assert {path.name for path in root.iterdir()} <= {"JPEGImages.tar", FRAMES_ARCHIVE, FRAMES_FOLDER}
 
 
-# --- a whole copy: 60 --------------------------------------------------------------------------------------------------
+# --- a whole copy: 60 -------------------------------------------------------------------------------------------------
 
 
 @inputs(60)
