@@ -149,7 +149,11 @@ def _publish(args: argparse.Namespace) -> int:
     from revoskit.shards import Content
 
     target = push.Target(args.push, args.private) if args.push else None
+    if args.private and not target:
+        raise UsageError("--private is about --push OWNER/NAME")
     if target:
+        if not args.yes and not sys.stdin.isatty():
+            raise UsageError("an upload has to be agreed to, and there is no terminal to ask at: say --yes")
         push.check_access(target)
     content = Content(args.frames or ("none" if target else "embed"), args.max_side)
     layout = Layout.at(args.data_dir)
@@ -190,8 +194,6 @@ def _publish(args: argparse.Namespace) -> int:
 
 
 def _confirmed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise UsageError(f"{question} There is no terminal to ask at: say --yes")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -157,7 +157,12 @@ def _source_bytes(
 
 
 def _divide(config: str, split: str, videos: list[Video], sizes: list[int], shard_bytes: int) -> list[Shard]:
-    """Consecutive videos together, as many as fit; one that is larger than a shard gets one of its own."""
+    """Consecutive videos together, as many as fit; one that is larger than a shard gets one of its own.
+
+    A split without rows gets no shard: `datasets` does not load it.
+    """
+    if not (videos if config == "videos" else any(video.expressions for video in videos)):
+        return []
     starts, filled = [], 0
     for index, size in enumerate(sizes):
         if index == 0 or filled + size > shard_bytes:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
 from revoskit.card import COPYRIGHT
 from revoskit.errors import RevosError, UsageError
 from revoskit.publish import CARD, human_size
 from revoskit.shards import CONFIGS, Content
+
+Answer = TypeVar("Answer")
 
 UPLOADED = [CARD, *(f"{config}/*.parquet" for config in CONFIGS)]
 
@@ -37,7 +41,7 @@ def check_access(target: Target) -> None:
         raise UsageError(f"{target.repository!r} cannot be a repository: {error}") from None
     if target.repository.count("/") != 1:
         raise UsageError(f"{target.repository!r} is not of the form OWNER/NAME")
-    _on_hub(target, HfApi().whoami)
+    _on_hub(HfApi().whoami)
 
 
 def describe(folder: Path, target: Target, content: Content) -> str:
@@ -64,7 +68,7 @@ def upload(folder: Path, target: Target) -> str:
         UsageError: nobody is logged in, or the repository is public and was to be private.
         RevosError: the Hub cannot be reached, or refuses.
     """
-    return _on_hub(target, lambda: _upload(folder, target))
+    return _on_hub(lambda: _upload(folder, target))
 
 
 def _upload(folder: Path, target: Target) -> str:
@@ -82,12 +86,14 @@ def _url(target: Target) -> str:
     return f"{HfApi().endpoint}/datasets/{target.repository}"
 
 
-def _on_hub(target: Target, request):
+def _on_hub(request: Callable[[], Answer]) -> Answer:
+    """Ask the Hub something. Which errors its client lets through depends on the HTTP library of its version."""
     try:
         return request()
+    except RevosError:
+        raise
     except LocalTokenNotFoundError:
         raise UsageError("nobody is logged in to the Hub: run `hf auth login`, or set $HF_TOKEN") from None
-    except HfHubHTTPError as error:
-        raise RevosError(f"the Hub refused, about {target.repository}: {error}") from error
-    except OSError as error:
-        raise RevosError(f"{HfApi().endpoint} cannot be reached: {error}. The same command continues.") from error
+    except Exception as error:
+        said = " ".join(dict.fromkeys(str(one) for one in (error, error.__cause__) if one))
+        raise RevosError(f"{HfApi().endpoint}: {said}\nThe same command continues where this stopped.") from error

@@ -166,7 +166,8 @@ def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema) -
             masks = _ResizedMasks(masks, *size)
         if shard.config == "expressions":
             rows = [{VIDEO_INDEX: index, **expression_example(video, e, masks, [])} for e in video.expressions]
-            yield pa.Table.from_pylist(rows, schema)
+            if rows:
+                yield pa.Table.from_pylist(rows, schema)
             continue
         table = pa.Table.from_pylist([video_example(video, masks, [])], schema)
         if content.frames == "embed":
@@ -270,8 +271,7 @@ class _ResizedMasks:
         resized = []
         for start in range(0, len(masks), MASKS_AT_A_TIME):
             some = masks[start : start + MASKS_AT_A_TIME]
-            pixels = some.decode()[:, self._rows][:, :, self._columns]
-            made = MaskSequence.encode(pixels)
+            made = MaskSequence.encode(some.sample(self._rows, self._columns))
             resized += [None if mask is None else new for mask, new in zip(some, made, strict=True)]
         return resized
 
