@@ -11,6 +11,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ CONFIGS = ("expressions", "videos")
 VIDEO_INDEX = "video_index"
 NUM_BYTES = b"revoskit.num_bytes"  # in a shard's footer: what its rows take once loaded
 
-# What streaming reads at a time, and so what it holds: few rows, but no more row groups than that takes.
+# A row group is what streaming reads, and so holds, at a time. It ends with the video that brings it to this size.
 ROW_GROUP_BYTES = 16_000_000
 JPEG_QUALITY = 90
 # Arrow counts the bytes of a binary array, and Parquet those of a page, in 31 bits.
@@ -94,7 +95,7 @@ def published_features(config: str, content: Content) -> Features:
 def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) -> None:
     """Write a shard under a temporary name, and rename it into place once it is whole.
 
-    In memory are one row group, of `ROW_GROUP_BYTES` or a single video, and its encoded form.
+    In memory are two row groups, each of `ROW_GROUP_BYTES` and one video more at most, and the encoded form of one.
 
     Raises:
         MissingFilesError: a frame is not on disk.
@@ -114,10 +115,16 @@ def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) ->
 def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:
     schema = arrow_schema(published_features(shard.config, content))
     num_bytes = 0
-    with pq.ParquetWriter(path, schema, **_encodings(schema)) as writer:
+    with pq.ParquetWriter(path, schema, **_encodings(schema)) as writer, ThreadPoolExecutor(1) as thread:
+        writing: Future | None = None
         for group in _row_groups(_tables(shard, layout, content, schema)):
+            if writing:
+                writing.result()
+            # Native code that needs no interpreter: meanwhile the next masks are checked.
+            writing = thread.submit(writer.write_table, group, row_group_size=group.num_rows)
             num_bytes += group.nbytes
-            writer.write_table(group, row_group_size=group.num_rows)
+        if writing:
+            writing.result()
         writer.add_key_value_metadata({NUM_BYTES: str(num_bytes).encode()})
 
 
@@ -143,13 +150,15 @@ def _encodings(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The rows of several videos together, up to `ROW_GROUP_BYTES`, or those of a single larger one."""
+    """The rows of several videos together, until they take `ROW_GROUP_BYTES`."""
     waiting: list[pa.Table] = []
     for table in tables:
-        if waiting and sum(other.nbytes for other in waiting) + table.nbytes > ROW_GROUP_BYTES:
-            yield pa.concat_tables(waiting)
-            waiting = []
         waiting.append(table)
+        if sum(one.nbytes for one in waiting) >= ROW_GROUP_BYTES:
+            group, waiting = pa.concat_tables(waiting), []
+            del table  # or it would be kept while the next video is read
+            yield group
+            del group
     if waiting:
         yield pa.concat_tables(waiting)
 
