@@ -80,7 +80,9 @@ def main() -> None:
             start = time.perf_counter()
             ours(root)
             again.append(time.perf_counter() - start)
-    print(f"{args.members:,} members, {size:,} bytes; {platform.machine()}, {os.cpu_count()} cores, {args.runs} runs each")
+    print(
+        f"{args.members:,} members, {size:,} bytes; {platform.machine()}, {os.cpu_count()} cores, {args.runs} runs each"
+    )
     first = statistics.median(next(iter(seconds.values())))
     rows = [(name, statistics.median(taken), statistics.median(taken) / first) for name, taken in seconds.items()]
     rows.append(("revoskit, all there already", statistics.median(again), statistics.median(again) / first))

@@ -177,6 +177,10 @@ class Annotations:
             )
         return self.videos[video_id]
 
+    def track_bytes(self, annotation_id: int) -> int:
+        """What a track takes in its file, 0 where there is none: known without decoding, to divide work by size."""
+        return self._tracks.num_bytes(str(annotation_id))
+
     def masks(self, video: Video) -> VideoMasks:
         """The masks of a video; where the split keeps them back (`hidden`), sequences without a single mask."""
         return HiddenMasks(video) if self.hidden else VideoMasks(video, self._tracks, self._foreground)
@@ -437,6 +441,9 @@ class _MappedObject:
 
     def keys(self) -> Collection[str]:
         return self._members.keys()
+
+    def num_bytes(self, key: str) -> int:
+        return len(memoryview(self._members[key])) if key in self._members else 0
 
     def _decode(self, key: str, decoder: msgspec.json.Decoder, where: str) -> Any:
         try:

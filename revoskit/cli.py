@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from tqdm import tqdm
 
-from revoskit.errors import RevosError
+from revoskit.errors import RevosError, UsageError
 from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 
 
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
         _add_check,
         _add_align,
         _add_evaluate,
+        _add_publish,
         _add_export,
     ):
         add(commands)
@@ -354,6 +355,82 @@ def _export(args: argparse.Namespace) -> int:
     else:
         print(export.describe(report, args.output))
     return 0
+
+
+def _add_publish(commands: Any) -> None:
+    parser = _command(commands, "publish", _publish, "write the dataset as Parquet with a card; upload it to the Hub")
+    _add_data_dir(parser)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="continued where it exists")
+    parser.add_argument(
+        "--frames",
+        choices=["embed", "none"],
+        help="put the JPEGs into `videos`, or leave them out (default: embed; none with --push)",
+    )
+    parser.add_argument("--configs", default="videos,expressions", help="default: videos,expressions")
+    parser.add_argument("--shard-size", default="500MB", metavar="SIZE", help="of a file, at most (default: 500MB)")
+    parser.add_argument("--max-side", type=int, metavar="N", help="make larger videos smaller: at most N pixels a side")
+    parser.add_argument("--num-proc", type=int, default=1, metavar="N", help="shards written at a time (default: 1)")
+    parser.add_argument("--engine", choices=["local", "ray"], default="local", help="this machine, or a Ray cluster")
+    parser.add_argument("--address", help="of the Ray cluster (default: one started here)")
+    parser.add_argument("--push", metavar="OWNER/NAME", help="upload to this dataset of the Hugging Face Hub")
+    parser.add_argument("--private", action="store_true", help="with --push: nobody else may see it")
+    parser.add_argument("--yes", action="store_true", help="with --push: upload without asking")
+    _add_json(parser)
+
+
+def _publish(args: argparse.Namespace) -> int:
+    import revos
+    from revoskit import publish, push
+    from revoskit.shards import Content
+
+    target = push.Target(args.push, args.private) if args.push else None
+    if args.private and not target:
+        raise UsageError("--private is about --push OWNER/NAME")
+    if target:
+        if not args.yes and not sys.stdin.isatty():
+            raise UsageError("an upload has to be agreed to, and there is no terminal to ask at: say --yes")
+        push.check_access(target)
+    content = Content(args.frames or ("none" if target else "embed"), args.max_side)
+    layout = Layout.at(args.data_dir)
+    shard_bytes = publish.parse_size(args.shard_size)
+    plan = publish.make_plan(layout, content=content, configs=args.configs.split(","), shard_bytes=shard_bytes)
+    with tqdm(total=plan.num_bytes, unit="B", unit_scale=True, desc="writing", disable=None) as bar:
+        written = publish.publish(
+            layout,
+            args.output,
+            plan,
+            revos.Revos(data_dir=None).info,
+            repository=args.push,
+            num_proc=args.num_proc,
+            engine=args.engine,
+            address=args.address,
+            progress=bar.update,
+        )
+    print(publish.describe(args.output, written), file=sys.stderr if args.json else sys.stdout)
+    url = None
+    if target:
+        print(f"\n{push.describe(args.output, target, content)}", file=sys.stderr)
+        if args.yes or _confirmed("Upload this?"):
+            url = push.upload(args.output, target)
+            print(f"Uploaded: {url}", file=sys.stderr if args.json else sys.stdout)
+        else:
+            print(f"Not uploaded. {args.output} is whole: the same command asks again.", file=sys.stderr)
+    if args.json:
+        _print_json(
+            {
+                "folder": str(args.output),
+                "url": url,
+                "shards": [
+                    {"path": one.shard.path, "rows": one.shard.rows, "bytes": one.file_bytes} for one in written
+                ],
+            }
+        )
+    return 0
+
+
+def _confirmed(question: str) -> bool:
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 if __name__ == "__main__":

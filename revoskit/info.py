@@ -29,7 +29,7 @@ def describe(info: DatasetInfo) -> dict[str, Any]:
         "citation": info.citation,
         "homepage": info.homepage,
         "license": info.license,
-        "features": _plain(info.features.to_dict()),
+        "features": plain(info.features.to_dict()),
         "builder_name": info.builder_name,
         "dataset_name": info.dataset_name,
         "config_name": info.config_name,
@@ -39,15 +39,15 @@ def describe(info: DatasetInfo) -> dict[str, Any]:
     }
 
 
-def _plain(feature: Any) -> Any:
+def plain(feature: Any) -> Any:
     """A feature in the spelling of datasets 3, which 4 and later read too: a list is `[feature]`, not a type `List`."""
     if isinstance(feature, list):
-        return [_plain(item) for item in feature]
+        return [plain(item) for item in feature]
     if not isinstance(feature, dict):
         return feature
     if feature.get("_type") == "List":
-        return [_plain(feature["feature"])]
-    return {key: _plain(value) for key, value in feature.items() if value is not None}
+        return [plain(feature["feature"])]
+    return {key: plain(value) for key, value in feature.items() if value is not None}
 
 
 def as_json(content: dict[str, Any]) -> str:

@@ -365,4 +365,9 @@ def _encode(pixels: np.ndarray) -> list[RLE]:
 
 
 def _blank(height: int, width: int) -> RLE:
-    return _encode(np.zeros((height, width, 1), np.uint8))[0]
+    return {"size": [height, width], "counts": _blank_counts(height, width)}
+
+
+@functools.lru_cache(maxsize=64)  # a video asks for it once a union, and encoding reads every pixel
+def _blank_counts(height: int, width: int) -> str:
+    return _encode(np.zeros((height, width, 1), np.uint8))[0]["counts"]

@@ -1,0 +1,461 @@
+"""Publishing: what comes back through plain `datasets`, how a killed run goes on, and what reaches the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from datasets import Features, load_dataset
+from PIL import Image
+from pycocotools import mask as coco
+from standin_hub import Repository, StandInHub
+
+import revos
+from revoskit import publish as publishing
+from revoskit import shards
+from revoskit.annotations import open_annotations
+from revoskit.cli import main
+from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.layout import Layout
+from revoskit.miniature import write_miniature
+from revoskit.shards import Content
+
+SMALL = {"frames": 5, "height": 72, "width": 128}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "ReVOS"
+    write_miniature(root, videos=8, **SMALL)
+    return root
+
+
+@pytest.fixture(scope="module")
+def published(data, tmp_path_factory) -> Path:
+    return run(data, tmp_path_factory.mktemp("published"), shard_bytes=20_000)
+
+
+def run(data: Path, folder: Path, *, content=Content(), configs=shards.CONFIGS, shard_bytes=10**9, **how) -> Path:  # noqa: B008
+    layout = Layout.at(data)
+    plan = publishing.make_plan(layout, content=content, configs=configs, shard_bytes=shard_bytes)
+    publishing.publish(layout, folder, plan, revos.Revos(data_dir=None).info, **how)
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*/*"))
+    }
+
+
+def load(folder: Path, config: str, cache: Path):
+    return load_dataset(str(folder), config, cache_dir=str(cache))
+
+
+def built(data: Path, config: str, cache: Path):
+    return load_dataset("revos", config, data_dir=str(data), cache_dir=str(cache))
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+def with_bytes(frames: list[dict]) -> list[dict]:
+    return [{"bytes": Path(f["path"]).read_bytes(), "path": os.path.basename(f["path"])} for f in frames]
+
+
+def test_videos_come_back_as_the_builder_gives_them(data, published, tmp_path):
+    expected, found = built(data, "videos", tmp_path / "a"), load(published, "videos", tmp_path / "b")
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 4, "validation": 4, "train_sub": 1}
+    for split, rows in expected.items():
+        assert found[split].features == rows.features
+        for mine, row in zip(found[split], rows, strict=True):
+            assert mine == row | {"frames": with_bytes(row["frames"])}
+
+
+def test_expressions_come_back_as_the_builder_gives_them_but_for_the_frames(data, published, tmp_path):
+    expected, found = built(data, "expressions", tmp_path / "a"), load(published, "expressions", tmp_path / "b")
+    videos = load(published, "videos", tmp_path / "c")
+    for split, rows in expected.items():
+        for mine, row in zip(found[split], rows, strict=True):
+            assert videos[split][mine.pop("video_index")]["video_id"] == row["video_id"]
+            del row["frames"]
+            assert mine == row
+
+
+PLAIN = """
+import sys
+from datasets import load_dataset
+folder, cache = sys.argv[1:]
+for module in ("revos", "revoskit"):
+    try:
+        __import__(module)
+    except ImportError:
+        continue
+    sys.exit(f"{module} is importable: this proves nothing")
+for config in ("videos", "expressions"):
+    rows = load_dataset(folder, config, split="validation", cache_dir=cache)
+    streamed = list(load_dataset(folder, config, split="validation", streaming=True))
+    assert streamed == list(rows), config
+    print(config, len(rows), rows.features["height"].dtype)
+print("default", load_dataset(folder, split="train", streaming=True).features.keys() >= {"video_index", "masks"})
+"""
+
+
+def test_plain_datasets_reads_and_streams_it_without_this_package(published, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # A finder that knows nothing of us, also where the package is installed for the tests.
+    block = "import sys; sys.modules.update(dict.fromkeys(['revos', 'revoskit']))\n"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", block + PLAIN, str(published), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = 4 * 7  # four videos of validation with seven expressions each
+    assert done.stdout.splitlines() == ["videos 4 int32", f"expressions {rows} int32", "default True"]
+
+
+def test_the_files_alone_tell_their_features_in_a_spelling_old_versions_read(published, tmp_path):
+    path = next(published.glob("videos/*.parquet"))
+    metadata = json.loads(pq.read_schema(path).metadata[b"huggingface"])
+    assert "List" not in json.dumps(metadata)
+    assert Features.from_arrow_schema(pq.read_schema(path)) == shards.published_features("videos", Content())
+    rows = load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path))
+    assert rows.features == shards.published_features("videos", Content())
+
+
+def test_frames_are_stored_as_they_are_and_uncompressed(data, published):
+    path = published / next(one for one in digests(published) if one.startswith("videos/validation"))
+    content = path.read_bytes()
+    row = pq.read_table(path).slice(0, 1).to_pylist()[0]
+    names = [data / "JPEGImages" / row["video_id"] / frame["path"] for frame in row["frames"]]
+    assert all(content.count(name.read_bytes()) == 1 for name in names)
+
+
+def test_without_frames_the_column_is_absent(data, tmp_path):
+    folder = run(data, tmp_path / "out", content=Content(frames="none"))
+    assert "frames" not in load(folder, "videos", tmp_path / "cache")["train"].features
+    assert not any(b"\xff\xd8\xff" in path.read_bytes() for path in folder.glob("*/*"))
+
+
+def test_annotations_can_be_published_where_no_frame_is_on_disk(data, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for path in data.glob("*.json"):
+        shutil.copy(path, bare)
+    run(bare, tmp_path / "out", content=Content(frames="none"))
+    with pytest.raises(MissingFilesError, match=r"(?s)45 frames .*LV-VIS/train/01020/00000.jpg, .*--frames none"):
+        publishing.make_plan(Layout.at(bare))
+
+
+# --- another size -----------------------------------------------------------------------------------------------------
+
+
+def test_smaller_frames_have_masks_and_sizes_to_fit(data, tmp_path):
+    folder = run(data, tmp_path / "out", content=Content(max_side=64))
+    videos = load(folder, "videos", tmp_path / "cache")["train"]
+    original = {video.video_id: video for video in open_annotations(Layout.at(data), "train")}
+    for row in videos:
+        before = original[row["video_id"]]
+        size = (36, 64) if before.width > before.height else (64, 36)
+        assert (row["height"], row["width"]) == size
+        assert all(Image.open(io.BytesIO(frame["bytes"])).size == size[::-1] for frame in row["frames"])
+        masks = open_annotations(Layout.at(data), "train").masks(before)
+        for track in row["tracks"]:
+            full = masks.track(track["annotation_id"])
+            assert [mask is None for mask in track["masks"]] == [mask is None for mask in full]
+            half = full.decode()[:, 1::2, 1::2]  # the pixel that the centre of two by two falls to
+            for mask, pixels in zip(track["masks"], half, strict=True):
+                assert mask is None or (coco.decode(mask) == pixels).all()
+    for row in load(folder, "expressions", tmp_path / "cache")["train"]:
+        tracks = {track["annotation_id"]: track["masks"] for track in videos[row["video_index"]]["tracks"]}
+        union = np.zeros((len(row["masks"]), row["height"], row["width"]), bool)
+        for annotation_id in row["annotation_ids"]:
+            for frame, mask in zip(union, tracks[annotation_id], strict=True):
+                frame |= coco.decode(mask).astype(bool) if mask else False
+        assert (coco.decode(row["masks"]).transpose(2, 0, 1) == union).all()
+    assert "exceeded 64 pixels" in (folder / "README.md").read_text()
+
+
+def test_frames_that_are_small_enough_stay_as_they_are(data, tmp_path):
+    as_they_are = run(data, tmp_path / "a", configs=["videos"])
+    assert digests(run(data, tmp_path / "b", configs=["videos"], content=Content(max_side=128))) == digests(as_they_are)
+
+
+def test_a_frame_that_is_no_image_is_named(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    broken = next(copy.rglob("00002.jpg"))
+    broken.write_bytes(b"not a JPEG")
+    with pytest.raises(RevosError, match=re.escape(str(broken))):
+        run(copy, tmp_path / "out", content=Content(max_side=64))
+
+
+# --- shards -----------------------------------------------------------------------------------------------------------
+
+
+def test_shards_hold_consecutive_videos_up_to_their_size(data):
+    layout = Layout.at(data)
+    plan = publishing.make_plan(layout, shard_bytes=20_000)
+    of_videos = [shard for shard in plan.shards if (shard.config, shard.split) == ("videos", "train")]
+    assert [shard.path for shard in of_videos][:2] == [
+        f"videos/train-0000{i}-of-0000{len(of_videos)}.parquet" for i in range(2)
+    ]
+    ids = [video_id for shard in of_videos for video_id in shard.video_ids]
+    assert ids == list(open_annotations(layout, "train").videos)
+    for shard in plan.shards:
+        assert shard.num_bytes <= 20_000 or len(shard.video_ids) == 1
+    everything = publishing.make_plan(layout)
+    assert len(everything.shards) == 6  # two configs, three splits
+
+
+@pytest.mark.parametrize("how", [{"num_proc": 2}, {"num_proc": 2, "engine": "ray"}], ids=["processes", "ray"])
+def test_the_bytes_are_the_same_whoever_writes_them(data, published, tmp_path, how):
+    if "engine" in how:
+        pytest.importorskip("ray")
+    assert len(digests(published)) > 10
+    assert digests(run(data, tmp_path, shard_bytes=20_000, **how)) == digests(published)
+
+
+def test_row_groups_are_small_and_hold_whole_videos(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1)
+    folder = run(data, tmp_path)
+    footer = pq.read_metadata(next(folder.glob("videos/train-*")))
+    assert [footer.row_group(i).num_rows for i in range(footer.num_row_groups)] == [1] * 4
+
+
+def test_a_video_without_expressions_and_a_split_without_videos_do_no_harm(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    path = copy / "meta_expressions_valid_.json"
+    document = json.loads(path.read_text())
+    for entry in document["videos"].values():
+        entry["expressions"] = {}
+    path.write_text(json.dumps(document))
+    (copy / "meta_expressions_train_sub_.json").write_text('{"videos": {}}')
+    folder = run(copy, tmp_path / "out")
+    videos = load(folder, "videos", tmp_path / "cache")
+    assert {split: len(rows) for split, rows in videos.items()} == {"train": 4, "validation": 4}
+    assert set(load(folder, "expressions", tmp_path / "cache")) == {"train"}
+
+
+def test_videos_without_expressions_take_no_rows_but_count(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    path = copy / "meta_expressions_train_.json"
+    document = json.loads(path.read_text())
+    first, second = list(document["videos"])[:2]
+    document["videos"][first]["expressions"] = {}
+    path.write_text(json.dumps(document))
+    rows = load(run(copy, tmp_path / "out", shard_bytes=1), "expressions", tmp_path / "cache")["train"]
+    assert (rows[0]["video_id"], rows[0]["video_index"]) == (second, 1)
+
+
+# --- going on ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(data, published, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(published, folder)
+    (folder / "README.md").unlink()
+    kept, *others = sorted(folder.glob("videos/*.parquet"))
+    others[0].unlink()
+    others[1].write_bytes(others[1].read_bytes()[:-100])  # as a machine that loses power can leave it
+    leftover = folder / "videos" / f"{others[0].name}.0123abcd.partial"
+    leftover.write_bytes(b"PAR1")
+    before = kept.stat().st_mtime_ns
+    seen = []
+    run(data, folder, shard_bytes=20_000, progress=seen.append)
+    assert digests(folder) == digests(published)
+    assert (kept.stat().st_mtime_ns, leftover.exists()) == (before, False)
+    assert len(seen) == len(digests(published))
+
+
+def test_a_shard_that_fails_leaves_the_others_and_nothing_half_done(data, published, tmp_path, monkeypatch):
+    def fail(video, masks, frames):
+        if video.video_id.startswith("MOSE"):
+            raise KeyboardInterrupt
+        return real(video, masks, frames)
+
+    real = shards.video_example
+    monkeypatch.setattr(shards, "video_example", fail)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path, shard_bytes=20_000)
+    written = digests(tmp_path)
+    assert written
+    assert written.items() < digests(published).items()
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_other_options_or_other_data_are_refused_and_nothing_is_changed(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    folder = run(copy, tmp_path / "out")
+    before = digests(folder)
+    with pytest.raises(UsageError, match="with another shard size: 1000000000, not 20000"):
+        run(copy, folder, shard_bytes=20_000)
+    with pytest.raises(UsageError, match=r"other content: .*'embed'.*, not .*'none'"):
+        run(copy, folder, content=Content(frames="none"))
+    frame = next(copy.rglob("00001.jpg"))
+    os.utime(frame, ns=(0, 0))
+    with pytest.raises(UsageError, match="other frames, or they have changed"):
+        run(copy, folder)
+    os.utime(copy / "mask_dict.json", ns=(0, 0))
+    with pytest.raises(UsageError, match="other annotation files, or they have changed"):
+        run(copy, folder)
+    assert digests(folder) == before
+
+
+def test_a_plan_of_which_nothing_is_written_yet_gives_way(data, tmp_path):
+    run(data, tmp_path)
+    shutil.rmtree(tmp_path / "videos")
+    shutil.rmtree(tmp_path / "expressions")
+    run(data, tmp_path, content=Content(frames="none"))
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(data, tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UsageError, match="was not published from here"):
+        run(data, tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"configs": ["clips"]}, "no config clips: expected expressions or videos"),
+        ({"configs": []}, "none named"),
+        ({"content": Content("none", 64)}, "--frames embed"),
+        ({"content": Content("embed", 0)}, "at least 1 pixel"),
+        ({"shard_bytes": 0}, "0 bytes"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(data, options, message):
+    with pytest.raises(UsageError, match=message):
+        publishing.make_plan(Layout.at(data), **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("500MB", 500_000_000), ("1GiB", 2**30), ("1.5 kB", 1500), ("7", 7), ("2g", 2 * 10**9)]
+)
+def test_sizes_are_read(text, size):
+    assert publishing.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MB", "-1MB", "5 parsecs"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(UsageError, match="expected one such as 500MB"):
+        publishing.parse_size(text)
+
+
+# --- the card ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frames", ["embed", "none"])
+def test_the_cards_recipe_runs(data, frames, tmp_path, monkeypatch):
+    folder = run(data, tmp_path / "out", content=Content(frames=frames))
+    text = (folder / "README.md").read_text()
+    (recipe,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len([line for line in recipe.splitlines() if line and "import" not in line]) <= 10
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ReVOS").symlink_to(data)
+    variables: dict = {}
+    exec(recipe.replace("OWNER/NAME", str(folder)), variables)
+    row, frames, masks = (variables[name] for name in ("row", "frames", "masks"))
+    assert masks.shape == (row["height"], row["width"], len(frames))
+    assert all(frame.size == (row["width"], row["height"]) for frame in frames)
+    assert variables["video"]["video_id"] == row["video_id"]
+
+
+def test_the_card_counts_this_data_and_says_whose_it_is(published):
+    text = (published / "README.md").read_text()
+    assert "license: cc-by-nc-sa-4.0" in text
+    assert text.count("default: true") == 1
+    assert re.search(r"\| validation +\| all +\| +4 \| +20 \| +12 \| +28 \|", text)
+    assert "copyright stays with the organizers" in text
+    assert "yan2024visa" in text
+    assert "num_examples: 28" in text
+
+
+# --- the command and the Hub ------------------------------------------------------------------------------------------
+
+
+def test_the_command_publishes(data, tmp_path, capsys):
+    arguments = ["publish", "--data-dir", str(data), "-o", str(tmp_path / "out"), "--configs", "videos", "--json"]
+    assert main(arguments) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [shard["rows"] for shard in answer["shards"]] == [4, 4, 1]
+    assert main([*arguments, "--shard-size", "much"]) == 2
+    assert "expected one such as 500MB" in capsys.readouterr().err
+    assert main([*arguments, "--push", "OWNER/NAME"]) == 2  # there is no terminal to ask at
+    assert "--yes" in capsys.readouterr().err
+
+
+@pytest.fixture
+def hub():
+    with StandInHub() as hub:
+        yield hub
+
+
+def push(hub, data, folder, *options, **how) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "revoskit.cli", "publish", "--data-dir", str(data), "-o", str(folder)]
+    environment = {**os.environ, **hub.environment, "HF_HOME": str(folder.parent / "home")}
+    return subprocess.run(
+        [*command, "--push", "someone/revos", *options], env=environment, capture_output=True, text=True, **how
+    )
+
+
+def test_a_push_brings_all_without_frames_and_goes_on_after_an_interruption(hub, data, tmp_path):
+    folder = tmp_path / "out"
+    hub.refuse_uploads_after = 2
+    done = push(hub, data, folder, "--yes", "--private")
+    assert done.returncode == 2
+    assert "Error while uploading" in done.stderr
+    assert "The same command continues" in done.stderr
+    hub.refuse_uploads_after = None
+    done = push(hub, data, folder, "--yes", "--private")
+    assert done.returncode == 0, done.stderr
+    assert "private: you" in done.stderr
+    assert "annotations only" in done.stderr
+
+    repository = hub.repositories["someone/revos"]
+    assert repository.private
+    local = {*digests(folder), "README.md"}
+    assert set(repository.files) == local
+    assert all(hub.content("someone/revos", path) == (folder / path).read_bytes() for path in local)
+    assert len(hub.received) == len(set(hub.received)) == len(local) - 1  # what had arrived was not sent again
+    assert 'load_dataset("someone/revos", "videos"' in (folder / "README.md").read_text()
+
+    code = "from datasets import load_dataset; print(load_dataset('someone/revos', 'videos')['train'][0]['video_id'])"
+    environment = {**os.environ, **hub.environment, "HF_HOME": str(tmp_path / "reader")}
+    read = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert read.stdout.strip() == "LV-VIS/train/01020", read.stderr
+
+
+def test_a_push_asks_and_takes_no_for_an_answer(hub, data, tmp_path):
+    ours, theirs = pty.openpty()
+    os.write(ours, b"n\n")
+    done = push(hub, data, tmp_path / "out", stdin=theirs)
+    assert done.returncode == 0, done.stderr
+    assert "non-commercial" in done.stderr
+    assert "/datasets/someone/revos (public: anyone)" in done.stderr
+    assert "Not uploaded" in done.stderr
+    assert not hub.repositories
+
+
+def test_a_private_push_does_not_go_to_a_public_repository(hub, data, tmp_path):
+    hub.repositories["someone/revos"] = Repository(private=False)
+    done = push(hub, data, tmp_path / "out", "--yes", "--private")
+    assert done.returncode == 2
+    assert "exists and is public" in done.stderr
+    assert hub.repositories["someone/revos"].commits == 0
