@@ -72,7 +72,6 @@ def main() -> None:
         for _ in range(args.runs):
             for name, way in ways.items():
                 shutil.rmtree(root / FRAMES_FOLDER, ignore_errors=True)
-                os.sync()
                 start = time.perf_counter()
                 way(root)
                 seconds[name].append(time.perf_counter() - start)
@@ -80,7 +79,9 @@ def main() -> None:
             start = time.perf_counter()
             ours(root)
             again.append(time.perf_counter() - start)
-    print(f"{args.members:,} members, {size:,} bytes; {platform.machine()}, {os.cpu_count()} cores, {args.runs} runs each")
+    print(
+        f"{args.members:,} members, {size:,} bytes; {platform.machine()}, {os.cpu_count()} cores, {args.runs} runs each"
+    )
     first = statistics.median(next(iter(seconds.values())))
     rows = [(name, statistics.median(taken), statistics.median(taken) / first) for name, taken in seconds.items()]
     rows.append(("revoskit, all there already", statistics.median(again), statistics.median(again) / first))
