@@ -1,7 +1,8 @@
 """The `revoskit` command: each subcommand a few lines over one function of a room.
 
 Exit status: 0 all is well, 1 the command ran and found something wrong, 2 it could not do what was asked,
-130 it was interrupted. What people read goes to the terminal; `--json` gives the same to machines.
+130 it was interrupted; 3 `check` found warnings and no errors. What people read goes to the terminal; `--json` gives
+the same to machines.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +122,9 @@ def download(
     with FileLock(layout.root / ".revoskit.lock"):
         small_first = sorted(expected, key=lambda name: (name == FRAMES_ARCHIVE, name == TRACKS))
         arrivals = {name: _already(layout, name, expected[name]) for name in small_first}
-        missing = [name for name in small_first if arrivals[name] is None]
-        _check_room(layout.root, origin, missing)
-        for name in missing:
+        wanted = [name for name in small_first if arrivals[name] is None]
+        _check_room(layout.root, origin, [name for name in wanted if name in missing(layout, expected)])
+        for name in wanted:
             # The annotations that came just now may show that every frame is here: then the archive is not needed.
             unpacked = name == FRAMES_ARCHIVE and _all_unpacked(layout)
             arrivals[name] = Arrival(name, UNPACKED) if unpacked else _fetch(layout, origin, name, expected[name])
@@ -145,6 +146,9 @@ def obtain(layout: Layout, source: str, *, expected: Mapping[str, str] = SHA256,
     if wrong or without or len(absent) >= len(EXPRESSIONS):
         lines = [f"  {arrival.name}: {arrival.detail or arrival.state}" for arrival in wrong or absent]
         raise DownloadError("\n".join([f"{source} does not give what is needed to load ReVOS:", *lines]))
+    if absent:
+        names = ", ".join(arrival.name for arrival in absent)
+        warnings.warn(f"{source} has no {names}: what is in there is left out", stacklevel=2)
     with FileLock(layout.root / ".revoskit.lock"):
         if not _all_unpacked(layout):
             outcome = unpack(layout)
@@ -169,7 +173,8 @@ def _already(layout: Layout, name: str, expected: str) -> Arrival | None:
     path = layout.root / name
     if not path.exists():
         return None
-    digest = sha256_remembered(path)
+    with _bar(f"verifying {name}") as bar:
+        digest = sha256_remembered(path, bar.update)
     if digest == expected:
         return Arrival(name, HERE)
     return Arrival(
@@ -208,6 +213,10 @@ def _require_room(root: Path, needed: int) -> None:
         )
 
 
+def _bar(what: str) -> tqdm:
+    return tqdm(desc=what, unit="B", unit_scale=True, disable=None)
+
+
 def _partial(root: Path, name: str) -> Path:
     return root / f"{name}.partial"
 
@@ -224,7 +233,8 @@ def _fetch(layout: Layout, origin: Source, name: str, expected: str) -> Arrival:
             # A server that announces more than it has looks like one that breaks off: the checksum tells.
             if not (partial.exists() and sha256(partial) == expected):
                 raise
-        digest = sha256(partial)
+        with _bar(f"verifying {name}") as bar:
+            digest = sha256(partial, bar.update)
         if digest == expected:
             os.replace(partial, layout.root / name)
             remember(layout.root / name, digest)
@@ -363,7 +373,7 @@ def _continue(open_at: _Open, partial: Path, bar: tqdm) -> None:
 
 
 def _read(open_at: _Open, partial: Path, name: str, what: str) -> None:
-    with tqdm(desc=name, unit="B", unit_scale=True, disable=None) as bar:
+    with _bar(name) as bar:
         _patiently(
             lambda: _continue(open_at, partial, bar),
             lambda: partial.stat().st_size if partial.exists() else 0,
