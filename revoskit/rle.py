@@ -64,8 +64,8 @@ def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
     return _examine(masks, height, width)[0]
 
 
-def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list[Fault], list[int]]:
-    """Faults, and the positions of masks that are sound but have an empty run after their first."""
+def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list[Fault], list[int], _Runs | None]:
+    """Faults, the positions of masks that are sound but have an empty run after their first, and what was read."""
     found: list[Fault] = []
     indices, strings = [], []
     for index, mask in enumerate(masks):
@@ -78,7 +78,7 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
             indices.append(index)
             strings.append(mask["counts"].encode("ascii"))
     if not strings:
-        return found, []
+        return found, [], None
 
     unreadable = _unreadable(strings)
     if unreadable:
@@ -86,7 +86,7 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
         indices = [index for i, index in enumerate(indices) if i not in unreadable]
         strings = [string for i, string in enumerate(strings) if i not in unreadable]
     if not strings:
-        return sorted(found, key=lambda fault: fault.index), []
+        return sorted(found, key=lambda fault: fault.index), [], None
 
     runs = _run_lengths(strings)
     negative = runs.any_per_mask(runs.lengths < 0)
@@ -101,7 +101,7 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
     empty = runs.lengths == 0
     empty[runs.starts[:-1]] = False
     uneven = [indices[i] for i in np.flatnonzero(runs.any_per_mask(empty))] if empty.any() else []
-    return sorted(found, key=lambda fault: fault.index), uneven
+    return sorted(found, key=lambda fault: fault.index), uneven, runs
 
 
 def _shape_fault(mask: RLE, height: int, width: int) -> str | None:
@@ -174,7 +174,7 @@ class MaskSequence(Sequence["RLE | None"]):
     computes takes a null as an empty mask. Immutable; safe to share.
     """
 
-    __slots__ = ("_clean", "_masks", "height", "width")
+    __slots__ = ("_clean", "_masks", "_runs", "height", "width")
 
     def __init__(self) -> None:
         raise TypeError("make a MaskSequence with parse(), encode() or empty()")
@@ -184,6 +184,7 @@ class MaskSequence(Sequence["RLE | None"]):
         self = object.__new__(cls)
         self._masks, self.height, self.width = masks, height, width
         self._clean = masks if clean is None else clean
+        self._runs = None  # of the masks that are not null, where parsing has left them
         return self
 
     @classmethod
@@ -195,7 +196,7 @@ class MaskSequence(Sequence["RLE | None"]):
         """
         if not 0 < height * width <= MAX_PIXELS:
             raise MaskError(f"masks of {height}x{width} pixels are not supported")
-        found, uneven = _examine(masks, height, width)
+        found, uneven, runs = _examine(masks, height, width)
         if found:
             error = MaskError(f"mask {found[0].index}: {found[0].reason}")
             error.fault = found[0]
@@ -204,7 +205,9 @@ class MaskSequence(Sequence["RLE | None"]):
         clean = list(masks)
         for index in uneven:  # sound to decode, but the merging in native code would stop at the empty run
             clean[index] = _encode(coco.decode(masks[index])[:, :, None])[0]
-        return cls._trusted(masks, height, width, clean)
+        self = cls._trusted(masks, height, width, clean)
+        self._runs = None if uneven else runs
+        return self
 
     @classmethod
     def encode(cls, pixels: np.ndarray) -> MaskSequence:
@@ -289,7 +292,7 @@ class MaskSequence(Sequence["RLE | None"]):
         present = [i for i, mask in enumerate(self._clean) if mask is not None]
         if not present:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        runs = _run_lengths([self._clean[i]["counts"].encode("ascii") for i in present])
+        runs = self._runs or _run_lengths([self._clean[i]["counts"].encode("ascii") for i in present])
         pixels = self.height * self.width
         ends = np.cumsum(runs.lengths)  # as if no frame were null
         positions = runs.positions()
