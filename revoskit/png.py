@@ -179,14 +179,14 @@ def _undo(filters: np.ndarray, changed: np.ndarray) -> np.ndarray | None:
         if len(sub) == len(mask):
             return across
         mask[sub] = across
-    kinds = filters.tolist()
-    above = np.zeros_like(mask[0])
-    for row in np.flatnonzero(filters >= _UP).tolist():
-        above = mask[row - 1] if row else above
-        if kinds[row] == _UP:
-            np.bitwise_xor(mask[row], above, out=mask[row])
+    kinds, rows = filters.tolist(), list(mask)  # looking them up in arrays would cost more than undoing them
+    xor, first = np.bitwise_xor, np.zeros_like(mask[0])
+    for number in np.flatnonzero(filters >= _UP).tolist():
+        row, above = rows[number], rows[number - 1] if number else first
+        if kinds[number] == _UP:
+            xor(row, above, row)
         else:
-            _undo_paeth(above, mask[row])
+            _undo_paeth(above, row)
     return mask
 
 
