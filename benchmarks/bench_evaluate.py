@@ -46,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ")
-    print(f"OpenCV {cv2.__version__}, NumPy {np.__version__}; one core, medians of {args.repeats}")
+    print(f"OpenCV {cv2.__version__}, NumPy {np.__version__}; CPU seconds on one core, medians of {args.repeats}")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "ReVOS"
         write_miniature(root, videos=2 * args.videos + 2, frames=args.frames, height=args.height, width=args.width)
@@ -75,9 +75,9 @@ def compare(annotations: Annotations, folder: Path, repeats: int) -> None:
 
 
 def timed(work: Callable):
-    begin = time.perf_counter()
+    begin = time.process_time()  # other processes on the machine do not count
     result = work()
-    return time.perf_counter() - begin, result
+    return time.process_time() - begin, result
 
 
 def write_predictions(annotations: Annotations, folder: Path) -> dict[str, tuple[Path, Callable]]:

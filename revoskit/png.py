@@ -179,13 +179,14 @@ def _undo(filters: np.ndarray, changed: np.ndarray) -> np.ndarray | None:
         if len(sub) == len(mask):
             return across
         mask[sub] = across
-    above = np.zeros_like(mask[0])
-    for row in np.flatnonzero(filters >= _UP).tolist():
-        above = mask[row - 1] if row else above
-        if filters[row] == _UP:
-            mask[row] ^= above
+    kinds, rows = filters.tolist(), list(mask)  # looking them up in arrays would cost more than undoing them
+    xor, first = np.bitwise_xor, np.zeros_like(mask[0])
+    for number in np.flatnonzero(filters >= _UP).tolist():
+        row, above = rows[number], rows[number - 1] if number else first
+        if kinds[number] == _UP:
+            xor(row, above, row)
         else:
-            _undo_paeth(above, mask[row])
+            _undo_paeth(above, row)
     return mask
 
 
@@ -205,17 +206,19 @@ def _running_xor_of_rows(rows: np.ndarray) -> np.ndarray:
 
 def _undo_paeth(above: np.ndarray, row: np.ndarray) -> None:
     """In place. Of two values, the filter predicts the one above where that is new, else the one to the left."""
-    new = np.flatnonzero(above ^ np.concatenate([above[:1] * 0, above[:-1]])).tolist()
-    begin, before = 0, 0
-    for end in [*new, len(row)]:
-        if end > begin:
-            part = row[begin:end]
-            part[0] ^= before
-            if part[1:].any():
-                np.bitwise_xor.accumulate(part, out=part)
-            else:
-                part[1:] = part[0]
-        begin, before = end, int(above[end]) if end < len(row) else 0
+    new = ((above[1:] != above[:-1]).nonzero()[0] + 1).tolist()
+    if above[0]:
+        new.insert(0, 0)
+    predicted = {at: 1 - number % 2 for number, at in enumerate(new)}  # above, 0 and 1 take turns
+    changed = set(row.nonzero()[0].tolist())
+    row[:] = 0
+    value = begin = 0
+    for at in sorted(changed.union(new)):
+        if value:
+            row[begin:at] = 1
+        value, begin = predicted.get(at, value) ^ (at in changed), at
+    if value:
+        row[begin:] = 1
 
 
 def _filtered(filters: np.ndarray, picture: np.ndarray) -> np.ndarray:

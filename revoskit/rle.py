@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from pycocotools import mask as coco
@@ -40,6 +40,21 @@ class Fault:
     reason: str
 
 
+class _Runs(NamedTuple):
+    """The run lengths of many masks end to end, int32, and where those of each mask start."""
+
+    lengths: np.ndarray
+    starts: np.ndarray
+
+    def counts(self) -> np.ndarray:
+        return np.diff(self.starts, append=len(self.lengths))
+
+    def on_object(self) -> np.ndarray:
+        """Which runs are object: every second one of a mask, bool."""
+        places = np.arange(len(self.lengths), dtype=np.int32) - np.repeat(self.starts.astype(np.int32), self.counts())
+        return places & 1 == 1
+
+
 def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
     """What is wrong with each mask of a sequence, in order; an empty list means all are sound. Null masks are."""
     if not 0 < height * width <= MAX_PIXELS:
@@ -47,14 +62,14 @@ def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
     return _examine(masks, height, width)[0]
 
 
-def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list[Fault], list[int]]:
-    """Faults, and the positions of masks that are sound but have an empty run after their first."""
+def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list[Fault], list[int], _Runs | None]:
+    """Faults, the positions of masks that are sound but have an empty run after their first, and what was read."""
     found = _shape_faults(masks, height, width)
     unusable = {fault.index for fault in found}
     indices = [i for i, mask in enumerate(masks) if mask is not None and i not in unusable]
     strings = [masks[i]["counts"] for i in indices]
     if not strings:
-        return found, []
+        return found, [], None
     digits, ends = _digits(strings)
     unreadable = _unreadable(digits, ends)
     if unreadable:
@@ -62,12 +77,13 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
         strings = [string for i, string in enumerate(strings) if i not in unreadable]
         indices = [index for i, index in enumerate(indices) if i not in unreadable]
         if not strings:
-            return sorted(found, key=lambda fault: fault.index), []
+            return sorted(found, key=lambda fault: fault.index), [], None
         digits, ends = _digits(strings)
 
-    runs, starts = _run_lengths(digits, ends)
-    negative = np.minimum.reduceat(runs, starts) < 0
-    totals = np.add.reduceat(runs, starts, dtype=np.int64)
+    runs = _run_lengths(digits, ends)
+    lengths, starts = runs
+    negative = np.minimum.reduceat(lengths, starts) < 0
+    totals = np.add.reduceat(lengths, starts, dtype=np.int64)
     for i in np.flatnonzero(negative | (totals != height * width)):
         reason = (
             "its counts hold a negative run"
@@ -75,10 +91,10 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
             else f"its counts add up to {totals[i]} pixels, expected {height}x{width} = {height * width}"
         )
         found.append(Fault(indices[i], reason))
-    empty = np.flatnonzero(runs == 0)
+    empty = np.flatnonzero(lengths == 0)
     owners = np.searchsorted(starts, empty, "right") - 1
     uneven = sorted({indices[i] for i in owners[starts[owners] != empty]})
-    return sorted(found, key=lambda fault: fault.index), uneven
+    return sorted(found, key=lambda fault: fault.index), uneven, runs
 
 
 def _shape_faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
@@ -133,8 +149,8 @@ def _unreadable(digits: np.ndarray, ends: np.ndarray) -> dict[int, str]:
     return reasons
 
 
-def _run_lengths(digits: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Run lengths of readable counts, int32, for all strings end to end; and where the runs of each string start."""
+def _run_lengths(digits: np.ndarray, ends: np.ndarray) -> _Runs:
+    """The runs of readable counts, for all strings at once."""
     numbers = digits[digits < 32].astype(np.int32)  # every number ends with the one digit that has nothing to follow
     numbers -= (numbers & 16) << 1  # whose fifth bit is the sign
     more = np.flatnonzero(digits >= 32)  # lower digits stand before it, the lowest first
@@ -144,24 +160,24 @@ def _run_lengths(digits: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.n
         highest = np.append(owners[1:] != owners[:-1], True)
         numbers[owners[highest]] = (numbers[owners[highest]] << 5) | (digits[more[highest]] & 31)
         more, owners = more[~highest], owners[~highest]
-    return _undo_differences(numbers, starts), starts
+    return _undo_differences(_Runs(numbers, starts))
 
 
-def _undo_differences(numbers: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _undo_differences(stored: _Runs) -> _Runs:
     """Runs from numbers: from the fourth of a mask on, each is stored as its difference to the one two before.
 
     In 32 bits, as native code does it, so that both read the same runs.
     """
+    numbers, starts = stored
     sums = np.empty_like(numbers)  # over every other number, across all masks
     np.cumsum(numbers[0::2], out=sums[0::2])
     np.cumsum(numbers[1::2], out=sums[1::2])
     # What the running sums held before a mask's own chains began: its third number starts one, its second the other.
     before = np.stack([sums[starts], np.where(starts > 0, sums[starts - 1], 0)]).astype(np.int32)
-    counts = np.diff(starts, append=len(numbers))
-    second = (np.arange(len(numbers), dtype=np.int32) - np.repeat(starts.astype(np.int32), counts)) & 1 == 1
-    runs = sums - np.where(second, np.repeat(before[1], counts), np.repeat(before[0], counts))
-    runs[starts] = numbers[starts]
-    return runs
+    counts = stored.counts()
+    lengths = sums - np.where(stored.on_object(), np.repeat(before[1], counts), np.repeat(before[0], counts))
+    lengths[starts] = numbers[starts]
+    return _Runs(lengths, starts)
 
 
 class MaskSequence(Sequence["RLE | None"]):
@@ -171,7 +187,7 @@ class MaskSequence(Sequence["RLE | None"]):
     computes takes a null as an empty mask. Immutable; safe to share.
     """
 
-    __slots__ = ("_clean", "_masks", "height", "width")
+    __slots__ = ("_clean", "_masks", "_runs", "height", "width")
 
     def __init__(self) -> None:
         raise TypeError("make a MaskSequence with parse(), encode() or empty()")
@@ -181,6 +197,7 @@ class MaskSequence(Sequence["RLE | None"]):
         self = object.__new__(cls)
         self._masks, self.height, self.width = masks, height, width
         self._clean = masks if clean is None else clean
+        self._runs = None  # of the masks that are not null, where parsing has left them
         return self
 
     @classmethod
@@ -192,7 +209,7 @@ class MaskSequence(Sequence["RLE | None"]):
         """
         if not 0 < height * width <= MAX_PIXELS:
             raise MaskError(f"masks of {height}x{width} pixels are not supported")
-        found, uneven = _examine(masks, height, width)
+        found, uneven, runs = _examine(masks, height, width)
         if found:
             error = MaskError(f"mask {found[0].index}: {found[0].reason}")
             error.fault = found[0]
@@ -201,7 +218,9 @@ class MaskSequence(Sequence["RLE | None"]):
         clean = list(masks)
         for index in uneven:  # sound to decode, but the merging in native code would stop at the empty run
             clean[index] = _encode(coco.decode(masks[index])[:, :, None])[0]
-        return cls._trusted(masks, height, width, clean)
+        self = cls._trusted(masks, height, width, clean)
+        self._runs = None if uneven else runs
+        return self
 
     @classmethod
     def encode(cls, pixels: np.ndarray) -> MaskSequence:
@@ -286,14 +305,19 @@ class MaskSequence(Sequence["RLE | None"]):
         present = [i for i, mask in enumerate(self._clean) if mask is not None]
         if not present:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        runs, starts = _run_lengths(*_digits([self._clean[i]["counts"] for i in present]))
-        counts = np.diff(starts, append=len(runs))
-        ends = np.cumsum(runs, dtype=np.int64)  # as if no frame were null
+        runs = self._read()
+        ends = np.cumsum(runs.lengths, dtype=np.int64)  # as if no frame were null
         skipped = (np.array(present) - np.arange(len(present))) * self.height * self.width
         if skipped[-1]:
-            ends += np.repeat(skipped, counts)
-        objects = np.flatnonzero((np.arange(len(runs)) - np.repeat(starts, counts)) & 1)
-        return ends[objects] - runs[objects], ends[objects]
+            ends += np.repeat(skipped, runs.counts())
+        objects = np.flatnonzero(runs.on_object())
+        return ends[objects] - runs.lengths[objects], ends[objects]
+
+    def _read(self) -> _Runs:
+        """The runs of the masks that are not null, of which there must be one, as parsing has left them or anew."""
+        if self._runs is None:
+            self._runs = _run_lengths(*_digits([mask["counts"] for mask in self._clean if mask is not None]))
+        return self._runs
 
     def sample(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """What `decode()[:, rows][:, :, columns]` gives, without decoding the pixels between: uint8 (T, rows, columns).
@@ -307,8 +331,7 @@ class MaskSequence(Sequence["RLE | None"]):
         pixels = np.zeros((len(self), len(rows), len(columns)), np.uint8)
         present = [i for i, mask in enumerate(self._masks) if mask is not None]
         if present and pixels.size:
-            runs, starts = _run_lengths(*_digits([self._masks[i]["counts"] for i in present]))
-            pixels[present] = _sample(runs, starts, self.height, self.width, np.asarray(rows), columns)
+            pixels[present] = _sample(self._read(), self.height, self.width, np.asarray(rows), columns)
         return pixels if len(columns) == len(copies) else pixels[:, :, copies]
 
     def areas(self) -> np.ndarray:
@@ -329,31 +352,29 @@ class MaskSequence(Sequence["RLE | None"]):
 
     def runs(self) -> list[list[int] | None]:
         """COCO's uncompressed form: the lengths of alternating runs, background first, column by column; or null."""
-        strings = [mask["counts"] for mask in self._clean if mask is not None]
-        if not strings:
+        if all(mask is None for mask in self._clean):
             return [None] * len(self)
-        runs, starts = _run_lengths(*_digits(strings))
-        lengths = iter(np.split(runs, starts[1:]))
+        runs = self._read()
+        lengths = iter(np.split(runs.lengths, runs.starts[1:]))
         return [None if mask is None else next(lengths).tolist() for mask in self._clean]
 
 
-def _sample(
-    runs: np.ndarray, starts: np.ndarray, height: int, width: int, rows: np.ndarray, columns: np.ndarray
-) -> np.ndarray:
+def _sample(runs: _Runs, height: int, width: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """The pixels at ascending `rows` and distinct ascending `columns` of every mask, uint8 (masks, rows, columns).
 
     Where a run ends is carried over to the first sampled pixel at or after it, column by column as runs count, and the
     shorter runs that come of it are written out.
     """
-    ends = np.cumsum(runs, dtype=np.int64)  # every mask has height * width pixels, so these count on from mask to mask
+    ends = np.cumsum(
+        runs.lengths, dtype=np.int64
+    )  # every mask has height * width pixels, so these count on from mask to mask
     mask, position = np.divmod(ends, height * width)
     column, row = np.divmod(position, height)
     x = np.searchsorted(columns, column)
     on_sampled = np.append(columns, -1)[x] == column  # else the run ends between two sampled columns
     sampled = x * len(rows) + np.where(on_sampled, np.searchsorted(rows, row), 0)
     lengths = np.diff(mask * len(rows) * len(columns) + sampled, prepend=0)
-    place = np.arange(len(runs)) - np.repeat(starts, np.diff(starts, append=len(runs)))  # odd ones are object
-    pixels = np.repeat((place & 1).astype(np.uint8), lengths).reshape(-1, len(columns), len(rows))
+    pixels = np.repeat(runs.on_object().astype(np.uint8), lengths).reshape(-1, len(columns), len(rows))
     return pixels.transpose(0, 2, 1)
 
 

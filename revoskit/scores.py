@@ -366,6 +366,7 @@ def pack_rles(masks: MaskSequence) -> PackedMasks:
     """Masks from RLEs, without decoding a frame: a run's ends are set in the box, and one pass fills between them."""
     height, width = masks.height, masks.width
     first, last = masks.intervals()
+    areas = np.bincount(first // (height * width), last - first, minlength=len(masks)).astype(np.int64)
     column, row = np.divmod(first, height)
     last_column, last_row = np.divmod(last - 1, height)
     across = last_column > column
@@ -377,7 +378,9 @@ def pack_rles(masks: MaskSequence) -> PackedMasks:
         _box_of_runs(column, row, last_row, ends[i : i + FRAMES_PER_BYTE + 1], height, width)
         for i in range(0, len(masks), FRAMES_PER_BYTE)
     ]
-    return PackedMasks(len(masks), height, width, boxes)
+    packed = PackedMasks(len(masks), height, width, boxes)
+    packed.areas = areas
+    return packed
 
 
 def _cut_at_columns(
