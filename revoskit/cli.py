@@ -21,7 +21,7 @@ from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_stats, _add_info):
+    for add in (_add_demo, _add_stats, _add_info, _add_show):
         add(commands)
     args = parser.parse_args(argv)
     try:
@@ -119,6 +119,38 @@ def _info(args: argparse.Namespace) -> int:
             print(info.write(declared, args.write))
         else:
             sys.stdout.write(info.as_json(info.describe(declared)))
+    return 0
+
+
+def _add_show(commands: Any) -> None:
+    parser = _command(commands, "show", _show, "draw masks on frames: a contact sheet, a GIF or an MP4")
+    _add_data_dir(parser)
+    parser.add_argument("video", metavar="VIDEO", help="a video id, such as LV-VIS/train/01020")
+    parser.add_argument(
+        "expression", metavar="EXPRESSION", nargs="?", help="its id within the video (default: all tracks)"
+    )
+    parser.add_argument("--predictions", metavar="P", help="a method's masks, to stand beside the ground truth")
+    parser.add_argument("--frames", type=int, default=6, metavar="N", help="how many on a contact sheet (default: 6)")
+    parser.add_argument("--fps", type=float, default=6, help="frames a second of a GIF or MP4 (default: 6)")
+    parser.add_argument("--opacity", type=float, default=0.45, help="of the tint, 0 to 1 (default: 0.45)")
+    parser.add_argument("--outline", type=int, default=2, metavar="PIXELS", help="0 for none (default: 2)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help=".png, .jpg, .gif or .mp4 (default: a .png here)"
+    )
+
+
+def _show(args: argparse.Namespace) -> int:
+    from revoskit import pictures
+
+    style = pictures.Style(args.opacity, args.outline)
+    subject = pictures.find_scene(Layout.at(args.data_dir), args.video, args.expression, args.predictions)
+    name = "_".join(filter(None, (args.video.replace("/", "_"), args.expression)))
+    output = args.output or Path(f"{name}.png")
+    with tqdm(total=subject.frame_count, unit="frame", desc="drawing", disable=None, leave=False) as bar:
+        pictures.save(subject, output, frames=args.frames, fps=args.fps, style=style, progress=bar.update)
+    if subject.missing_frames:
+        print(f"{len(subject.missing_frames)} of {subject.frame_count} frames are not on disk", file=sys.stderr)
+    print(output)
     return 0
 
 
