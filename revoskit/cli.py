@@ -7,6 +7,7 @@ Exit status: 0 all is well, 1 the command ran and found something wrong, 2 it co
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_stats, _add_info, _add_show):
+    for add in (_add_demo, _add_stats, _add_info, _add_show, _add_gallery):
         add(commands)
     args = parser.parse_args(argv)
     try:
@@ -151,6 +152,41 @@ def _show(args: argparse.Namespace) -> int:
     if subject.missing_frames:
         print(f"{len(subject.missing_frames)} of {subject.frame_count} frames are not on disk", file=sys.stderr)
     print(output)
+    return 0
+
+
+def _add_gallery(commands: Any) -> None:
+    parser = _command(commands, "gallery", _gallery, "write a page to look through a split, its masks and its failures")
+    _add_data_dir(parser)
+    _add_split(parser, "validation")
+    parser.add_argument("--predictions", metavar="P", help="a method's masks: a PNG tree or RLE JSON")
+    parser.add_argument("--scores", metavar="DIR", help="what `revoskit evaluate` wrote for them")
+    parser.add_argument(
+        "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
+    )
+    parser.add_argument("--num-proc", type=int, default=os.cpu_count() or 1, metavar="N", help="default: all cores")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+
+
+def _gallery(args: argparse.Namespace) -> int:
+    from revoskit.annotations import open_annotations
+    from revoskit.gallery import write_gallery
+
+    layout = Layout.at(args.data_dir)
+    with tqdm(total=len(open_annotations(layout, args.split).videos), unit="video", disable=None) as bar:
+        written = write_gallery(
+            layout,
+            args.split,
+            args.output,
+            predictions=args.predictions,
+            scores=args.scores,
+            max_side=args.max_side,
+            num_proc=args.num_proc,
+            progress=bar.update,
+        )
+    if written.missing_frames:
+        print(f"{written.missing_frames:,} frames are not on disk; their masks show without them", file=sys.stderr)
+    print(f"{written.videos:,} videos, {written.expressions:,} expressions: {written.page}")
     return 0
 
 
