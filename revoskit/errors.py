@@ -21,3 +21,7 @@ class AnnotationError(RevosError, ValueError):
 
 class MaskError(AnnotationError):
     """A run-length encoding that does not describe a mask of the stated size."""
+
+
+class WorkerError(RevosError, RuntimeError):
+    """Worker processes that died, however often their work was tried."""

@@ -281,6 +281,24 @@ class MaskSequence(Sequence["RLE | None"]):
             pixels[i] = coco.decode(self._masks[i])
         return pixels
 
+    def intervals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every run of object pixels, as its first position and the one after its last, both int64, ascending.
+
+        Positions count column by column, through all frames: frame t begins at t·height·width.
+        """
+        present = [i for i, mask in enumerate(self._clean) if mask is not None]
+        if not present:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        runs = _run_lengths([self._clean[i]["counts"].encode("ascii") for i in present])
+        pixels = self.height * self.width
+        ends = np.cumsum(runs.lengths)  # as if no frame were null
+        positions = runs.positions()
+        skipped = (np.array(present) - np.arange(len(present))) * pixels
+        if skipped[-1]:
+            ends += np.repeat(skipped, np.diff(runs.starts))
+        objects = np.flatnonzero(positions & 1)
+        return ends[objects] - runs.lengths[objects], ends[objects]
+
     def areas(self) -> np.ndarray:
         """Object pixels per frame, int64 (T,)."""
         areas = np.zeros(len(self), np.int64)
