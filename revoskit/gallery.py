@@ -22,13 +22,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
+import numpy as np
 from PIL import Image
 
-from revoskit.annotations import Expression, Video, VideoMasks, open_annotations
+from revoskit.annotations import Video, VideoMasks, open_annotations
 from revoskit.engine import run
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.layout import Layout
+from revoskit.predictions import open_predictions
 from revoskit.rle import MaskSequence
+from revoskit.scores import PackedMasks, boundary_measure, pack, region_similarity
 
 MARK = 'content="revoskit gallery"'  # tells our own index.html from one that must not be written over
 SCORES = "scores.csv"
@@ -221,20 +224,37 @@ class _VideoWriter:
             address = quote(f"frames/{video_id}")
             _write_small_frames(paths, self.folder / "frames" / video_id, self.max_side)
         ids = video.annotation_ids
-        compared = [self._compare(video, expression, masks) for expression in video.expressions]
-        data = _VideoData(
-            video_id,
-            address,
-            video.frame_names,
-            [_Track(str(i), video.object_id(i), _counts(masks.track(i))) for i in ids],
-            compared,
-        )
+        tracks = [_Track(str(i), video.object_id(i), _counts(masks.track(i))) for i in ids]
+        compared = self._compare(video, masks)
+        data = _VideoData(video_id, address, video.frame_names, tracks, compared)
         _write_script(self.folder / "data" / "videos" / f"{video_id}.js", "revosVideo", data)
         return _Made(address, paths.count(None), {one.id: _means(one) for one in compared})
 
-    def _compare(self, video: Video, expression: Expression, masks: VideoMasks) -> _Compared:
-        ids = video.annotation_ids
-        return _Compared(expression.expression_id, sorted({ids.index(i) for i in expression.annotation_ids}))
+    def _compare(self, video: Video, masks: VideoMasks) -> list[_Compared]:
+        position = {annotation_id: i for i, annotation_id in enumerate(video.annotation_ids)}
+        compared = [
+            _Compared(e.expression_id, sorted({position[i] for i in e.annotation_ids})) for e in video.expressions
+        ]
+        if self.predictions is None:
+            return compared
+        predictions = open_predictions(self.predictions)
+        packed: dict[tuple[int, ...], PackedMasks] = {}  # what a true mask costs, it costs once a set of tracks
+        for one, expression in zip(compared, video.expressions, strict=True):
+            prediction = predictions.read(video, expression)
+            if prediction.binary is None:
+                one.problem = f"No usable prediction ({prediction.problem.kind}): {prediction.problem.reason}."
+                continue
+            key = tuple(one.tracks)
+            if key not in packed:
+                packed[key] = pack(masks.of(expression))
+            one.prediction = _counts(prediction.binary.unpack())
+            one.J = _rounded(region_similarity(packed[key], prediction.binary))
+            one.F = _rounded(boundary_measure(packed[key], prediction.binary))
+        return compared
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return np.round(values, 4).tolist()
 
 
 def _means(compared: _Compared) -> list[float | None]:

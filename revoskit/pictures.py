@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from revoskit.annotations import Annotations, Expression, Video, open_annotations
 from revoskit.errors import AnnotationError, UsageError
 from revoskit.layout import Layout
+from revoskit.predictions import open_predictions
 from revoskit.rle import MaskSequence
 
 Color = tuple[int, int, int]
@@ -33,7 +34,7 @@ PALETTE: list[Color] = [
     (0, 114, 178),
     (240, 228, 66),
 ]
-PREDICTION_COLOR: Color = (204, 121, 167)
+PREDICTION_COLOR: Color = (220, 38, 127)  # none of the tracks' colours
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 29, 31), (104, 107, 114)
 ABSENT = (222, 223, 226)  # stands in for a frame that is not on disk
@@ -205,8 +206,15 @@ def find_scene(
         raise UsageError("a prediction answers one expression: name the expression too")
     annotations, video = find_video(layout, video_id)
     expression = None if expression_id is None else find_expression(video, expression_id)
-    prediction = None
-    return scene(annotations, video, expression, prediction)
+    if predictions is None:
+        return scene(annotations, video, expression)
+    found = open_predictions(predictions).read(video, expression)
+    if found.binary is None:
+        raise UsageError(
+            f"{predictions} has no usable prediction for expression {expression_id!r} of {video_id!r} "
+            f"({found.problem.kind}): {found.problem.reason}"
+        )
+    return scene(annotations, video, expression, found.binary.unpack())
 
 
 def evenly_spaced(count: int, wanted: int) -> list[int]:

@@ -40,7 +40,7 @@ class App {
     const orders = scored ? { worst: "Worst first", best: "Best first" } : {};
     Object.assign(orders, { file: "As in the file", text: "By text", frames: "Longest first" });
     byId("sort").append(...Object.entries(orders).map(([value, name]) => make("option", { value }, name)));
-    byId("measure").append(...index.measures.map((name, i) => make("option", { value: i }, name.replace("_", " "))));
+    byId("measure").append(...index.names.map((name, i) => make("option", { value: i }, name)));
     byId("score-filter").hidden = !scored;
     byId("types").append(...TYPES.map((name, type) => this.chip(filter.types, type, name, (row) => row.type === type, type)));
     byId("sources").append(...index.sources.map((source) => this.chip(filter.sources, source, source, (row) => row.video.source === source)));
@@ -156,8 +156,8 @@ class App {
     byId("place").textContent = `${entry.video.id} · expression ${entry.id}`;
     byId("text").textContent = entry.text;
     document.title = `${entry.text} – ReVOS ${index.split}`;
-    byId("scores").replaceChildren(...index.measures.map((measure, i) => make("div", { class: i === this.filter.measure ? "main" : null },
-      make("dt", {}, measure.replace("_", " ")), make("dd", {}, percent(entry.scores[i])))));
+    byId("scores").replaceChildren(...index.names.map((name, i) => make("div", { class: i === this.filter.measure ? "main" : null },
+      make("dt", {}, name), make("dd", {}, percent(entry.scores[i])))));
     byId("siblings").replaceChildren(...entry.video.expressions.map((sibling) => make("li", {},
       make("button", { type: "button", "aria-current": sibling === entry ? "true" : null, onclick: () => this.open(sibling) },
         make("span", { class: "type", "data-type": sibling.type, title: TYPES[sibling.type] }, make("span", { class: "sr" }, TYPES[sibling.type])),
@@ -174,7 +174,7 @@ class App {
     this.setView("summary");
     this.say(null);
     document.title = `ReVOS ${this.index.split}`;
-    if (record) history.pushState(null, "", "#summary");
+    if (record) history.pushState(null, "", "#view=summary");
   }
 
   toList() {
@@ -207,7 +207,7 @@ class App {
     const wanted = new URLSearchParams(location.hash.slice(1));
     if (!wanted.has("video")) {
       this.toSummary(false);
-      if (NARROW.matches && location.hash !== "#summary") this.setView("list");
+      if (NARROW.matches && location.hash !== "#view=summary") this.setView("list");
       return;
     }
     const entry = this.index.rows.find((row) => row.video.id === wanted.get("video") && row.id === (wanted.get("expression") ?? row.id));

@@ -40,6 +40,8 @@ const Data = (() => {
         index.rows.push(expression);
       }
     });
+    const protocols = new Set(index.measures.map((measure) => measure.split("_")[0]));
+    index.names = index.measures.map((measure) => (protocols.size > 1 ? measure.replace("_", " ") : measure.slice(measure.indexOf("_") + 1)));
     index.sources = [...new Set(index.videos.map((video) => video.source))].sort();
     return index;
   }

@@ -4,7 +4,7 @@
 class Player {
   static TRACKS = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [213, 94, 0], [204, 121, 167], [0, 114, 178], [240, 228, 66]];
   static TRUTH = [240, 228, 66];
-  static PREDICTION = [204, 121, 167];
+  static PREDICTION = [220, 38, 127];
   static RIGHT = [0, 158, 115];
   static MISSED = [86, 180, 233];
   static SPURIOUS = [213, 94, 0];
@@ -280,7 +280,7 @@ class Player {
         unit: "% of the frame",
       }));
       const top = Math.max(0, ...this.series.flatMap(({ values }) => values));
-      this.plot.show(this.series, this.series.length ? this.count : 0, top, "Share of the frame that each object covers, by frame");
+      this.plot.show(this.series, this.count, top, "Share of the frame that each object covers, by frame");
     }
   }
 

@@ -21,9 +21,10 @@ class Plot {
     element.addEventListener("pointermove", seek);
   }
 
-  /** `series` are { name, color, values }, the values from 0 to `top`, one a frame. */
+  /** Draws `series`, each { color, values } with a value from 0 to `top` a frame; hides where there are none. */
   show(series, count, top, label) {
     Object.assign(this, { series, count, top: top || 1, label });
+    this.element.hidden = series.length === 0;
     this.draw();
   }
 
@@ -46,6 +47,9 @@ class Plot {
     for (const share of [0, 0.5, 1]) {
       const y = this.y(share * this.top);
       svg.append(shape("line", { class: "rule", x1: 0, x2: width, y1: y, y2: y }));
+      const mark = shape("text", { class: "mark", x: width - 2, y: share ? y + 12 : y - 4 });
+      mark.textContent = Number((share * this.top).toPrecision(2));
+      svg.append(mark);
     }
     for (const { values, color } of this.series) {
       const points = values.map((value, frame) => `${this.x(frame).toFixed(1)},${this.y(value).toFixed(1)}`);

@@ -41,7 +41,7 @@ class Summary {
       return { counts, label: `${from} to ${to}`, onClick: () => this.onRange(from, to) };
     });
     return make("section", {},
-      make("h3", {}, `How ${index.measures[measure].replace("_", " ")} is distributed`),
+      make("h3", {}, `How ${index.names[measure]} is distributed`),
       histogram(bars, ["0", "25", "50", "75", "100"]),
       typeLegend());
   }
@@ -68,7 +68,7 @@ class Summary {
     const groups = new Map(keys.map((key) => [key, []]));
     for (const row of rows) groups.get(keyOf(row)).push(row);
     const head = make("tr", {}, make("th", { scope: "col" }, title.replace("By ", "")), make("th", { scope: "col" }, "expressions"),
-      make("th", { scope: "col" }, "videos"), ...index.measures.map((measure) => make("th", { scope: "col" }, measure.replace("_", " "))));
+      make("th", { scope: "col" }, "videos"), ...index.names.map((name) => make("th", { scope: "col" }, name)));
     const body = [...groups].filter(([, members]) => members.length).map(([key, members]) => make("tr", {},
       make("th", { scope: "row" }, make("button", { type: "button", class: "link", onclick: () => onPick(key), title: "Show only these" }, nameOf(key))),
       number(members.length, members.length / rows.length),
@@ -86,7 +86,7 @@ class Summary {
 function overall(index, measure) {
   const of = (type) => Data.mean(index.rows.filter((row) => row.type === type).map((row) => row.scores[measure]));
   const [referring, reasoning] = [of(0), of(1)];
-  const name = index.measures[measure].replace("_", " ");
+  const name = index.names[measure];
   return [
     figure(`referring ${name}`, percent(referring)),
     figure(`reasoning ${name}`, percent(reasoning)),
