@@ -13,6 +13,7 @@ hold is data alone, and the page sets it as text: nothing that a dataset says ca
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -190,6 +191,8 @@ def read_scores(folder: Path) -> tuple[list[str], Scores]:
                 values = [float(row[name]) if row[name] else None for name in measures]
             except ValueError as error:
                 raise UsageError(f"{path}, line {rows.line_num}: {error}") from None
+            if not all(value is None or math.isfinite(value) for value in values):
+                raise UsageError(f"{path}, line {rows.line_num}: expected finite numbers, found {values}")
             scores[row["video_id"], row["expression_id"]] = values
     return measures, scores
 
