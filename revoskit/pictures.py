@@ -130,7 +130,7 @@ def find_video(layout: Layout, video_id: str) -> tuple[Annotations, Video]:
             return split, split.video(video_id)
     known = list(dict.fromkeys(known for split in splits.values() for known in split.videos))
     alike = [known_id for known_id in known if video_id in known_id] or difflib.get_close_matches(
-        video_id, known, 3, 0.3
+        video_id, known, 3, 0.75
     )
     raise AnnotationError(
         f"no split under {layout.root} ({', '.join(splits)}) has a video {video_id!r}. "
