@@ -81,7 +81,9 @@ def open_predictions(source: Any) -> Predictions:
         UsageError: there is no such file or folder, or it is none of these.
     """
     if isinstance(source, Mapping):
-        return InMemory({str(video): dict(masks) for video, masks in source.items()})
+        return InMemory(
+            {str(video): {str(key): masks for key, masks in found.items()} for video, found in source.items()}
+        )
     if hasattr(source, "column_names"):
         return Table(source)
     if not isinstance(source, (str, os.PathLike)):
