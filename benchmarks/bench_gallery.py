@@ -38,13 +38,14 @@ def ragged(rng: np.random.Generator, frames: int) -> list[dict]:
     centre = rng.uniform(0.25, 0.75, 2) * (HEIGHT, WIDTH)
     step = rng.uniform(-2, 2, 2)
     size = rng.uniform(40, 110)
+    turns = np.linspace(-np.pi, np.pi, 2000)
     waves = [(n, rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.5) / n) for n in range(2, 40)]
     masks = []
     for t in range(frames):
         dy, dx = y - centre[0] - t * step[0], x - centre[1] - t * step[1]
-        angle = np.arctan2(dy, dx)
-        radius = size * (1 + sum(high * np.sin(n * angle + phase + t / 9) for n, phase, high in waves))
-        masks += MaskSequence.encode((np.hypot(dy, dx) <= radius)[None])
+        radius = size * (1 + sum(high * np.sin(n * turns + phase + t / 9) for n, phase, high in waves))
+        place = ((np.arctan2(dy, dx) + np.pi) * (len(turns) - 1) / (2 * np.pi)).astype(int)
+        masks += MaskSequence.encode((np.hypot(dy, dx) <= radius[place])[None])
     return masks
 
 
