@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
         _add_check,
         _add_align,
         _add_evaluate,
+        _add_show,
+        _add_gallery,
         _add_publish,
         _add_export,
     ):
@@ -432,6 +434,73 @@ def _publish(args: argparse.Namespace) -> int:
 def _confirmed(question: str) -> bool:
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _add_show(commands: Any) -> None:
+    parser = _command(commands, "show", _show, "draw masks on frames: a contact sheet, a GIF or an MP4")
+    _add_data_dir(parser)
+    parser.add_argument("video", metavar="VIDEO", help="a video id, such as LV-VIS/train/01020")
+    parser.add_argument(
+        "expression", metavar="EXPRESSION", nargs="?", help="its id within the video (default: all tracks)"
+    )
+    parser.add_argument("--predictions", metavar="P", help="a method's masks, to stand beside the ground truth")
+    parser.add_argument("--frames", type=int, default=6, metavar="N", help="how many on a contact sheet (default: 6)")
+    parser.add_argument("--fps", type=float, default=6, help="frames a second of a GIF or MP4 (default: 6)")
+    parser.add_argument("--opacity", type=float, default=0.45, help="of the tint, 0 to 1 (default: 0.45)")
+    parser.add_argument("--outline", type=int, default=2, metavar="PIXELS", help="0 for none (default: 2)")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help=".png, .jpg, .gif or .mp4 (default: a .png here)"
+    )
+
+
+def _show(args: argparse.Namespace) -> int:
+    from revoskit import pictures
+
+    style = pictures.Style(args.opacity, args.outline)
+    subject = pictures.find_scene(Layout.at(args.data_dir), args.video, args.expression, args.predictions)
+    name = "_".join(filter(None, (args.video.replace("/", "_"), args.expression)))
+    output = args.output or Path(f"{name}.png")
+    with tqdm(total=subject.frame_count, unit="frame", desc="drawing", disable=None, leave=False) as bar:
+        pictures.save(subject, output, frames=args.frames, fps=args.fps, style=style, progress=bar.update)
+    if subject.missing_frames:
+        print(f"{len(subject.missing_frames)} of {subject.frame_count} frames are not on disk", file=sys.stderr)
+    print(output)
+    return 0
+
+
+def _add_gallery(commands: Any) -> None:
+    parser = _command(commands, "gallery", _gallery, "write a page to look through a split, its masks and its failures")
+    _add_data_dir(parser)
+    _add_split(parser, "validation")
+    parser.add_argument("--predictions", metavar="P", help="a method's masks: a PNG tree or RLE JSON")
+    parser.add_argument("--scores", metavar="DIR", help="what `revoskit evaluate` wrote for them")
+    parser.add_argument(
+        "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
+    )
+    parser.add_argument("--num-proc", type=int, default=os.cpu_count() or 1, metavar="N", help="default: all cores")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+
+
+def _gallery(args: argparse.Namespace) -> int:
+    from revoskit.annotations import open_annotations
+    from revoskit.gallery import write_gallery
+
+    layout = Layout.at(args.data_dir)
+    with tqdm(total=len(open_annotations(layout, args.split).videos), unit="video", disable=None) as bar:
+        written = write_gallery(
+            layout,
+            args.split,
+            args.output,
+            predictions=args.predictions,
+            scores=args.scores,
+            max_side=args.max_side,
+            num_proc=args.num_proc,
+            progress=bar.update,
+        )
+    if written.missing_frames:
+        print(f"{written.missing_frames:,} frames are not on disk; their masks show without them", file=sys.stderr)
+    print(f"{written.videos:,} videos, {written.expressions:,} expressions: {written.page}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from datasets import Dataset, DatasetDict
 from PIL import Image
 from tabulate import tabulate
 
-from revoskit.gallery import overlay
 from revoskit.layout import TRACKS, Layout
 from revoskit.miniature import write_miniature
+from revoskit.pictures import overlay
 from revoskit.rle import MaskSequence
 
 

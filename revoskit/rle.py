@@ -10,6 +10,7 @@ So native code is reached through `MaskSequence` alone, which cannot be made fro
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
@@ -333,6 +334,26 @@ class MaskSequence(Sequence["RLE | None"]):
         if present and pixels.size:
             pixels[present] = _sample(self._read(), self.height, self.width, np.asarray(rows), columns)
         return pixels if len(columns) == len(copies) else pixels[:, :, copies]
+
+    @classmethod
+    def from_intervals(cls, first: np.ndarray, last: np.ndarray, frames: int, height: int, width: int) -> MaskSequence:
+        """Masks from what `intervals` gives: runs that begin at `first` and end before `last`, none across frames.
+
+        Both are int64 and ascending; runs of one frame may touch, as where an object goes on in the next column.
+        """
+        pixels = height * width
+        touching = (first[1:] == last[:-1]) & (first[1:] % pixels != 0)
+        first, last = first[np.append(True, ~touching)[: len(first)]], last[np.append(~touching, True)[: len(last)]]
+        borders = np.searchsorted(first, np.arange(frames + 1) * pixels)
+        masks = []
+        for frame, (begin, end) in enumerate(itertools.pairwise(borders.tolist())):
+            edges = np.stack([first[begin:end], last[begin:end]], axis=1).ravel() - frame * pixels
+            counts = np.diff(edges, prepend=0, append=pixels)
+            if counts[-1] == 0 and len(counts) > 1:
+                counts = counts[:-1]
+            encoded = coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+            masks.append({"size": [height, width], "counts": encoded["counts"].decode("ascii")})
+        return cls._trusted(masks, height, width)
 
     def areas(self) -> np.ndarray:
         """Object pixels per frame, int64 (T,)."""

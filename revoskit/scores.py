@@ -152,6 +152,26 @@ class PackedMasks:
         """Pixels of each frame's boundary map, int64 (T,)."""
         return self._per_frame(None if box is None else _count(box.boundary) for box in self._boxes)
 
+    def unpack(self) -> MaskSequence:
+        """The same masks as RLEs, none of them null."""
+        pixels = self.height * self.width
+        first, last = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for number, box in enumerate(self._boxes):
+            if box is None:
+                continue
+            flat = box.fill.ravel()  # every column ends in empty pixels, so no run goes on in the next one
+            changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+            x, y = np.divmod(changes, box.fill.shape[1])
+            positions = (x + box.x) * self.height + (y + box.y)
+            changed = flat[changes] ^ flat[changes - 1]
+            for bit, value in enumerate(_BITS):
+                edges = positions[changed & value != 0] + (number * FRAMES_PER_BYTE + bit) * pixels
+                first.append(edges[0::2])
+                last.append(edges[1::2])
+        return MaskSequence.from_intervals(
+            np.concatenate(first), np.concatenate(last), self.frames, self.height, self.width
+        )
+
     def overlap(self, other: PackedMasks) -> np.ndarray:
         """Pixels that are object in both, of each frame, int64 (T,)."""
         return self._per_frame(

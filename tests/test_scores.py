@@ -140,6 +140,15 @@ def test_lists_of_rles_may_hold_nulls_and_runs_over_several_columns():
     assert (scores.boundary_measure(masks, pixels) == 1).all()
 
 
+@settings(max_examples=80, deadline=None)
+@given(sequences(1))
+def test_packed_masks_come_back_as_the_rles_they_were_made_from(masks):
+    (pixels,) = masks
+    rles = MaskSequence.encode(pixels)
+    assert scores.pack(rles).unpack() == rles
+    assert scores.pack(pixels).unpack() == rles
+
+
 def test_masks_of_different_frames_or_sizes_are_refused():
     masks = np.zeros((2, 4, 5), np.uint8)
     with pytest.raises(UsageError, match=r"\(2, 4, 5\) and \(3, 4, 5\)"):

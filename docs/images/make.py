@@ -1,0 +1,72 @@
+"""Draws the pictures of the documentation anew, from a miniature: python docs/images/make.py
+
+Needs Chromium and `pip install 'revos-dataset[browser]'`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from revoskit import pictures
+from revoskit.annotations import open_annotations
+from revoskit.evaluation import evaluate
+from revoskit.gallery import write_gallery
+from revoskit.layout import Layout
+from revoskit.miniature import write_miniature
+from revoskit.rle import MaskSequence
+
+HERE = Path(__file__).parent
+
+
+def predictions(layout: Layout) -> dict:
+    """What a method might say: masks that drift away, that break off, or that are as they should be."""
+    found: dict[str, dict] = {}
+    rng = np.random.default_rng(4)
+    annotations = open_annotations(layout, "validation")
+    for video in annotations:
+        found[video.video_id] = {}
+        for expression in video.expressions:
+            masks = annotations.masks(video).of(expression).decode()
+            drift = rng.uniform(0, 2.4) * np.arange(len(masks))
+            masks = np.stack([np.roll(mask, round(by), 1) for mask, by in zip(masks, drift, strict=True)])
+            if rng.random() < 0.3:
+                masks[rng.integers(4, len(masks)) :] = 0
+            found[video.video_id][expression.expression_id] = list(MaskSequence.encode(masks))
+    return found
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_miniature(folder / "small")
+        strip = pictures.find_scene(Layout.at(folder / "small"), "LV-VIS/train/01020", "2")
+        pictures.save(strip, HERE / "overlay.png", frames=3)
+
+        write_miniature(folder / "large", videos=12, frames=24, height=360, width=640)
+        layout = Layout.at(folder / "large")
+        (folder / "predictions.json").write_text(json.dumps(predictions(layout)))
+        evaluate(folder / "predictions.json", layout.root, output=folder / "scores")
+        page = write_gallery(
+            layout, "validation", folder / "page", predictions=folder / "predictions.json", scores=folder / "scores"
+        ).page
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            tab = browser.new_page(viewport={"width": 1280, "height": 800})
+            tab.goto(f"{page.as_uri()}#video=MeViS%2Fvalid_u%2F0a1b2c3d4e5f&expression=2&frame=9")
+            tab.wait_for_function("window.app?.player.frame === 9")
+            tab.wait_for_timeout(500)
+            tab.screenshot(path=folder / "gallery.png")
+            browser.close()
+        with Image.open(folder / "gallery.png") as shot:
+            shot.convert("RGB").save(HERE / "gallery.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()

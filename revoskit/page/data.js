@@ -1,0 +1,147 @@
+// The data: an index of all videos and expressions, and the masks of one video at a time.
+// Files are scripts that call revosIndex and revosVideo, since a page opened from disk may not read any others.
+"use strict";
+
+const TYPES = ["referring", "reasoning", "nonexistent"];
+
+const Data = (() => {
+  let wanted = null;  // the video whose file is being read: { id, resolve, reject, script }
+
+  /** A relative address made of a path's parts, each of them escaped. */
+  function address(...parts) {
+    return parts.join("/").split("/").map(encodeURIComponent).join("/");
+  }
+
+  function readScript(source, onError) {
+    const script = document.createElement("script");
+    script.src = source;
+    script.addEventListener("load", () => script.remove());
+    script.addEventListener("error", () => { script.remove(); onError(); });
+    document.head.append(script);
+    return script;
+  }
+
+  function readIndex() {
+    return new Promise((resolve, reject) => {
+      window.revosIndex = (index) => resolve(prepared(index));
+      readScript("data/index.js", () => reject(new Error("data/index.js cannot be read. Generate the gallery again.")));
+    });
+  }
+
+  /** The index with what every expression needs at hand for listing. */
+  function prepared(index) {
+    index.rows = [];
+    index.videos.forEach((video, number) => {
+      video.number = number;
+      for (const expression of video.expressions) {
+        expression.video = video;
+        expression.order = index.rows.length;
+        expression.haystack = `${expression.text} ${video.id}`.toLowerCase();
+        index.rows.push(expression);
+      }
+    });
+    const protocols = new Set(index.measures.map((measure) => measure.split("_")[0]));
+    index.names = index.measures.map((measure) => (protocols.size > 1 ? measure.replace("_", " ") : measure.slice(measure.indexOf("_") + 1)));
+    index.sources = [...new Set(index.videos.map((video) => video.source))].sort();
+    return index;
+  }
+
+  /** The masks of a video. A later call supersedes an earlier one, whose promise then stays open for ever. */
+  function readVideo(id) {
+    return new Promise((resolve, reject) => {
+      wanted = { id, resolve };
+      readScript(address("data/videos", `${id}.js`), () => {
+        if (wanted?.id === id) reject(new Error(`data/videos/${id}.js cannot be read. Generate the gallery again.`));
+      });
+    });
+  }
+
+  window.revosVideo = (video) => {
+    if (wanted?.id !== video.id) return;
+    const { resolve } = wanted;
+    wanted = null;
+    resolve(video);
+  };
+
+  /** What the list shows: expressions that pass the filters, as rows, sorted. */
+  function select(index, { words, types, sources, measure, lowest, highest, sort, byVideo }) {
+    const terms = words.toLowerCase().split(/\s+/).filter(Boolean);
+    const bounded = lowest !== null || highest !== null;
+    const passing = index.rows.filter((row) => {
+      if (types.size && !types.has(row.type)) return false;
+      if (sources.size && !sources.has(row.video.source)) return false;
+      if (bounded) {
+        const score = row.scores[measure];
+        if (score === null || score === undefined) return false;
+        if (score < (lowest ?? -Infinity) || score > (highest ?? Infinity)) return false;
+      }
+      return terms.every((term) => row.haystack.includes(term));
+    });
+    const rows = byVideo ? grouped(passing, measure) : passing.map((row) => asRow(row, measure));
+    return { expressions: passing.length, rows: rows.sort(ORDERS[sort]) };
+  }
+
+  function asRow(expression, measure) {
+    return { video: expression.video, expression, score: expression.scores[measure] ?? null, order: expression.order };
+  }
+
+  function grouped(expressions, measure) {
+    const groups = new Map();
+    for (const expression of expressions) {
+      if (!groups.has(expression.video)) groups.set(expression.video, []);
+      groups.get(expression.video).push(expression);
+    }
+    return [...groups].map(([video, members]) => ({
+      video,
+      members,
+      expression: members[0],
+      score: mean(members.map((member) => member.scores[measure])),
+      order: video.number,
+    }));
+  }
+
+  /** The mean of the numbers among the values; null where there are none. */
+  function mean(values) {
+    const numbers = values.filter((value) => typeof value === "number");
+    return numbers.length ? numbers.reduce((a, b) => a + b, 0) / numbers.length : null;
+  }
+
+  const text = (row) => row.members ? row.video.id : row.expression.text;
+  const last = (row, sign) => row.score === null ? Infinity : sign * row.score;  // those without a score come last
+  const difference = (a, b) => a === b ? 0 : a - b;
+  const ORDERS = {
+    worst: (a, b) => difference(last(a, 1), last(b, 1)) || a.order - b.order,
+    best: (a, b) => difference(last(a, -1), last(b, -1)) || a.order - b.order,
+    file: (a, b) => a.order - b.order,
+    text: (a, b) => text(a).localeCompare(text(b)) || a.order - b.order,
+    frames: (a, b) => b.video.frames - a.video.frames || a.order - b.order,
+  };
+
+  return { address, readIndex, readVideo, select, mean };
+})();
+
+/** An element with attributes and children; strings among the children become text, never markup. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.className = value;
+    else if (name === "style") for (const [key, setting] of Object.entries(value)) element.style.setProperty(key, setting);
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+const byId = (id) => document.getElementById(id);
+const percent = (value) => value === null || value === undefined ? "–" : value.toFixed(1);
+const counted = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+
+/** A score's colour, from vermilion over amber to green; never the only sign of it. */
+function scoreColor(score) {
+  const stops = [[213, 94, 0], [230, 159, 0], [0, 158, 115]];
+  const at = Math.max(0, Math.min(1, score / 100)) * (stops.length - 1);
+  const low = Math.min(stops.length - 2, Math.floor(at));
+  const mixed = stops[low].map((value, i) => Math.round(value + (stops[low + 1][i] - value) * (at - low)));
+  return `rgb(${mixed.join(" ")})`;
+}

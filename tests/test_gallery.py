@@ -1,0 +1,579 @@
+"""The page: what is written, and how it behaves in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+
+from revoskit.annotations import open_annotations
+from revoskit.errors import MissingFilesError, UsageError
+from revoskit.evaluation import evaluate
+from revoskit.gallery import read_scores, write_gallery
+from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layout
+from revoskit.miniature import Miniature, write_miniature
+from revoskit.rle import MaskSequence
+from revoskit.scores import boundary_measure, region_similarity
+
+FIRST, SECOND, ODD = "OVIS/train/00e92ab4", "TAO/train/YFCC100M/v_25685519", "MeViS/50% #1 & 'b'+;"
+HOSTILE = "<img src=x onerror='hacked=1'></script><script>hacked=1</script> \u2028 “&amp;” \u202e}"
+SHIFT = 12  # pixels by which the ball of the first video is predicted too far to the right
+RIGHT, MISSED, SPURIOUS, FIRST_TRACK = (0, 158, 115), (86, 180, 233), (213, 94, 0), (230, 159, 0)
+
+
+@dataclass
+class Gallery:
+    written: Miniature
+    layout: Layout
+    predictions: Path
+    scores: Path
+    page: Path
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory):
+    """A page of the miniature's validation split: texts and an id that need care, predictions good, bad and missing."""
+    root = tmp_path_factory.mktemp("gallery")
+    written = write_miniature(root / "ReVOS")
+    make_trouble(root / "ReVOS")
+    layout = Layout.at(root / "ReVOS")
+    predictions = root / "predictions.json"
+    predictions.write_text(json.dumps(predicted(layout)))
+    evaluate(predictions, layout.root, output=root / "scores", protocol="both")
+    result = write_gallery(layout, "validation", root / "page", predictions=predictions, scores=root / "scores")
+    assert (result.videos, result.expressions, result.missing_frames) == (3, 21, 0)
+    return Gallery(written, layout, predictions, root / "scores", result.page)
+
+
+def make_trouble(root: Path) -> None:
+    old = "MeViS/valid_u/0a1b2c3d4e5f"
+    (root / FRAMES_FOLDER / ODD).parent.mkdir(exist_ok=True)
+    (root / FRAMES_FOLDER / old).rename(root / FRAMES_FOLDER / ODD)
+    for path in (root / EXPRESSIONS["validation"], root / FOREGROUND):
+        path.write_text(path.read_text(encoding="utf-8").replace(old, ODD), encoding="utf-8")
+    path = root / EXPRESSIONS["validation"]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["videos"][FIRST]["expressions"]["1"]["exp"] = HOSTILE
+    path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+
+
+def predicted(layout: Layout) -> dict:
+    """The truth, but for the first expression of the first video (moved) and of the second (missing)."""
+    annotations = open_annotations(layout, "validation")
+    found = {
+        video.video_id: {e.expression_id: list(annotations.masks(video).of(e)) for e in video.expressions}
+        for video in annotations
+    }
+    video = annotations.video(FIRST)
+    truth = annotations.masks(video).of(video.expressions[0]).decode()
+    found[FIRST]["0"] = list(MaskSequence.encode(np.roll(truth, SHIFT, axis=2)))
+    del found[SECOND]["0"]
+    return found
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+def data_of(path: Path) -> dict:
+    return json.loads(re.fullmatch(r"\w+\((.*)\);\n", path.read_text(encoding="utf-8"), re.DOTALL)[1])
+
+
+def test_scripts_hold_the_data_and_nothing_that_ends_a_script(gallery):
+    index = gallery.page.parent / "data" / "index.js"
+    text = index.read_text(encoding="utf-8")
+    assert "</" not in text
+    assert "\u2028" not in text
+    videos = {video["id"]: video for video in data_of(index)["videos"]}
+    assert videos[FIRST]["expressions"][1]["text"] == HOSTILE
+    assert list(videos) == list(open_annotations(gallery.layout, "validation").videos)
+
+
+def test_masks_and_scores_per_frame_are_those_of_the_other_rooms(gallery):
+    annotations = open_annotations(gallery.layout, "validation")
+    video = annotations.video(FIRST)
+    masks = annotations.masks(video)
+    data = data_of(gallery.page.parent / "data" / "videos" / f"{FIRST}.js")
+    for track in data["tracks"]:
+        expected = masks.track(int(track["annotation"]))
+        assert track["masks"] == [None if mask is None else mask["counts"] for mask in expected]
+    truth = masks.of(video.expressions[0])
+    moved = MaskSequence.parse(json.loads(gallery.predictions.read_text())[FIRST]["0"], video.height, video.width)
+    first = data["expressions"][0]
+    assert first["prediction"] == [mask["counts"] for mask in moved]
+    assert first["J"] == pytest.approx(region_similarity(truth, moved), abs=1e-4)
+    assert first["F"] == pytest.approx(boundary_measure(truth, moved), abs=1e-4)
+    missing = data_of(gallery.page.parent / "data" / "videos" / f"{SECOND}.js")["expressions"][0]
+    assert (missing["prediction"], missing["J"]) == (None, None)
+    assert "missing" in missing["problem"]
+
+
+def test_without_scores_the_page_has_the_means_of_j_and_f(gallery, tmp_path):
+    write_gallery(gallery.layout, "validation", tmp_path, predictions=gallery.predictions)
+    measures, expected = read_scores(gallery.scores)
+    index = data_of(tmp_path / "data" / "index.js")
+    assert index["measures"] == ["binary_J&F", "binary_J", "binary_F"]
+    columns = [measures.index(name) for name in index["measures"]]
+    for video in index["videos"]:
+        for expression in video["expressions"]:
+            row = expected[video["id"], expression["id"]]
+            assert expression["scores"] == pytest.approx([row[column] for column in columns], abs=0.02)
+
+
+def test_two_processes_write_the_same_bytes_as_one(gallery, tmp_path):
+    for number in (1, 2):
+        write_gallery(
+            gallery.layout, "validation", tmp_path / str(number), predictions=gallery.predictions, num_proc=number
+        )
+    files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
+    assert len(files) > 10
+    for file in files:
+        assert (tmp_path / "1" / file).read_bytes() == (tmp_path / "2" / file).read_bytes()
+
+
+def test_small_frames_are_bounded_and_kept_by_the_next_run(gallery, tmp_path):
+    write_gallery(gallery.layout, "validation", tmp_path, max_side=64)
+    frames = sorted((tmp_path / "frames").rglob("*.jpg"))
+    assert len(frames) == 3 * 12
+    assert all(max(Image.open(frame).size) == 64 for frame in frames)
+    made = [frame.stat().st_ino for frame in frames]
+    frames[0].unlink()
+    write_gallery(gallery.layout, "validation", tmp_path, max_side=64)
+    assert [frame.stat().st_ino for frame in frames[1:]] == made[1:]
+    assert frames[0].is_file()
+    write_gallery(gallery.layout, "validation", tmp_path, max_side=32)
+    assert all(max(Image.open(frame).size) == 32 for frame in frames)
+    assert data_of(tmp_path / "data" / "videos" / f"{FIRST}.js")["folder"] == f"frames/{FIRST}"
+
+
+def test_another_split_in_the_same_folder_leaves_no_data_of_the_first(gallery, tmp_path):
+    write_gallery(gallery.layout, "validation", tmp_path)
+    written = write_gallery(gallery.layout, "train", tmp_path)
+    assert len(list((tmp_path / "data" / "videos").rglob("*.js"))) == written.videos
+
+
+def test_frames_that_are_not_on_disk_are_counted(tmp_path):
+    write_miniature(tmp_path / "ReVOS", videos=1, frames=4)
+    next((tmp_path / "ReVOS").rglob("00002.jpg")).unlink()
+    assert write_gallery(Layout.at(tmp_path / "ReVOS"), "train", tmp_path / "page").missing_frames == 1
+
+
+def test_a_page_that_is_not_ours_is_not_written_over(gallery, tmp_path):
+    (tmp_path / "index.html").write_text("<p>mine")
+    with pytest.raises(UsageError, match="not a gallery's"):
+        write_gallery(gallery.layout, "validation", tmp_path)
+    assert (tmp_path / "index.html").read_text() == "<p>mine"
+
+
+def test_scores_that_cannot_be_read_say_why(tmp_path):
+    with pytest.raises(MissingFilesError, match=r"scores\.csv"):
+        read_scores(tmp_path)
+    (tmp_path / "scores.csv").write_text("video_id,binary_J\n")
+    with pytest.raises(UsageError, match="no column expression_id"):
+        read_scores(tmp_path)
+    (tmp_path / "scores.csv").write_text("video_id,expression_id,binary_J\na,0,12\na,1,high\n")
+    with pytest.raises(UsageError, match="line 3"):
+        read_scores(tmp_path)
+    (tmp_path / "scores.csv").write_text("video_id,expression_id,binary_J\na,0,nan\n")
+    with pytest.raises(UsageError, match="line 2"):
+        read_scores(tmp_path)
+
+
+# --- in the browser ---------------------------------------------------------------------------------------------------
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--js-flags=--expose-gc",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser, gallery):
+    """Opens the page from disk; no console error, failed request or request to the network may have come of it."""
+    opened = []
+
+    def visit(address: str = "", page: Path | None = None, **context):
+        tab = browser.new_context(**{"viewport": {"width": 1440, "height": 900}} | context).new_page()
+        wrong: list[str] = []
+        tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+        tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
+        tab.set_default_timeout(8000)
+        tab.goto(f"{(page or gallery.page).as_uri()}{address}")
+        tab.wait_for_function("window.app")
+        opened.append((tab, wrong))
+        return tab
+
+    yield visit
+    for tab, wrong in opened:
+        assert wrong == []
+        tab.context.close()
+
+
+def watch(tab, video_id: str = FIRST, expression: str = "0", frame: int = 0) -> None:
+    """Opens an expression by the page's own address, and waits until the frame is drawn."""
+    tab.evaluate(
+        "([v, e]) => app.open(app.index.rows.find((r) => r.video.id === v && r.id === e))", [video_id, expression]
+    )
+    tab.wait_for_function("v => app.video?.id === v", arg=video_id)
+    tab.evaluate("frame => app.player.pauseAt(frame)", frame)
+
+
+def color_at(tab, y: int, x: int) -> tuple[int, ...]:
+    """RGBA of the layers' canvas at a pixel of the frame."""
+    return tuple(tab.evaluate("([x, y]) => [...byId('masks').getContext('2d').getImageData(x, y, 1, 1).data]", [x, y]))
+
+
+def near(found: tuple[int, ...], color: tuple[int, int, int]) -> bool:
+    return found[3] > 0 and all(abs(a - b) <= 3 for a, b in zip(found, color, strict=False))
+
+
+def inside(mask: np.ndarray) -> tuple[int, int]:
+    """A pixel in the middle of what is set, away from its edge."""
+    ys, xs = np.nonzero(mask)
+    middle = np.argsort((ys - ys.mean()) ** 2 + (xs - xs.mean()) ** 2)[0]
+    return int(ys[middle]), int(xs[middle])
+
+
+def texts(tab) -> list[str]:
+    return tab.locator("[role=option] .words").all_inner_texts()
+
+
+def ball_of(gallery: Gallery) -> np.ndarray:
+    video = open_annotations(gallery.layout, "validation").video(FIRST)
+    return gallery.written.pixels[video.expressions[0].annotation_ids[0]]
+
+
+def test_the_page_opens_with_its_list_and_summary(visit, gallery):
+    tab = visit()
+    assert tab.locator(".item").count() > 5
+    assert tab.locator("#count").inner_text() == "21 expressions"
+    summary = tab.locator("#summary")
+    assert "overall binary J&F" in summary.inner_text()
+    assert summary.get_by_role("row", name="referring").inner_text().split()[1:3] == ["9", "3"]
+    counts = [
+        int(label.split(": ")[1].split(";")[0])
+        for label in tab.locator(".column").evaluate_all("columns => columns.map((column) => column.ariaLabel)")
+    ]
+    assert sum(counts) == 21
+
+
+def test_the_summary_agrees_with_the_evaluation(visit, gallery):
+    measures, rows = read_scores(gallery.scores)
+    column = measures.index("binary_J&F")
+    types = {
+        (video.video_id, e.expression_id): int(e.type)
+        for video in open_annotations(gallery.layout, "validation")
+        for e in video.expressions
+    }
+    means = [np.mean([row[column] for key, row in rows.items() if types[key] == kind]) for kind in (0, 1)]
+    shown = visit().locator(".figures").inner_text()
+    for value in (*means, np.mean(means)):
+        assert f"{value:.1f}" in shown
+
+
+def test_the_worst_come_first_and_sorting_turns_them_around(visit):
+    tab = visit()
+    scores = [float(text) for text in tab.locator(".item .score b").all_inner_texts()]
+    assert scores == sorted(scores)
+    assert scores[0] < 100
+    tab.get_by_label("Sort by").select_option("best")
+    assert tab.locator(".item .score b").first.inner_text() == "100.0"
+    tab.get_by_label("Sort by").select_option("file")
+    assert texts(tab)[1] == HOSTILE
+
+
+def test_filters_narrow_the_list(visit):
+    tab = visit()
+    tab.locator("#types").get_by_role("button", name="reasoning").click()
+    assert tab.locator("#count").inner_text() == "9 of 21 expressions"
+    tab.locator("#sources").get_by_role("button", name="OVIS").click()
+    assert tab.locator("#count").inner_text() == "3 of 21 expressions"
+    tab.get_by_label("Search").fill("ROLL slope")
+    assert texts(tab) == ["which of these would roll down a slope?"]
+    tab.get_by_role("button", name="Clear filters").click()
+    assert tab.locator("#count").inner_text() == "21 expressions"
+    tab.get_by_label("to", exact=True).fill("99")
+    assert tab.locator("#count").inner_text() == "2 of 21 expressions"
+    tab.get_by_label("from").fill("1")
+    assert tab.locator("#count").inner_text() == "1 of 21 expressions"
+    tab.get_by_role("button", name="Videos").click()
+    assert texts(tab) == [FIRST]
+
+
+def test_a_bar_of_the_summary_filters_by_its_range(visit):
+    tab = visit()
+    tab.get_by_role("button", name="0 to 5: 1").click()
+    assert tab.locator("#count").inner_text() == "1 of 21 expressions"
+    assert tab.locator("#highest").input_value() == "5"
+
+
+def test_markup_in_the_data_shows_as_text(visit):
+    tab = visit()
+    watch(tab, FIRST, "1")
+    assert tab.locator("#text").text_content() == HOSTILE
+    assert HOSTILE in tab.locator("#siblings").text_content()
+    assert tab.evaluate("window.hacked") is None
+    assert tab.locator("main img, main script, #list script").count() == 0
+
+
+def test_an_id_with_odd_characters_has_its_frames_and_its_address(visit):
+    tab = visit()
+    watch(tab, ODD, "0", 3)
+    assert tab.locator("#no-frame").is_hidden()
+    tab.wait_for_function("location.hash.includes('frame=3')")
+    tab.reload()
+    tab.wait_for_function("id => window.app?.video?.id === id && app.player.frame === 3", arg=ODD)
+
+
+def test_a_track_is_drawn_where_its_mask_is_and_goes_when_switched_off(visit, gallery):
+    tab = visit()
+    frame = 4
+    mask = ball_of(gallery)[frame]
+    y, x = inside(mask)
+    watch(tab, FIRST, "0", frame)
+    tab.locator("#layer-errors").uncheck()
+    assert color_at(tab, y, x)[3] == 0
+    track = tab.get_by_label("Track", exact=False).first
+    track.check()
+    red, green, blue, alpha = color_at(tab, y, x)
+    assert near((red, green, blue, alpha), FIRST_TRACK)
+    assert abs(alpha - 127) <= 2
+    drawn = tab.evaluate("""() => {
+        const { data } = byId('masks').getContext('2d').getImageData(0, 0, 320, 180);
+        return Array.from({ length: 320 * 180 }, (_, i) => (data[4 * i + 3] ? 1 : 0)).join("");
+    }""")
+    np.testing.assert_array_equal(np.array(list(drawn), "U1").reshape(180, 320) == "1", mask)
+    track.uncheck()
+    assert color_at(tab, y, x)[3] == 0
+
+
+def test_errors_are_in_three_colours(visit, gallery):
+    tab = visit()
+    frame = 4
+    truth = ball_of(gallery)[frame]
+    prediction = np.roll(truth, SHIFT, axis=1)
+    watch(tab, FIRST, "0", frame)
+    for area, color in [(truth & prediction, RIGHT), (truth & ~prediction, MISSED), (prediction & ~truth, SPURIOUS)]:
+        ys, xs = np.nonzero(area)
+        place = len(ys) // 2
+        assert near(color_at(tab, int(ys[place]), int(xs[place])), color)
+    assert color_at(tab, 2, 2)[3] == 0
+    share = round(100 * (truth & ~prediction).sum() / (truth | prediction).sum())
+    assert f"missed{share}%" in tab.locator(".layer").first.inner_text().replace("\n", "")
+
+
+def test_a_missing_prediction_is_said_aloud(visit):
+    tab = visit()
+    watch(tab, SECOND, "0")
+    assert "No usable prediction (missing)" in tab.locator("#problem").inner_text()
+    watch(tab, SECOND, "1")
+    assert tab.locator("#problem").is_hidden()
+
+
+def test_the_browser_decodes_masks_as_the_coco_api_does(visit):
+    rng = np.random.default_rng(0)
+    tab = visit()
+    for shape in [(1, 1), (7, 5), (33, 64), (300, 211), (720, 1280)]:
+        for share in (0, 0.001, 0.3, 1):
+            pixels = np.asfortranarray(rng.random(shape) < share, np.uint8)
+            if shape == (720, 1280):
+                pixels[100:600, 200:900] = 1  # counts of several digits, and large differences of either sign
+            counts = coco.encode(pixels)["counts"].decode()
+            found = tab.evaluate(
+                "([counts, h, w]) => { const into = new Uint8Array(h * w); Masks.mark(counts, into, w, h, 1);"
+                "let sum = 0, weighted = 0; into.forEach((v, i) => { sum += v; weighted += v * (i % 9973); });"
+                "return [sum, weighted, Masks.area(counts)]; }",
+                [counts, *shape],
+            )
+            flat = pixels.ravel()
+            assert found == [flat.sum(), (flat * (np.arange(flat.size) % 9973)).sum(), flat.sum()]
+
+
+def test_it_plays_and_stops(visit):
+    tab = visit()
+    watch(tab)
+    tab.get_by_label("Frames a second").select_option("24")
+    tab.get_by_role("button", name="Play").click()
+    tab.wait_for_function("app.player.frame >= 3")
+    tab.get_by_role("button", name="Pause").click()
+    frame = tab.evaluate("app.player.frame")
+    tab.wait_for_timeout(150)
+    assert tab.evaluate("app.player.frame") == frame
+    tab.get_by_role("button", name="Next frame").click()
+    tab.wait_for_function("frame => app.player.frame === frame", arg=(frame + 1) % 12)
+
+
+def test_the_plot_shows_j_and_f_of_every_frame(visit, gallery):
+    tab = visit()
+    watch(tab, FIRST, "0", 6)
+    expected = data_of(gallery.page.parent / "data" / "videos" / f"{FIRST}.js")["expressions"][0]
+    lines = tab.locator("#plot polyline").evaluate_all("lines => lines.map((line) => line.getAttribute('points'))")
+    assert [len(line.split()) for line in lines] == [12, 12]
+    heights = [[float(point.split(",")[1]) for point in line.split()] for line in lines]
+    for line, values in zip(heights, (expected["J"], expected["F"]), strict=True):
+        assert line == pytest.approx([6 + (1 - value) * 84 for value in values], abs=0.1)
+    assert tab.locator("#legend").inner_text().split() == [
+        "J", f"{100 * expected['J'][6]:.1f}", "F", f"{100 * expected['F'][6]:.1f}",
+    ]  # fmt: skip
+    tab.keyboard.press("w")
+    both = [j + f for j, f in zip(expected["J"], expected["F"], strict=True)]
+    tab.wait_for_function("frame => app.player.frame === frame", arg=both.index(min(both)))
+    box = tab.locator("#plot").bounding_box()
+    tab.mouse.click(box["x"] + box["width"] - 3, box["y"] + 20)
+    tab.wait_for_function("app.player.frame === 11")
+
+
+def test_the_keyboard_is_enough(visit):
+    tab = visit()
+    tab.keyboard.press("/")
+    tab.keyboard.type("shape")
+    assert tab.locator("#count").inner_text() == "3 of 21 expressions"
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("ArrowDown")
+    tab.wait_for_function("app.video")
+    assert tab.locator("#text").inner_text() == "every shape in the picture"
+    assert tab.evaluate("document.activeElement.id") == "list"
+    first = tab.evaluate("app.video.id")
+    tab.keyboard.press("ArrowDown")
+    tab.wait_for_function("first => app.video && app.video.id !== first", arg=first)
+    for key, state in [("ArrowRight", "app.player.frame === 1"), ("End", "app.player.frame === 11")]:
+        tab.evaluate("document.activeElement.blur()")
+        tab.keyboard.press(key)
+        tab.wait_for_function(state)
+    for key, box in [
+        ("e", "#layer-errors"),
+        ("g", "#layer-truth"),
+        ("p", "#layer-prediction"),
+        ("1", "[data-key='1']"),
+    ]:
+        before = tab.locator(box).is_checked()
+        tab.keyboard.press(key)
+        assert tab.locator(box).is_checked() is not before
+    tab.keyboard.press(" ")
+    assert tab.get_by_role("button", name="Pause").count() == 1
+    tab.keyboard.press("?")
+    assert tab.locator("#help").is_visible()
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("s")
+    assert tab.locator("#summary").is_visible()
+    tab.go_back()
+    assert tab.locator("#player").is_visible()
+
+
+def test_every_control_has_a_name(visit):
+    tab = visit()
+    watch(tab)
+    nameless = tab.evaluate("""[...document.querySelectorAll("button, input, select, [role=img], [role=listbox]")]
+        .filter((e) => !(e.ariaLabel || e.innerText?.trim() || e.labels?.[0]?.innerText.trim()))
+        .map((e) => e.outerHTML)""")
+    assert nameless == []
+
+
+def test_masks_of_one_video_at_a_time_are_held(visit):
+    tab = visit()
+    watch(tab, FIRST)
+    tab.evaluate("window.held = new WeakRef(app.video), null")
+    watch(tab, SECOND, "1")
+    tab.wait_for_function("(gc(), held.deref() === undefined)", timeout=5000)
+    assert tab.locator("script[src^='data/']").count() == 0
+
+
+def test_a_long_list_holds_only_the_rows_in_sight(visit):
+    tab = visit()
+    tab.evaluate("""() => {
+        const row = app.list.rows[0];
+        const numbered = (_, i) => ({ ...row, expression: { ...row.expression, text: `number ${i}` } });
+        app.list.fill(Array.from({ length: 35000 }, numbered), true);
+    }""")
+    assert tab.locator(".item").count() < 40
+    tab.evaluate("byId('list').scrollTop = 1e9")
+    tab.get_by_text("number 34999", exact=True).wait_for()
+    assert tab.locator(".item").count() < 40
+
+
+def test_it_is_light_or_dark_as_the_system_is_or_as_one_says(visit):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light, dark = (visit(color_scheme=scheme) for scheme in ("light", "dark"))
+    assert light.evaluate(ground) == "rgb(246, 246, 243)"
+    assert dark.evaluate(ground) == "rgb(18, 19, 21)"
+    dark.get_by_role("button", name="Theme").click()
+    assert dark.evaluate(ground) == "rgb(246, 246, 243)"
+
+
+def test_it_fits_a_phone(visit):
+    tab = visit(viewport={"width": 360, "height": 740}, has_touch=True)
+    fits = "document.documentElement.scrollWidth <= innerWidth"
+    assert tab.locator("#list").is_visible()
+    assert tab.evaluate(fits)
+    tab.locator(".item").first.tap()
+    tab.wait_for_function("app.video")
+    assert tab.locator("#player").is_visible()
+    assert tab.locator("#list").is_hidden()
+    assert tab.evaluate(fits)
+    tab.get_by_role("button", name="‹ List").tap()
+    assert tab.locator("#list").is_visible()
+    tab.get_by_role("button", name="Summary").tap()
+    assert tab.locator("#summary").is_visible()
+    assert tab.evaluate(fits)
+
+
+def test_masks_show_where_frames_are_not_on_disk(browser, tmp_path):
+    written = write_miniature(tmp_path / "ReVOS", videos=1, frames=2)
+    shutil.rmtree(tmp_path / "ReVOS" / FRAMES_FOLDER)
+    page = write_gallery(Layout.at(tmp_path / "ReVOS"), "train", tmp_path / "page").page
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    tab.locator(".item").first.click()
+    tab.wait_for_function("app.video")
+    tab.get_by_text("This frame is not on disk").wait_for()
+    assert near(color_at(tab, *inside(written.pixels[3003000][0])), FIRST_TRACK)
+    tab.close()
+
+
+SCREENSHOTS = os.environ.get("REVOS_SCREENSHOTS")
+
+
+@pytest.mark.skipif(not SCREENSHOTS, reason="$REVOS_SCREENSHOTS names no folder to keep them in")
+@pytest.mark.parametrize(
+    ("name", "context"),
+    [
+        ("light", {"color_scheme": "light"}),
+        ("dark", {"color_scheme": "dark"}),
+        ("phone", {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}),
+    ],
+)
+def test_screenshots_are_kept(visit, name, context):
+    folder = Path(SCREENSHOTS)
+    folder.mkdir(parents=True, exist_ok=True)
+    tab = visit("#view=summary", **context)
+    tab.screenshot(path=folder / f"summary-{name}.png")
+    watch(tab, FIRST, "0", 5)
+    tab.screenshot(path=folder / f"player-{name}.png")
+    assert (folder / f"player-{name}.png").read_bytes() != (folder / f"summary-{name}.png").read_bytes()

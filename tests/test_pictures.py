@@ -1,0 +1,227 @@
+"""Overlays, contact sheets and animations."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from revoskit import cli, pictures
+from revoskit.annotations import open_annotations
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.layout import Layout
+from revoskit.miniature import write_miniature
+
+VIDEO = "LV-VIS/train/01020"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    return write_miniature(tmp_path_factory.mktemp("pictures") / "ReVOS", videos=5)
+
+
+@pytest.fixture(scope="module")
+def layout(written):
+    return Layout.at(written.root)
+
+
+def predictions_of(layout: Layout, path) -> str:
+    """The truth of the first video's first expression, as a method's prediction."""
+    annotations = open_annotations(layout, "train")
+    video = annotations.video(VIDEO)
+    path.write_text(json.dumps({VIDEO: {"0": list(annotations.masks(video).of(video.expressions[0]))}}))
+    return str(path)
+
+
+# --- overlays ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_mask_is_tinted_and_outlined_and_all_else_stays():
+    image = Image.new("RGB", (20, 10), (100, 100, 100))
+    mask = np.zeros((10, 20), np.uint8)
+    mask[2:9, 4:15] = 255
+    found = np.asarray(pictures.overlay(image, [mask], colors=[(200, 0, 100)], opacity=0.5, outline=1))
+    assert (found[mask == 0] == 100).all()
+    assert found[5, 9].tolist() == [150, 50, 100]
+    assert found[2, 4].tolist() == found[8, 14].tolist() == found[5, 4].tolist() == [200, 0, 100]
+    assert found[3, 5].tolist() == [150, 50, 100]
+
+
+def test_opacity_0_without_an_outline_changes_nothing_and_opacity_1_covers():
+    image = Image.fromarray(np.arange(300, dtype=np.uint8).reshape(10, 10, 3))
+    everywhere = np.ones((10, 10), bool)
+    assert pictures.overlay(image, [everywhere], opacity=0, outline=0) == image
+    covered = np.asarray(pictures.overlay(image, [everywhere], opacity=1, outline=0))
+    assert (covered == pictures.PALETTE[0]).all()
+
+
+def test_later_masks_lie_on_top_and_colours_start_over():
+    masks = [np.ones((4, 4), bool)] * 3
+    found = np.asarray(pictures.overlay(Image.new("RGB", (4, 4)), masks, colors=[(1, 1, 1), (2, 2, 2)], opacity=1))
+    assert (found == 1).all()
+
+
+def test_an_outline_follows_the_border_of_the_picture():
+    found = np.asarray(
+        pictures.overlay(Image.new("RGB", (9, 9)), [np.ones((9, 9))], colors=[(9, 9, 9)], opacity=0, outline=2)
+    )
+    assert (found[2:7, 2:7] == 0).all()
+    assert (found == 9).all(2).sum() == 81 - 25
+
+
+# --- contact sheets ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted", "expected"),
+    [(10, 4, [0, 3, 6, 9]), (3, 6, [0, 1, 2]), (9, 1, [4]), (1, 1, [0]), (1000, 2, [0, 999])],
+)
+def test_frames_are_evenly_spaced_with_both_ends(count, wanted, expected):
+    assert pictures.evenly_spaced(count, wanted) == expected
+
+
+def test_a_sheet_shows_the_frames_with_the_masks_of_the_expression(written, layout):
+    subject = pictures.find_scene(layout, VIDEO, "0")
+    sheet = pictures.contact_sheet(subject, frames=4, style=pictures.Style(opacity=1, outline=0))
+    color = pictures.PALETTE[0]
+    track = open_annotations(layout, "train").video(VIDEO).expressions[0].annotation_ids[0]
+    width, height = pictures._fitting(pictures.Style(), subject.video, 4).panel_size(subject.video)
+    assert (width, height) == (320, 180)
+    expected = sum(written.pixels[track][i].sum() for i in pictures.evenly_spaced(12, 4))
+    legend = 13 * 13
+    found = (np.asarray(sheet) == color).all(2).sum()
+    assert expected < found <= expected + legend
+
+
+def test_objects_keep_their_colour_from_expression_to_expression(layout):
+    every = pictures.find_scene(layout, VIDEO).panels[0].layers
+    last = pictures.find_scene(layout, VIDEO, "4").panels[0].layers
+    assert [layer.color for layer in every] == pictures.PALETTE[:3]
+    assert [layer.color for layer in last] == pictures.PALETTE[2:3]
+
+
+def test_a_prediction_stands_beside_the_ground_truth(layout, tmp_path):
+    predictions = predictions_of(layout, tmp_path / "predictions.json")
+    alone = pictures.find_scene(layout, VIDEO, "0")
+    beside = pictures.find_scene(layout, VIDEO, "0", predictions)
+    assert [panel.title for panel in beside.panels] == ["ground truth", "prediction"]
+    style = pictures.Style(panel_width=160)
+    one, two = (pictures.contact_sheet(subject, frames=1, style=style) for subject in (alone, beside))
+    assert two.width == one.width + 160 + 4
+    truth, prediction = (panel.layers[0].masks for panel in beside.panels)
+    assert prediction == truth.filled()
+
+
+def test_an_expression_without_objects_and_one_without_words_have_their_sheets(layout):
+    video = open_annotations(layout, "train").video(VIDEO)
+    subject = pictures.find_scene(layout, VIDEO, "6")
+    assert subject.panels[0].layers == ()
+    assert pictures.contact_sheet(subject).height > 100
+    wordless = pictures.Scene(video, "", "", subject.frame_paths, subject.panels)
+    endless = pictures.Scene(video, "word" * 3000, " many words" * 300, subject.frame_paths, subject.panels)
+    for other in (wordless, endless):
+        assert pictures.contact_sheet(other, frames=2).width == pictures.contact_sheet(subject, frames=2).width
+
+
+def test_a_frame_that_is_not_on_disk_leaves_its_masks_to_be_seen(tmp_path):
+    write_miniature(tmp_path, videos=1, frames=3)
+    (tmp_path / "JPEGImages" / VIDEO / "00001.jpg").unlink()
+    subject = pictures.find_scene(Layout.at(tmp_path), VIDEO, "0")
+    assert subject.missing_frames == ["00001"]
+    pixels = np.asarray(pictures.contact_sheet(subject, style=pictures.Style(opacity=1, outline=0)))
+    assert (pixels == pictures.ABSENT).all(2).sum() > 10_000
+    assert (pixels == pictures.PALETTE[0]).all(2).sum() > 3 * 1000
+
+
+def test_what_cannot_be_found_is_said_with_what_there_is(layout, tmp_path):
+    with pytest.raises(AnnotationError, match=r"Did you mean 'LV-VIS/train/01020'\?"):
+        pictures.find_scene(layout, "LV-VIS/train/1020")
+    with pytest.raises(AnnotationError, match=r"no expression '9'(.|\n)*which of these would roll"):
+        pictures.find_scene(layout, VIDEO, "9")
+    with pytest.raises(UsageError, match="name the expression"):
+        pictures.find_scene(layout, VIDEO, None, "p.json")
+    with pytest.raises(UsageError, match=r"no usable prediction for expression '1'(.|\n)*missing"):
+        pictures.find_scene(layout, VIDEO, "1", predictions_of(layout, tmp_path / "p.json"))
+    with pytest.raises(MissingFilesError):
+        pictures.find_scene(Layout.at(tmp_path), VIDEO)
+
+
+@pytest.mark.parametrize("style", [{"opacity": 1.5}, {"opacity": float("nan")}, {"outline": -1}])
+def test_a_style_that_cannot_be_meant_is_refused(style):
+    with pytest.raises(UsageError):
+        pictures.Style(**style)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_gif_has_every_frame_at_its_pace(layout, tmp_path):
+    counted = []
+    path = tmp_path / "out.gif"
+    pictures.save(pictures.find_scene(layout, VIDEO, "0"), path, fps=10, progress=counted.append)
+    with Image.open(path) as gif:
+        assert (gif.n_frames, gif.info["duration"], gif.info["loop"]) == (12, 100, 0)
+        assert gif.width == 320
+    assert sum(counted) == 12
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_mp4_plays_back_with_every_frame(layout, tmp_path):
+    av = pytest.importorskip("av")
+    path = tmp_path / "out.mp4"
+    pictures.save(pictures.find_scene(layout, "UVO/all/-CiPki3XuVI", "0"), path, fps=8)
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(stream)]
+        assert (stream.codec_context.name, float(stream.average_rate), len(frames)) == ("h264", 8, 12)
+    assert frames[0].shape[1] == 180
+    assert np.abs(frames[0].astype(int) - frames[11]).max() > 100
+
+
+def test_an_mp4_without_pyav_says_what_to_install(layout, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UsageError, match=r"revos-dataset\[video\]"):
+        pictures.save(pictures.find_scene(layout, VIDEO, "0"), tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_breaks_off_leaves_what_was_there(layout, tmp_path):
+    path = tmp_path / "out.gif"
+    path.write_bytes(b"before")
+
+    def stop(count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pictures.save(pictures.find_scene(layout, VIDEO, "0"), path, progress=stop)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("out.gif", b"before")]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_show_writes_and_names_its_picture(layout, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["show", "--data-dir", str(layout.root), VIDEO, "2", "--frames", "3"]) == 0
+    assert capsys.readouterr().out == "LV-VIS_train_01020_2.png\n"
+    with Image.open("LV-VIS_train_01020_2.png") as sheet:
+        assert sheet.width > 900
+
+
+@pytest.mark.parametrize(
+    "wrong", [["-o", "out.bmp"], ["--frames", "0"], ["--fps", "0", "-o", "out.gif"], ["--opacity", "2"]]
+)
+def test_show_refuses_what_cannot_be_meant(layout, tmp_path, monkeypatch, capsys, wrong):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["show", "--data-dir", str(layout.root), VIDEO, "2", *wrong]) == 2
+    assert capsys.readouterr().err.startswith("revoskit show: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gallery_writes_its_page(layout, tmp_path, capsys):
+    page = tmp_path / "page"
+    assert cli.main(["gallery", "--data-dir", str(layout.root), "-o", str(page), "--num-proc", "1"]) == 0
+    assert capsys.readouterr().out == f"2 videos, 14 expressions: {page / 'index.html'}\n"
