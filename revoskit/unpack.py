@@ -172,7 +172,7 @@ _FOLDED_SOURCES = {source.casefold() for source in SOURCES}
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _write(target: Path, blocks: Iterable[bytes]) -> None:
+def _write(target: str | Path, blocks: Iterable[bytes]) -> None:
     partial = f"{target}.partial"
     try:
         with _create(partial) as file:
@@ -268,12 +268,12 @@ def _refuse_clashes(archive: str, planned: list[tuple[Member, str]]) -> None:
 def _write_members(archive: Pieces, root: Path, task: _Task) -> list[str]:
     """Unpack some members; those that are damaged are returned, each with what is wrong with it."""
     opened = Pieces(archive.spans)  # this process has its own files open
-    damages = [_write_member(opened, root / where, member) for member, where in task]
+    damages = [_write_member(opened, f"{root}/{where}", member) for member, where in task]
     opened.close()
     return [damage for damage in damages if damage]
 
 
-def _write_member(archive: Pieces, target: Path, member: Member) -> str | None:
+def _write_member(archive: Pieces, target: str, member: Member) -> str | None:
     try:
         _write(target, member.contents(archive))
     except ArchiveError as error:
