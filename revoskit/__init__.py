@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
+from importlib import import_module
 from typing import Any
 
-# Where the names live that are imported straight from here; their modules are loaded when first asked for.
-_HOMES = {
+# Loaded when first asked for: most of what is here stands on libraries that a mere import should not wait for.
+_HOME = {
     "Clips": "revoskit.clips",
+    "Evaluator": "revoskit.evaluation",
     "collate": "revoskit.clips",
+    "evaluate": "revoskit.evaluation",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOME})

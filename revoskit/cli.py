@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     """What can be typed."""
     parser = argparse.ArgumentParser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_stats, _add_info):
+    for add in (_add_demo, _add_stats, _add_info, _add_evaluate):
         add(commands)
     return parser
 
@@ -131,6 +131,64 @@ def _info(args: argparse.Namespace) -> int:
     else:
         _print_json({name: info.describe(config) for name, config in declared.items()})
     return 0
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(commands, "evaluate", _evaluate, "score predictions: J, F, J&F, A and R as people publish them")
+    parser.add_argument(
+        "predictions",
+        metavar="PREDICTIONS",
+        help="a folder <video_id>/<expression_id>/<frame>.png, a .json of RLEs, or a Parquet table",
+    )
+    _add_data_dir(parser)
+    _add_split(parser, "validation")
+    parser.add_argument(
+        "--protocol",
+        choices=["binary", "official", "both"],
+        default="binary",
+        help="binary: what is meant; official: what the published evaluator computes (default: binary)",
+    )
+    parser.add_argument("--num-proc", type=int, default=1, metavar="N", help="videos at a time (default: 1)")
+    parser.add_argument("--engine", choices=["local", "ray"], default="local", help="where to work (default: local)")
+    parser.add_argument("--address", help="of a running Ray cluster (default: start Ray on this machine)")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="write scores.json and scores.csv there")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds the videos of")
+    parser.add_argument("--against-published", action="store_true", help="show the row among the published ones")
+    _add_json(parser)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from revoskit.evaluation import evaluate
+
+    with tqdm(unit="video", desc="scoring", disable=None) as bar:
+
+        def show(done: int, videos: int) -> None:
+            bar.total = videos
+            bar.update(done - bar.n)
+
+        result = evaluate(
+            args.predictions,
+            args.data_dir,
+            split=args.split,
+            protocol=args.protocol,
+            num_proc=args.num_proc,
+            engine=args.engine,
+            address=args.address,
+            output=args.output,
+            resume=args.resume,
+            progress=show,
+        )
+    if args.json:
+        print(result.to_json())
+    else:
+        print(result.table())
+        if args.against_published:
+            print(f"\n{result.against_published(Path(args.predictions).name)}")
+        if args.output:
+            print(f"\nwritten: {args.output / 'scores.json'}, {args.output / 'scores.csv'}")
+    if result.missing:
+        print(f"\n{result.summary()}", file=sys.stderr)
+    return 1 if result.missing else 0
 
 
 if __name__ == "__main__":

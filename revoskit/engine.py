@@ -1,40 +1,236 @@
-"""Runs a function over videos: in this process, or in a pool of processes."""
+"""Runs a function over items, videos as a rule: in this process, in a pool of processes, or on Ray.
+
+A pool of our own, since the standard one gives up altogether when a worker is killed and cannot say on which item.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import pickle
+import signal
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from typing import TypeVar
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+from revoskit.errors import UsageError, WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+ENGINES = ("local", "ray")
+ATTEMPTS = 3  # an item whose worker dies is tried this often: the kernel, short of memory, may have shot the wrong one
+
 
 def run(
-    function: Callable[[Item], Result], items: Iterable[Item], *, num_proc: int = 1
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    num_proc: int = 1,
+    engine: str = "local",
+    address: str | None = None,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield `(item, function(item))` for every item, as each gets done.
 
-    `function` and the items are pickled for other processes: pass ids and paths, never masks. An exception in
-    `function` is raised here; work that has not begun is then dropped.
+    Items are taken from `items` as workers fall idle. `function` and the items are pickled for other processes: pass
+    ids and paths, never masks. Closing the iterator, or interrupting it, stops the workers at once.
+
+    Args:
+        function: what to do; on Ray, its module must be importable on every node.
+        items: what to do it with.
+        num_proc: how many at once.
+        engine: `"local"` works here (in this process when `num_proc` is 1), `"ray"` on Ray.
+        address: of a running Ray cluster, as `ray.init` takes it; without it a local one is started and stopped again.
+
+    Raises:
+        UsageError: there is no such engine, or Ray is not installed.
+        WorkerError: a worker process died on the same item again and again. All other items have been yielded by then.
+        Exception: whatever `function` raises; what is unfinished is dropped.
     """
-    if num_proc <= 1:
-        for item in items:
-            yield item, function(item)
-        return
-    with ProcessPoolExecutor(num_proc) as pool:
-        waiting = iter(items)
-        running = {}
-        try:
-            while True:
-                for item in waiting:
-                    running[pool.submit(function, item)] = item
-                    if len(running) >= 2 * num_proc:  # enough to keep everyone busy, and little to drop
-                        break
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield running.pop(future), future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    if engine not in ENGINES:
+        raise UsageError(f"there is no engine {engine!r}: use {' or '.join(ENGINES)}")
+    if address is not None and engine != "ray":
+        raise UsageError(f"address={address!r} is the address of a Ray cluster: say engine='ray' with it")
+    if num_proc < 1:
+        raise UsageError(f"num_proc is {num_proc}: expected 1 or more")
+    if engine == "ray":
+        return _on_ray(function, items, num_proc, address)
+    if num_proc == 1:
+        return ((item, function(item)) for item in items)
+    return _in_processes(function, items, num_proc)
+
+
+# --- a pool of processes ----------------------------------------------------------------------------------------------
+
+
+class _RemoteTraceback(Exception):
+    """The traceback of an error in another process, as the cause of the error raised here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+class _Worker:
+    """A process, and the item that it works on."""
+
+    def __init__(self, function: Callable) -> None:
+        self.connection, theirs = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(target=_work, args=(function, theirs, self.connection), daemon=True)
+        self.process.start()
+        theirs.close()  # so that its end is the only one, and its death is the end of the stream
+        self.item: Any = None
+        self.attempt = 0
+
+    def begin(self, item: Any, attempt: int) -> None:
+        self.item, self.attempt = item, attempt
+        with contextlib.suppress(OSError):  # it died while idle: the end of the stream will tell
+            self.connection.send(item)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.join()
+        self.connection.close()
+
+
+def _work(function: Callable, connection: Connection, other_end: Connection) -> None:
+    """A worker's life: items in, results out, until the stream ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it for all
+    other_end.close()
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            item = connection.recv()
+            try:
+                answer = pickle.dumps((function(item), None))
+            except Exception as error:
+                answer = _pickled(error)
+            connection.send_bytes(answer)
+
+
+def _pickled(error: Exception) -> bytes:
+    text = traceback.format_exc()
+    try:
+        answer = pickle.dumps((None, (error, text)))
+        pickle.loads(answer)  # some errors can be written and not be read
+    except Exception:
+        answer = pickle.dumps((None, (RuntimeError(f"{type(error).__name__}: {error}"), text)))
+    return answer
+
+
+def _in_processes(function: Callable, items: Iterable, num_proc: int) -> Iterator[tuple[Any, Any]]:
+    waiting = iter(items)
+    again: deque[tuple[Any, int]] = deque()  # items whose worker died, and the number of the next attempt
+    lost: list[str] = []
+    busy: dict[Connection, _Worker] = {}
+
+    def occupy(worker: _Worker | None) -> None:
+        """Give a worker the next item; where none is left, it goes."""
+        item, attempt = again.popleft() if again else (next(waiting, _END), 1)
+        if item is not _END:
+            worker = worker or _Worker(function)
+            busy[worker.connection] = worker
+            worker.begin(item, attempt)
+        elif worker:
+            worker.stop()
+
+    try:
+        for _ in range(num_proc):
+            occupy(None)
+        while busy:
+            for connection in wait(list(busy)):
+                worker = busy[connection]
+                item = worker.item
+                try:
+                    result, error = pickle.loads(connection.recv_bytes())
+                except (EOFError, OSError):
+                    del busy[connection]
+                    worker.stop()
+                    if worker.attempt < ATTEMPTS:
+                        again.append((item, worker.attempt + 1))
+                    else:
+                        lost.append(f"{item!r} ({_how_it_ended(worker.process.exitcode)})")
+                    occupy(None)
+                    continue
+                if error:
+                    raise error[0] from _RemoteTraceback(error[1])
+                del busy[connection]
+                occupy(worker)  # first: it need not wait for what is done with the result
+                yield item, result
+    finally:
+        for worker in busy.values():
+            worker.stop()
+    if lost:
+        raise _worker_error(lost)
+
+
+_END = object()
+
+
+def _how_it_ended(exitcode: int | None) -> str:
+    if exitcode is None or exitcode >= 0:
+        return f"it exited with status {exitcode}"
+    name = signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else "a signal"
+    return f"killed by {name}" + (", as the system does when memory runs out" if name == "SIGKILL" else "")
+
+
+def _worker_error(lost: list[str]) -> WorkerError:
+    return WorkerError(
+        f"the worker process died {ATTEMPTS} times on each of {len(lost)} items, everything else is done: "
+        f"{', '.join(lost[:5])}{', …' if len(lost) > 5 else ''}. If memory ran out, use fewer processes."
+    )
+
+
+# --- Ray --------------------------------------------------------------------------------------------------------------
+
+
+def _on_ray(function: Callable, items: Iterable, num_proc: int, address: str | None) -> Iterator[tuple[Any, Any]]:
+    try:
+        import ray
+    except ImportError:
+        raise UsageError("engine='ray' needs Ray: pip install 'revos-dataset[ray]'") from None
+    return _ray_tasks(ray, function, items, num_proc, address)
+
+
+def _ray_tasks(
+    ray: Any, function: Callable, items: Iterable, num_proc: int, address: str | None
+) -> Iterator[tuple[Any, Any]]:
+    ours = not ray.is_initialized()
+    if ours:
+        local = {"num_cpus": num_proc, "include_dashboard": False} if address is None else {}
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+
+    def call(item: Any) -> Any:  # Ray takes no builtin and no partial
+        return function(item)
+
+    # Ray tries again by itself where a worker or its node is gone, and not where `function` raises.
+    task = ray.remote(max_retries=ATTEMPTS - 1)(call)
+    waiting = iter(items)
+    running: dict[Any, Any] = {}
+    lost: list[str] = []
+    try:
+        while True:
+            for item in waiting:
+                running[task.remote(item)] = item
+                if len(running) >= num_proc:
+                    break
+            if not running:
+                break
+            done, _ = ray.wait(list(running))
+            for reference in done:
+                item = running.pop(reference)
+                try:
+                    result = ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from _RemoteTraceback(str(error))
+                except ray.exceptions.RayError as error:
+                    lost.append(f"{item!r} ({type(error).__name__})")
+                else:
+                    yield item, result
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
+        if ours:
+            ray.shutdown()
+    if lost:
+        raise _worker_error(lost)

@@ -25,3 +25,7 @@ class MaskError(AnnotationError):
 
 class FrameError(RevosError, OSError):
     """A frame that cannot be read: it is not there, or not the JPEG that it ought to be."""
+
+
+class WorkerError(RevosError, RuntimeError):
+    """Worker processes that died, however often their work was tried."""

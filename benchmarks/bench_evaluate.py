@@ -1,0 +1,215 @@
+"""How long it takes to score predictions: revoskit beside the usual way, on one core, in one run, to the same numbers.
+
+    python benchmarks/bench_evaluate.py [--frames 24] [--videos 2] [--height 480] [--width 854] [--repeats 5]
+
+The usual way is what evaluators of video object segmentation do: for each expression, every mask of the ground truth
+and of the prediction is decoded to a full frame, one at a time, and both boundaries are dilated with `cv2.dilate` and a
+disk. Predictions are shifted copies of the truth, as PNGs written by Pillow and by OpenCV, and as RLEs. It also prints
+what the ways to dilate cost, on which the choice in `revoskit/scores.py` rests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco
+
+from revoskit import scores
+from revoskit.annotations import Annotations, open_annotations
+from revoskit.evaluation import evaluate
+from revoskit.layout import Layout
+from revoskit.miniature import write_miniature
+from revoskit.rle import MaskSequence
+
+SPLIT = "validation"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--videos", type=int, default=2, help="of the validation split")
+    parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--width", type=int, default=854)
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ")
+    print(f"OpenCV {cv2.__version__}, NumPy {np.__version__}; one core, medians of {args.repeats}")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "ReVOS"
+        write_miniature(root, videos=2 * args.videos + 2, frames=args.frames, height=args.height, width=args.width)
+        annotations = open_annotations(Layout.at(root), SPLIT)
+        compare(annotations, Path(folder), args.repeats)
+        compare_dilations(annotations, args.repeats)
+
+
+def compare(annotations: Annotations, folder: Path, repeats: int) -> None:
+    sources = write_predictions(annotations, folder)
+    masks = sum(len(video.frame_names) * len(video.expressions) for video in annotations)
+    print(f"\n{masks} masks, {sum(len(v.expressions) for v in annotations)} expressions")
+    print(f"{'predictions':<16}{'the usual way':>16}{'revoskit':>16}{'ratio':>9}   (ms per expression and frame)")
+    for name, (source, read) in sources.items():
+        usual, ours = [], []
+        for _ in range(repeats):  # in turns, so that whatever else the machine does meets both
+            seconds, want = timed(lambda read=read: score_the_usual_way(annotations, read))
+            usual.append(seconds)
+            seconds, result = timed(lambda source=source: evaluate(source, annotations.layout.root, split=SPLIT))
+            ours.append(seconds)
+        found = [[e.binary.J, e.binary.F, e.binary.A, e.binary.R] for e in result.expressions]
+        np.testing.assert_allclose(found, want, rtol=0, atol=1e-9)
+        ratio = statistics.median(a / b for a, b in zip(usual, ours, strict=True))
+        shown = [1000 * statistics.median(times) / masks for times in (usual, ours)]
+        print(f"{name:<16}{shown[0]:>16.2f}{shown[1]:>16.3f}{ratio:>8.1f}x")
+
+
+def timed(work: Callable):
+    begin = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begin, result
+
+
+def write_predictions(annotations: Annotations, folder: Path) -> dict[str, tuple[Path, Callable]]:
+    """Where each kind lies, and the usual way to read one mask of it."""
+    rng = np.random.default_rng(0)
+    rles: dict[str, dict[str, list]] = {}
+    for video in annotations:
+        masks = annotations.masks(video)
+        for expression in video.expressions:
+            pixels = masks.of(expression).decode()
+            pixels = np.stack([np.roll(p, rng.integers(-9, 10, 2), (0, 1)) for p in pixels])
+            rles.setdefault(video.video_id, {})[expression.expression_id] = list(MaskSequence.encode(pixels))
+            for kind in ("pillow", "opencv"):
+                target = folder / kind / video.video_id / expression.expression_id
+                target.mkdir(parents=True)
+                for name, mask in zip(video.frame_names, pixels * 255, strict=True):
+                    path = str(target / f"{name}.png")
+                    cv2.imwrite(path, mask) if kind == "opencv" else Image.fromarray(mask).save(path)
+    (folder / "rles.json").write_text(json.dumps(rles))
+
+    def png(kind: str) -> tuple[Path, Callable]:
+        root = folder / kind
+        return root, lambda video_id, expression_id, name, _: cv2.imread(
+            str(root / video_id / expression_id / f"{name}.png"), cv2.IMREAD_GRAYSCALE
+        )
+
+    def rle(video_id: str, expression_id: str, _: str, frame: int) -> np.ndarray:
+        return coco.decode(rles[video_id][expression_id][frame])
+
+    return {"PNG by Pillow": png("pillow"), "PNG by OpenCV": png("opencv"), "RLE": (folder / "rles.json", rle)}
+
+
+# --- the usual way ----------------------------------------------------------------------------------------------------
+
+
+def score_the_usual_way(annotations: Annotations, read: Callable) -> list[list[float]]:
+    """J, F, A and R of every expression, each mask on its full frame."""
+    tracks = json.loads(annotations.layout.tracks.read_text())
+    foregrounds = json.loads(annotations.layout.foreground.read_text())
+    found = []
+    for video in annotations:
+        size = (video.height, video.width)
+        for expression in video.expressions:
+            frames = []
+            for number, name in enumerate(video.frame_names):
+                truth = np.zeros(size, np.uint8)
+                for annotation_id in expression.annotation_ids:
+                    mask = tracks[str(annotation_id)][number]
+                    if mask:
+                        truth |= coco.decode(mask)
+                foreground = coco.decode(foregrounds[video.video_id]["masks_rle"][number])
+                predicted = read(video.video_id, expression.expression_id, name, number)
+                frames.append(frame_scores(truth > 0, predicted > 0, foreground))
+            found.append(np.mean(frames, axis=0).tolist())
+    return found
+
+
+def frame_scores(truth: np.ndarray, predicted: np.ndarray, foreground: np.ndarray) -> tuple[float, ...]:
+    either = (truth | predicted).sum()
+    j = (truth & predicted).sum() / either if either else 1.0
+    wrong = (predicted & ~truth).sum()
+    r = max(0.0, 1 - wrong / (foreground.sum() + 1e-6))
+    return j, boundary_f(truth, predicted), (truth == predicted).mean(), r
+
+
+def boundary_f(truth: np.ndarray, predicted: np.ndarray) -> float:
+    kernel = disk(scores.tolerance(*truth.shape))
+    edge_g, edge_p = boundary(truth), boundary(predicted)
+    near_g, near_p = cv2.dilate(edge_g, kernel), cv2.dilate(edge_p, kernel)
+    count_g, count_p = edge_g.sum(), edge_p.sum()
+    precision = (edge_p & near_g).sum() / count_p if count_p else 1.0
+    recall = (edge_g & near_p).sum() / count_g if count_g else 1.0
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def disk(radius: int) -> np.ndarray:
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return (x * x + y * y <= radius * radius).astype(np.uint8)
+
+
+def boundary(mask: np.ndarray) -> np.ndarray:
+    right, below, both = (np.zeros_like(mask) for _ in range(3))
+    right[:, :-1], below[:-1], both[:-1, :-1] = mask[:, 1:], mask[1:], mask[1:, 1:]
+    edge = mask ^ right | mask ^ below | mask ^ both
+    edge[-1] = mask[-1] ^ right[-1]
+    edge[:, -1] = mask[:, -1] ^ below[:, -1]
+    edge[-1, -1] = False
+    return edge.astype(np.uint8)
+
+
+# --- the ways to dilate -----------------------------------------------------------------------------------------------
+
+
+def compare_dilations(annotations: Annotations, repeats: int) -> None:
+    """On the full frame, on the box around the mask, and eight frames at a time; all with the same result."""
+    video = next(iter(annotations))
+    track = annotations.masks(video).track(video.annotation_ids[0])[:8]
+    radius = scores.tolerance(video.height, video.width)
+    edges = [boundary(mask > 0) for mask in track.decode()]
+    packed = scores.pack(track)._boxes[0]
+    x, y = max(0, packed.x), max(0, packed.y)
+    crops = [edge[y : packed.y + packed.fill.shape[1], x : packed.x + packed.fill.shape[0]] for edge in edges]
+    kernel = disk(radius)
+
+    def by_distance(edge: np.ndarray) -> np.ndarray:
+        return cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
+
+    def eight_at_once() -> np.ndarray:
+        packed.__dict__.pop("dilated", None)
+        return packed.dilated
+
+    ways = {
+        "cv2.dilate, full frame": lambda: [cv2.dilate(edge, kernel) for edge in edges],
+        "cv2.dilate, box": lambda: [cv2.dilate(crop, kernel) for crop in crops],
+        "cv2.distanceTransform, box": lambda: [by_distance(crop) for crop in crops],
+        "numpy, box, eight frames a byte": eight_at_once,
+    }
+    try:
+        from scipy import ndimage
+
+        ways["scipy distance_transform_edt, box"] = lambda: [
+            ndimage.distance_transform_edt(1 - crop) <= radius for crop in crops
+        ]
+    except ImportError:
+        pass
+    assert math.isclose(sum(int(crop.sum()) for crop in crops), sum(int(edge.sum()) for edge in edges))
+    packed.boundary  # noqa: B018 - made outside of what is timed, as for the others
+    print(f"\n{'dilation by a disk of radius ' + str(radius):<36}{'us per frame':>14}")
+    for name, way in sorted(ways.items()):
+        times = [timed(way)[0] for _ in range(3 * repeats)]
+        print(f"{name:<36}{1e6 * statistics.median(times) / len(edges):>14.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Reads a mask from a PNG, as grey values and as object or not.
+
+Decoding is most of the work of scoring PNGs, and most masks are as plain as a PNG can be: 8-bit grey or palette, one
+value besides zero. Such a file is inflated with zlib-ng (some twenty times quicker on masks than zlib) and its filters
+are undone for whole blocks of rows at a time, which two-valued pictures allow: a value can only stay or change. The
+result is filtered again and compared with the file, so it is right or it is not used; OpenCV reads everything else.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from zlib_ng import zlib_ng
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_END = b"IEND\xaeB`\x82"
+_GREY, _PALETTE = 0, 3  # colour types
+_NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)  # filters, one for each row
+
+
+class MaskImage(NamedTuple):
+    """One picture, uint8 (height, width) twice.
+
+    `grey` is what `cv2.imread(path, cv2.IMREAD_GRAYSCALE)` gives, `object` is not zero where the picture is not black;
+    they are the same array except where a colour is too dark to show in grey.
+    """
+
+    grey: np.ndarray
+    object: np.ndarray
+
+
+def decode(data: bytes) -> MaskImage | None:
+    """The mask in a PNG of any kind (grey, palette, 1-bit, RGB, …), null where it cannot be read."""
+    if data.startswith(SIGNATURE):
+        if data.rfind(_END, -1024) < 0:
+            return None  # it breaks off; OpenCV would say so too, but on the terminal
+        grey = _plain_mask(data)
+        if grey is not None:
+            return MaskImage(grey, grey)
+    return _by_opencv(data)
+
+
+def _by_opencv(data: bytes) -> MaskImage | None:
+    buffer = np.frombuffer(data, np.uint8)
+    try:
+        grey = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE)
+        if grey is None:
+            return None
+        if data.startswith(SIGNATURE) and _shows_in_grey(data):
+            return MaskImage(grey, grey)
+        whole = cv2.imdecode(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+    except cv2.error:
+        return None
+    shown = whole.any(2) if whole.ndim == 3 else whole != 0
+    return MaskImage(grey, grey if np.array_equal(grey != 0, shown) else shown.view(np.uint8))
+
+
+def _shows_in_grey(data: bytes) -> bool:
+    """Whether grey values tell what is black: in a grey PNG of 8 bits at most, or with a palette that does."""
+    depth, color = data[24], data[25]
+    if color == _GREY:
+        return depth <= 8
+    chunks = _chunks(data) if color == _PALETTE else None
+    return chunks is not None and _palette_shows_in_grey(chunks.get("PLTE", b""))
+
+
+@lru_cache(maxsize=64)
+def _palette_shows_in_grey(palette: bytes) -> bool:
+    colors = {palette[i : i + 3] for i in range(0, len(palette) - 2, 3)}
+    return all(_grey_of(color) for color in colors if any(color))
+
+
+# --- plain masks ------------------------------------------------------------------------------------------------------
+
+
+def _plain_mask(data: bytes) -> np.ndarray | None:
+    """Grey values, uint8 (height, width), of an 8-bit PNG with one value besides zero; null if it is not that."""
+    chunks = _chunks(data)
+    if chunks is None:
+        return None
+    width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", chunks["IHDR"])
+    if depth != 8 or color not in (_GREY, _PALETTE) or interlaced or not 0 < width * height <= 2**28:
+        return None
+    expected = height * (1 + width)
+    inflater = zlib_ng.decompressobj()
+    try:
+        inflated = inflater.decompress(chunks["IDAT"], expected + 1)
+    except zlib_ng.error:
+        return None
+    if len(inflated) != expected or not inflater.eof:
+        return None
+    rows = np.frombuffer(inflated, np.uint8).reshape(height, 1 + width)
+    found = _unfilter(rows[:, 0], rows[:, 1:])
+    if found is None:
+        return None
+    mask, value = found
+    if color == _PALETTE:
+        palette = chunks.get("PLTE", b"")
+        if any(palette[:3]) or 3 * value + 3 > len(palette):
+            return None
+        value = _grey_of(palette[3 * value : 3 * value + 3]) if value else 0
+        if not value and mask.any():
+            return None
+    if value > 1:
+        mask *= np.uint8(value)
+    return mask
+
+
+def _chunks(data: bytes) -> dict[str, bytes] | None:
+    """The chunks of a sound PNG that has only those that every mask has; the parts of IDAT put together."""
+    chunks: dict[str, bytes] = {}
+    at = len(SIGNATURE)
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        checksum = data[at + 8 + length : at + 12 + length]
+        if len(checksum) < 4 or zlib_ng.crc32(body, zlib_ng.crc32(kind)) != int.from_bytes(checksum, "big"):
+            return None
+        at += 12 + length
+        if kind == b"IEND":
+            return chunks if "IDAT" in chunks and len(chunks.get("IHDR", b"")) == 13 else None
+        if kind == b"IDAT":
+            chunks["IDAT"] = chunks.get("IDAT", b"") + body
+        elif kind in (b"IHDR", b"PLTE"):
+            chunks[kind.decode()] = body
+        else:
+            return None  # it may change what the values mean
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _grey_of(color: bytes) -> int:
+    """The grey that OpenCV reads a colour (RGB) as."""
+    pixel = np.frombuffer(color, np.uint8)[None, None, ::-1]
+    return int(cv2.imdecode(cv2.imencode(".png", pixel)[1], cv2.IMREAD_GRAYSCALE)[0, 0])
+
+
+def _unfilter(filters: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, int] | None:
+    """The picture as 0 and 1, and the value that 1 stands for; null if there are several.
+
+    Work is on the rows and columns in which something is stored. Where the picture goes on beyond them without a
+    change, to the right or downwards, it is on all that are there.
+    """
+    height, width = stored.shape
+    mask = np.zeros((height, width), np.uint8)
+    left, top, columns, rows = cv2.boundingRect(stored)
+    if not columns:
+        return mask, 0
+    right, bottom = left + columns, top + rows
+    first = stored[top]
+    value = int(first[np.flatnonzero(first)[0]])
+    for _ in range(3):
+        part = stored[top:bottom, left:right]
+        kinds = filters[top:bottom]
+        found = _undo(kinds, (part != 0).view(np.uint8))
+        if found is None or not np.array_equal(_filtered(kinds, found * np.uint8(value)), part):
+            return None
+        goes_right = right < width and found[(kinds == _SUB) | (kinds == _PAETH), -1].any()
+        goes_down = bottom < height and filters[bottom] in (_UP, _AVERAGE, _PAETH) and found[-1].any()
+        if not (goes_right or goes_down):
+            mask[top:bottom, left:right] = found
+            return mask, value
+        right, bottom = (width if goes_right else right), (height if goes_down else bottom)
+    return None
+
+
+def _undo(filters: np.ndarray, changed: np.ndarray) -> np.ndarray | None:
+    """0 and 1 from where a pixel is not what its filter predicts, both uint8 (h, w)."""
+    if (filters > _PAETH).any() or (filters == _AVERAGE).any():
+        return None
+    mask = changed
+    sub = np.flatnonzero(filters == _SUB)
+    if len(sub):
+        across = _running_xor_of_rows(mask[sub])
+        if len(sub) == len(mask):
+            return across
+        mask[sub] = across
+    above = np.zeros_like(mask[0])
+    for row in np.flatnonzero(filters >= _UP).tolist():
+        above = mask[row - 1] if row else above
+        if filters[row] == _UP:
+            mask[row] ^= above
+        else:
+            _undo_paeth(above, mask[row])
+    return mask
+
+
+def _running_xor_of_rows(rows: np.ndarray) -> np.ndarray:
+    """`np.bitwise_xor.accumulate(rows, axis=1)`, eight bytes at a time."""
+    count, width = rows.shape
+    words_across = -(-width // 8)
+    padded = np.zeros((count, words_across * 8), np.uint8)
+    padded[:, :width] = rows
+    words = padded.view("<u8")
+    for bits in (8, 16, 32):
+        words ^= words << np.uint64(bits)
+    carried = np.bitwise_xor.accumulate(words >> np.uint64(56), axis=1)
+    words[:, 1:] ^= carried[:, :-1] * np.uint64(0x0101010101010101)
+    return padded[:, :width]
+
+
+def _undo_paeth(above: np.ndarray, row: np.ndarray) -> None:
+    """In place. Of two values, the filter predicts the one above where that is new, else the one to the left."""
+    new = np.flatnonzero(above ^ np.concatenate([above[:1] * 0, above[:-1]])).tolist()
+    begin, before = 0, 0
+    for end in [*new, len(row)]:
+        if end > begin:
+            part = row[begin:end]
+            part[0] ^= before
+            if part[1:].any():
+                np.bitwise_xor.accumulate(part, out=part)
+            else:
+                part[1:] = part[0]
+        begin, before = end, int(above[end]) if end < len(row) else 0
+
+
+def _filtered(filters: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """What a PNG of two values stores for it, uint8 (h, w)."""
+    result = picture.copy()
+    sub, up, paeth = (np.flatnonzero(filters == kind) for kind in (_SUB, _UP, _PAETH))
+    if len(sub) == len(picture):
+        result[:, 1:] -= picture[:, :-1]
+        return result
+    if len(sub):
+        result[sub, 1:] -= picture[sub, :-1]
+    above = np.vstack([np.zeros_like(picture[:1]), picture[:-1]])
+    if len(up):
+        result[up] -= above[up]
+    if len(paeth):
+        left, corner = np.zeros((2, len(paeth), picture.shape[1]), np.uint8)
+        left[:, 1:] = picture[paeth, :-1]
+        corner[:, 1:] = above[paeth, :-1]
+        result[paeth] -= np.where(above[paeth] != corner, above[paeth], left)
+    return result
