@@ -1,10 +1,10 @@
-"""A training loop from the dataset to its score, small enough for a CPU: a tiny segmenter that is told what to look for.
+"""A training loop from the dataset to its score, small enough for a CPU: a tiny segmenter that is told what to find.
 
     python examples/train_minimal.py [--root FOLDER]
 
-Without --root it writes the miniature and trains on that. It is meant to overfit: it is scored on the expressions it was
-trained on, which shows that frames, masks, texts and scores go together, and nothing about how good the model is. Ends
-with status 1 if J&F stays under --bound.
+Without --root it writes the miniature and trains on that. It is meant to overfit: it is scored on the expressions that
+it was trained on, which shows that frames, masks, texts and scores go together, and nothing about how good it is.
+Ends with status 1 if J&F stays under --bound.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from revoskit.miniature import write_miniature
 class Segmenter(nn.Module):
     """A few convolutions over every frame, whose channels the text scales and shifts (FiLM). No pretraining."""
 
-    def __init__(self, channels: int = 32, buckets: int = 512) -> None:
+    def __init__(self, channels: int = 24, buckets: int = 512) -> None:
         super().__init__()
         self.buckets = buckets
         self.words = nn.EmbeddingBag(buckets, 64, mode="mean")
@@ -61,7 +61,7 @@ class Segmenter(nn.Module):
         """What each text makes of the channels, (B·T, 4·channels, 1, 1); words are hashed, so none is unknown."""
         words = [[zlib.crc32(word.encode()) % self.buckets for word in text.lower().split()] or [0] for text in texts]
         offsets = torch.tensor([0, *map(len, words)]).cumsum(0)[:-1]
-        found = self.words(torch.tensor(sum(words, [])), offsets)
+        found = self.words(torch.tensor([word for text in words for word in text]), offsets)
         return self.film(found).repeat_interleave(length, 0)[..., None, None]
 
 
@@ -76,7 +76,7 @@ def loss(logits: torch.Tensor, masks: torch.Tensor, counts: torch.Tensor) -> tor
 
 
 def train(model: Segmenter, rows, size: int, epochs: int, workers: int) -> None:
-    clips = Clips(4, "uniform", size=(size, size), output="torch")
+    clips = Clips(2, "uniform", size=(size, size), output="torch")
     loader = DataLoader(
         rows.with_transform(clips),
         8,
@@ -116,7 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="a folder in the official layout; by default a new miniature")
     parser.add_argument("--size", type=int, default=64, help="frames are resized to this square")
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--bound", type=float, default=75.0, help="J&F, in percent, that has to be reached")
     args = parser.parse_args()
