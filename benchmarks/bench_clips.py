@@ -301,12 +301,15 @@ def _workers(dataset, collate_fn: Callable, workers: int, method: str) -> tuple[
 
 
 def _own_memory(pid: int, mapping: str = "") -> float:
-    """Megabytes of pages that no other process has, of all mappings or of those whose name contains `mapping`."""
+    """Megabytes that a process has written and no other shares, of all mappings or of those named like `mapping`.
+
+    Pages of a mapped file that it only read are left out: they are the page cache's, whoever maps them.
+    """
     total, counts = 0, False
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if not line.split()[0].endswith(":"):
             counts = mapping in line
-        elif counts and line.startswith("Private_"):
+        elif counts and line.startswith("Private_Dirty"):
             total += int(line.split()[1])
     return total / 1024
 

@@ -116,7 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="a folder in the official layout; by default a new miniature")
     parser.add_argument("--size", type=int, default=64, help="frames are resized to this square")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--bound", type=float, default=75.0, help="J&F, in percent, that has to be reached")
     args = parser.parse_args()
