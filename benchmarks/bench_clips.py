@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import tempfile
 import time
@@ -44,13 +43,14 @@ def main() -> None:
     parser.add_argument("--part", choices=["speed", "memory", "both"], default="both")
     parser.add_argument("--rounds", type=int, default=15, help="times that every loader gets every clip")
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--full-size", type=Path, metavar="FOLDER", help="what real_scale.py wrote before")
     args = parser.parse_args()
     print(f"{_machine()}\n{images.decoder()}\n")
     with tempfile.TemporaryDirectory() as folder:
         if args.part != "memory":
             speed(Path(folder), args.rounds)
         if args.part != "speed":
-            memory(Path(folder), args.workers)
+            memory(Path(folder), args.full_size, args.workers)
 
 
 def _machine() -> str:
@@ -114,8 +114,8 @@ def _blob(rng: np.random.Generator, frames: int, height: int, width: int) -> lis
     return list(MaskSequence.encode(pixels))
 
 
-def load(root: Path) -> Dataset:
-    return load_dataset(revos.NAME, data_dir=str(root), split="train", cache_dir=str(root / "cache"))
+def load(root: Path, cache: Path) -> Dataset:
+    return load_dataset(revos.NAME, data_dir=str(root), split="train", cache_dir=str(cache))
 
 
 # --- loaders ----------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def speed(folder: Path, rounds: int) -> None:
     for name, size in SIZES.items():
         root = folder / name
         picture = write_photographs(root, size)
-        rows = load(root)
+        rows = load(root, folder / "cache")
         clips = rows.with_transform(Clips(NUM_FRAMES, size=SHORT_SIDE, training=False))
         drawn = [clips[i]["frame_indices"] for i in range(len(clips))]
         usual, pillow = Usual(root, read_opencv), Usual(root, read_pillow)
@@ -248,16 +248,15 @@ def _times(rounds: int, clips: int, loaders: dict[str, Callable[[int], object]])
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-def memory(folder: Path, workers: int) -> None:
+def memory(folder: Path, full_size: Path | None, workers: int) -> None:
     try:
         import torch  # noqa: F401
     except ImportError:
         print("memory of workers: torch is not installed")
         return
-    root = folder / "full"
-    write_real_scale(root)
+    root = write_real_scale(full_size or folder / "full")
     megabytes = (root / "mask_dict.json").stat().st_size / 1e6
-    rows = load(root)
+    rows = load(root, folder / "cache")
     print(f"{len(rows):,} expressions, {megabytes:.0f} MB of masks, {workers} workers after 60 clips each:")
     ours = rows.with_transform(Clips(NUM_FRAMES, size=SHORT_SIDE, output="torch"))
     methods = ("fork", "forkserver", "spawn")
@@ -272,7 +271,6 @@ def memory(folder: Path, workers: int) -> None:
     print(
         f"Parsing the masks takes the usual loader {loading:.1f} s and {loaded:.0f} MB, in each process where spawned."
     )
-    shutil.rmtree(root)
 
 
 def _stack(clips: list[dict]) -> dict:
@@ -303,12 +301,15 @@ def _workers(dataset, collate_fn: Callable, workers: int, method: str) -> tuple[
 
 
 def _own_memory(pid: int, mapping: str = "") -> float:
-    """Megabytes of pages that no other process has, of all mappings or of those whose name contains `mapping`."""
+    """Megabytes that a process has written and no other shares, of all mappings or of those named like `mapping`.
+
+    Pages of a mapped file that it only read are left out: they are the page cache's, whoever maps them.
+    """
     total, counts = 0, False
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if not line.split()[0].endswith(":"):
             counts = mapping in line
-        elif counts and line.startswith("Private_"):
+        elif counts and line.startswith("Private_Dirty"):
             total += int(line.split()[1])
     return total / 1024
 

@@ -89,7 +89,7 @@ def check(
     jobs = records.jobs()
     work = functools.partial(_check_video, layout, files, decode)
     with tqdm(total=len(jobs), unit="video", desc="checking", disable=None) as bar:
-        for job, (found, masks) in engine.run(work, jobs, num_proc=min(num_proc, len(jobs))):
+        for job, (found, masks) in engine.run(work, jobs, num_proc=min(num_proc, max(1, len(jobs)))):
             tally.merge(found)
             report.videos += 1
             report.frames += len(job.video.frame_names)
@@ -98,7 +98,7 @@ def check(
     unnamed = records.unnamed(layout, files) if not splits else []
     chunks = [unnamed[start : start + _CHUNK] for start in range(0, len(unnamed), _CHUNK)]
     for _, (found, masks) in engine.run(
-        functools.partial(_check_unnamed, layout), chunks, num_proc=min(num_proc, len(chunks))
+        functools.partial(_check_unnamed, layout), chunks, num_proc=min(num_proc, max(1, len(chunks)))
     ):
         tally.merge(found)
         report.masks += masks

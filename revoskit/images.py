@@ -1,6 +1,6 @@
 """Frames to pixels: which JPEG decoder is in use, decoding at a fraction of the size, and the grid of the result.
 
-simplejpeg and OpenCV do the work where they are installed (`pip install "revos-dataset[train]"`), Pillow otherwise.
+simplejpeg (the extra `jpeg`) and OpenCV do the work where they can be imported, Pillow otherwise.
 libjpeg-turbo can leave out the finer half, three quarters or seven eighths of a JPEG while decoding it, which costs a
 fraction of the time; what is left is resized by less than half.
 """

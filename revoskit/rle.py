@@ -323,17 +323,24 @@ class MaskSequence(Sequence["RLE | None"]):
     def sample(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """What `decode()[:, rows][:, :, columns]` gives, without decoding the pixels between: uint8 (T, rows, columns).
 
-        Its cost follows the number of runs and the size of the result, so a large mask shrinks at little cost.
+        Every edge between two runs is carried over to the first sampled pixel at or after it, column by column as runs
+        count, and the shorter runs that come of it are written out. So the cost follows the number of runs and the size
+        of the result, not that of the masks.
 
         Args:
             rows, columns: which ones, in ascending order; one may come several times.
         """
         columns, copies = np.unique(columns, return_inverse=True)
-        pixels = np.zeros((len(self), len(rows), len(columns)), np.uint8)
-        present = [i for i, mask in enumerate(self._masks) if mask is not None]
-        if present and pixels.size:
-            pixels[present] = _sample(self._read(), self.height, self.width, np.asarray(rows), columns)
-        return pixels if len(columns) == len(copies) else pixels[:, :, copies]
+        size = len(rows) * len(columns)
+        mask, position = np.divmod(np.stack(self.intervals(), axis=1).ravel(), self.height * self.width)
+        column, row = np.divmod(position, self.height)
+        x = np.searchsorted(columns, column)
+        on_sampled = np.append(columns, -1)[x] == column  # else the edge lies between two sampled columns
+        edges = mask * size + x * len(rows) + np.where(on_sampled, np.searchsorted(rows, row), 0)
+        lengths = np.diff(edges, prepend=0, append=len(self) * size)
+        values = (np.arange(len(lengths)) & 1).astype(np.uint8)  # background and object take turns
+        pixels = np.repeat(values, lengths).reshape(len(self), len(columns), len(rows)).transpose(0, 2, 1)
+        return np.ascontiguousarray(pixels if len(columns) == len(copies) else pixels[:, :, copies])
 
     @classmethod
     def from_intervals(cls, first: np.ndarray, last: np.ndarray, frames: int, height: int, width: int) -> MaskSequence:
@@ -378,25 +385,6 @@ class MaskSequence(Sequence["RLE | None"]):
         runs = self._read()
         lengths = iter(np.split(runs.lengths, runs.starts[1:]))
         return [None if mask is None else next(lengths).tolist() for mask in self._clean]
-
-
-def _sample(runs: _Runs, height: int, width: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The pixels at ascending `rows` and distinct ascending `columns` of every mask, uint8 (masks, rows, columns).
-
-    Where a run ends is carried over to the first sampled pixel at or after it, column by column as runs count, and the
-    shorter runs that come of it are written out.
-    """
-    ends = np.cumsum(
-        runs.lengths, dtype=np.int64
-    )  # every mask has height * width pixels, so these count on from mask to mask
-    mask, position = np.divmod(ends, height * width)
-    column, row = np.divmod(position, height)
-    x = np.searchsorted(columns, column)
-    on_sampled = np.append(columns, -1)[x] == column  # else the run ends between two sampled columns
-    sampled = x * len(rows) + np.where(on_sampled, np.searchsorted(rows, row), 0)
-    lengths = np.diff(mask * len(rows) * len(columns) + sampled, prepend=0)
-    pixels = np.repeat(runs.on_object().astype(np.uint8), lengths).reshape(-1, len(columns), len(rows))
-    return pixels.transpose(0, 2, 1)
 
 
 def _encode(pixels: np.ndarray) -> list[RLE]:

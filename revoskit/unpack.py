@@ -240,7 +240,7 @@ def _unpack_zip(archive: Pieces, root: Path, place: _Places, done: Unpacked, num
     with tqdm(
         total=sum(member.size for member, _ in missing), unit="B", unit_scale=True, desc="unpacking", disable=None
     ) as bar:
-        for task, damaged in engine.run(write, tasks, num_proc=min(num_proc, len(tasks))):
+        for task, damaged in engine.run(write, tasks, num_proc=min(num_proc, max(1, len(tasks)))):
             bar.update(sum(member.size for member, _ in task))
             done.unpacked += len(task) - len(damaged)
             done.bytes += sum(member.size for member, _ in task)
