@@ -39,7 +39,7 @@ OFFSETS = [k for k in range(-8, 9) if k]
 DRIFTS = [-16, -12, -8, -5, -3, 3, 5, 8, 12, 16]
 """By how many frames of the folder the last mask is off, where the first is not."""
 
-# Set on synthetic videos (benchmarks/planted.py) and DAVIS 2016, well above what aligned ones reach (1.7 and -0.6).
+# Set on synthetic videos (benchmarks/planted.py) and DAVIS 2016; aligned ones reach 1.7 and -0.6 there.
 BETTER = 2.5
 """A mapping is reported from this z-score of its advantage over the filed one."""
 MARGIN = 0.04
