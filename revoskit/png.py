@@ -228,14 +228,17 @@ def _filtered(filters: np.ndarray, picture: np.ndarray) -> np.ndarray:
     if len(sub) == len(picture):
         result[:, 1:] -= picture[:, :-1]
         return result
+    if len(up):  # all rows as if they were of this kind, and the others once more: whole arrays are quicker
+        result[1:] -= picture[:-1]
+        others = np.flatnonzero(filters != _UP)
+        result[others] = picture[others]
     if len(sub):
         result[sub, 1:] -= picture[sub, :-1]
-    above = np.vstack([np.zeros_like(picture[:1]), picture[:-1]])
-    if len(up):
-        result[up] -= above[up]
     if len(paeth):
-        left, corner = np.zeros((2, len(paeth), picture.shape[1]), np.uint8)
+        above = picture[paeth - 1]
+        above[paeth == 0] = 0
+        left, corner = np.zeros((2, *above.shape), np.uint8)
         left[:, 1:] = picture[paeth, :-1]
-        corner[:, 1:] = above[paeth, :-1]
-        result[paeth] -= np.where(above[paeth] != corner, above[paeth], left)
+        corner[:, 1:] = above[:, :-1]
+        result[paeth] -= np.where(above != corner, above, left)
     return result
