@@ -93,6 +93,8 @@ def make_plan(
             shards += _divide(config, split, list(annotations), sizes, shard_bytes)
     if frames:
         frames.refuse_missing()
+    if not shards:
+        raise UsageError(f"{layout.root} has nothing to publish: no split lists a video with an expression")
     annotation_files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in layout.annotation_files()]
     digest = frames.digest() if frames else ""
     return Plan(configs, content, shard_bytes, tuple(annotation_files), digest, tuple(shards))
@@ -225,7 +227,7 @@ def publish(
             missing.append(shard)
         else:
             progress(shard.num_bytes)
-    write = functools.partial(write_shard, layout=layout, folder=folder, content=plan.content)
+    write = functools.partial(write_shard, layout=layout, folder=folder.absolute(), content=plan.content)
     work = run(write, missing, num_proc=num_proc, engine=engine, address=address)
     try:
         with contextlib.closing(work):

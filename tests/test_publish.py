@@ -223,11 +223,13 @@ def test_shards_hold_consecutive_videos_up_to_their_size(data):
 
 
 @pytest.mark.parametrize("how", [{"num_proc": 2}, {"num_proc": 2, "engine": "ray"}], ids=["processes", "ray"])
-def test_the_bytes_are_the_same_whoever_writes_them(data, published, tmp_path, how):
+def test_the_bytes_are_the_same_whoever_writes_them(data, published, tmp_path, monkeypatch, how):
     if "engine" in how:
         pytest.importorskip("ray")
+    monkeypatch.chdir(tmp_path)
+    run(data, Path("relative"), shard_bytes=20_000, **how)  # workers may have another working directory
     assert len(digests(published)) > 10
-    assert digests(run(data, tmp_path, shard_bytes=20_000, **how)) == digests(published)
+    assert digests(tmp_path / "relative") == digests(published)
 
 
 def test_row_groups_are_small_and_hold_whole_videos(data, tmp_path, monkeypatch):
@@ -249,6 +251,13 @@ def test_a_video_without_expressions_and_a_split_without_videos_do_no_harm(data,
     videos = load(folder, "videos", tmp_path / "cache")
     assert {split: len(rows) for split, rows in videos.items()} == {"train": 4, "validation": 4}
     assert set(load(folder, "expressions", tmp_path / "cache")) == {"train"}
+
+
+def test_a_dataset_without_videos_is_refused(data, tmp_path):
+    for path in data.glob("*.json"):
+        (tmp_path / path.name).write_text('{"videos": {}}' if path.name.startswith("meta") else "{}")
+    with pytest.raises(UsageError, match="nothing to publish"):
+        publishing.make_plan(Layout.at(tmp_path))
 
 
 def test_videos_without_expressions_take_no_rows_but_count(data, tmp_path):
