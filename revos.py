@@ -111,17 +111,24 @@ class RevosConfig(datasets.BuilderConfig):
             layout = self.layout
         except UsageError:  # without data the builder can still be asked for its features
             return f"{self.name}-without-data"
-        if self.source:  # the files may not be here yet, but what they will be is known: official
-            identity = (str(layout.root), self.source, sorted(SHA256.items()), self.decode_frames, self.missing_frames)
-            return f"{self.name}-{hashlib.sha256(repr((*identity, custom_features)).encode()).hexdigest()[:16]}"
-        depends_on = layout.annotation_files()
-        if self.missing_frames != "error":  # the rows follow what is on disk; a folder's time changes with its content
-            depends_on += _video_folders(layout)
-        state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in depends_on]
-        identity = (str(layout), state, self.decode_frames, self.missing_frames, repr(custom_features))
-        if self.alignment:  # by content: the same file elsewhere gives the same rows
-            identity += (repr(sorted(read_mapping(self.alignment).items())),)
+        identity = {
+            "layout": layout,
+            "options": (self.decode_frames, self.missing_frames, repr(custom_features)),
+            # by content: the same file elsewhere gives the same rows
+            "alignment": sorted(read_mapping(self.alignment).items()) if self.alignment else None,
+            # the files of a source may not be here yet, but what they will be is known: official
+            "files": (self.source, sorted(SHA256.items())) if self.source else self._files(layout),
+            # datasets 3 cannot read the features that later ones store
+            "format": datasets.__version__.split(".")[0],
+        }
         return f"{self.name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
+
+    def _files(self, layout: Layout) -> list[tuple[str, int, int]]:
+        """What the rows are made from, and its state on disk."""
+        paths = layout.annotation_files()
+        if self.missing_frames != "error":  # the rows follow what is on disk; a folder's time changes with its content
+            paths += _video_folders(layout)
+        return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
 
 
 def _video_folders(layout: Layout) -> list[Path]:

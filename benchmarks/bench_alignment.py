@@ -1,4 +1,4 @@
-"""What `revoskit align` finds of planted faults, and how many sound videos it accuses.
+"""What `revoskit check --alignment` finds of planted faults, and how many sound videos it accuses.
 
     python benchmarks/bench_alignment.py [--num-proc N] [--folder FOLDER] [--davis DAVIS]
 

@@ -32,7 +32,6 @@ def parser() -> argparse.ArgumentParser:
         _add_download,
         _add_unpack,
         _add_check,
-        _add_align,
         _add_evaluate,
         _add_show,
         _add_gallery,
@@ -277,13 +276,30 @@ def _add_check(commands: Any) -> None:
     parser = _command(commands, "check", _check, "find everything that is wrong with a copy of the dataset")
     _add_root(parser)
     _add_split(parser, None)
-    parser.add_argument("--frames", action="store_true", help="decode every frame instead of looking at its two ends")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--frames", action="store_true", help="decode every frame instead of looking at its two ends")
+    how.add_argument(
+        "--alignment",
+        action="store_true",
+        help="look for masks that probably belong to other frames (a second a video)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="with --alignment: write the better mappings, for load_dataset(alignment=FILE)",
+    )
     _add_json(parser)
 
 
 def _check(args: argparse.Namespace) -> int:
     from revoskit import check
 
+    if args.alignment:
+        return _check_alignment(args)
+    if args.output:
+        raise UsageError("--output is about --alignment")
     report = check.check(Layout.at(args.root), splits=[args.split] if args.split else None, decode=args.frames)
     if args.json:
         _print_json(report)
@@ -292,28 +308,17 @@ def _check(args: argparse.Namespace) -> int:
     return report.exit_status
 
 
-def _add_align(commands: Any) -> None:
-    parser = _command(commands, "align", _align, "find videos whose masks probably belong to other frames")
-    _add_data_dir(parser)
-    _add_split(parser, None)
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write the better mappings, for load_dataset(alignment=FILE)"
-    )
-    parser.add_argument("--num-proc", type=int, default=1, metavar="N", help="processes to use (default: 1)")
-    _add_json(parser)
-
-
-def _align(args: argparse.Namespace) -> int:
+def _check_alignment(args: argparse.Namespace) -> int:
     from revoskit import alignment
     from revoskit.annotations import open_annotations
     from revoskit.mapping import write_mapping
 
-    layout = Layout.at(args.data_dir)
+    layout = Layout.at(args.root)
     layout.require()
     splits = [args.split] if args.split else layout.splits()
     videos = len({video_id for split in splits for video_id in open_annotations(layout, split).videos})
     with tqdm(total=videos, unit="video", desc="aligning", disable=None) as bar:
-        found = alignment.find_misaligned(layout, splits, num_proc=args.num_proc, progress=bar.update)
+        found = alignment.find_misaligned(layout, splits, num_proc=os.cpu_count() or 1, progress=bar.update)
     if args.json:
         _print_json(found)
     else:

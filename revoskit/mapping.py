@@ -49,7 +49,9 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Mapping]:
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingFilesError(f"there is no mapping file {path}: `revoskit align --output FILE` writes one")
+        raise MissingFilesError(
+            f"there is no mapping file {path}: `revoskit check --alignment --output FILE` writes one"
+        )
     try:
         mappings = msgspec.json.decode(path.read_bytes(), type=dict[str, Mapping])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

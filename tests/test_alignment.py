@@ -156,11 +156,11 @@ def test_a_small_difference_does_not_count_for_being_constant():
 
 def test_the_command_reports_writes_mappings_and_says_so_in_its_exit_status(sparse, tmp_path, capsys):
     output = tmp_path / "proposed.json"
-    assert cli.main(["align", "--data-dir", str(sparse), "--split", "train", "--output", str(output)]) == 1
+    assert cli.main(["check", str(sparse), "--alignment", "--split", "train", "--output", str(output)]) == 1
     printed = capsys.readouterr().out
     assert "stride 30" in printed
     assert "1 videos: 1 misaligned" in printed
     assert read_mapping(output) == {VIDEO: Linear(30, 0, 330)}
     write_miniature(tmp_path / "sound", videos=1)
-    assert cli.main(["align", "--data-dir", str(tmp_path / "sound"), "--json"]) == 0
+    assert cli.main(["check", str(tmp_path / "sound"), "--alignment", "--json"]) == 0
     assert [entry["verdict"] for entry in json.loads(capsys.readouterr().out)] == ["aligned"]
