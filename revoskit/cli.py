@@ -75,6 +75,16 @@ def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument("--split", choices=list(EXPRESSIONS), default=default, help=f"default: {default or 'all'}")
 
 
+def _scope(root: str | None, split: str | None) -> tuple[Layout, list[str], list[str]]:
+    """The copy that is meant, the splits of it, and the ids of their videos."""
+    from revoskit.annotations import open_annotations
+
+    layout = Layout.at(root)
+    layout.require()
+    splits = [split] if split else layout.splits()
+    return layout, splits, [video_id for split in splits for video_id in open_annotations(layout, split).videos]
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for machines")
 
@@ -114,13 +124,9 @@ def _add_stats(commands: Any) -> None:
 
 def _stats(args: argparse.Namespace) -> int:
     from revoskit import stats
-    from revoskit.annotations import open_annotations
 
-    layout = Layout.at(args.data_dir)
-    layout.require()
-    splits = [args.split] if args.split else layout.splits()
-    videos = sum(len(open_annotations(layout, split).videos) for split in splits)
-    with tqdm(total=videos, unit="video", desc="counting", disable=None) as bar:
+    layout, splits, videos = _scope(args.data_dir, args.split)
+    with tqdm(total=len(videos), unit="video", desc="counting", disable=None) as bar:
         counts = stats.count(layout, splits, bar.update)
     if args.json:
         _print_json(counts)
@@ -310,14 +316,10 @@ def _check(args: argparse.Namespace) -> int:
 
 def _check_alignment(args: argparse.Namespace) -> int:
     from revoskit import alignment
-    from revoskit.annotations import open_annotations
     from revoskit.mapping import write_mapping
 
-    layout = Layout.at(args.root)
-    layout.require()
-    splits = [args.split] if args.split else layout.splits()
-    videos = len({video_id for split in splits for video_id in open_annotations(layout, split).videos})
-    with tqdm(total=videos, unit="video", desc="aligning", disable=None) as bar:
+    layout, splits, videos = _scope(args.root, args.split)
+    with tqdm(total=len(set(videos)), unit="video", desc="aligning", disable=None) as bar:
         found = alignment.find_misaligned(layout, splits, num_proc=os.cpu_count() or 1, progress=bar.update)
     if args.json:
         _print_json(found)
@@ -347,14 +349,10 @@ def _add_export(commands: Any) -> None:
 
 def _export(args: argparse.Namespace) -> int:
     from revoskit import export
-    from revoskit.annotations import open_annotations
 
-    layout = Layout.at(args.data_dir)
-    layout.require()
-    splits = [args.split] if args.split else layout.splits()
-    videos = sum(len(open_annotations(layout, split).videos) for split in splits)
+    layout, splits, videos = _scope(args.data_dir, args.split)
     passes = export.TARGETS[args.to].PASSES
-    with tqdm(total=videos * passes, unit="video", unit_scale=1 / passes, desc="exporting", disable=None) as bar:
+    with tqdm(total=len(videos) * passes, unit="video", unit_scale=1 / passes, desc="exporting", disable=None) as bar:
         report = export.export(
             layout, args.to, args.output, splits, frames=args.frames, num_proc=args.num_proc, progress=bar.update
         )
