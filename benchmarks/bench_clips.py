@@ -257,6 +257,7 @@ def memory(folder: Path, full_size: Path | None, workers: int) -> None:
     root = write_real_scale(full_size or folder / "full")
     megabytes = (root / "mask_dict.json").stat().st_size / 1e6
     rows = load(root, folder / "cache")
+    os.sync()  # pages of a file that is not on disk yet count as written by whoever maps them
     print(f"{len(rows):,} expressions, {megabytes:.0f} MB of masks, {workers} workers after 60 clips each:")
     ours = rows.with_transform(Clips(NUM_FRAMES, size=SHORT_SIDE, output="torch"))
     methods = ("fork", "forkserver", "spawn")

@@ -12,7 +12,9 @@ workers or ranks, nor on the order of the rows.
 from __future__ import annotations
 
 import copy
+import gc
 import hashlib
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -129,6 +131,7 @@ class Clips:
         self.expressions_per_video, self.tracks = expressions_per_video, tracks
         self.on_error = on_error
         self._shared = Shared()
+        self._process = os.getpid()
 
     @property
     def epoch(self) -> int:
@@ -149,6 +152,10 @@ class Clips:
 
     def __call__(self, batch: Row) -> Clip:
         """Turn a batch (`with_transform`: every column a list of rows) or one row (`map` over a stream) into clips."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            # A worker's collector would write to every object that it has from its parent: 50 MB no longer shared.
+            gc.freeze()
         if isinstance(batch.get("video_id"), str):
             return self._clip(batch)
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -596,3 +598,18 @@ row = expression_example(video, video.expressions[0], annotations.masks(video), 
 assert collate([Clips(3, size=16)(row)])["frames"].shape == (1, 3, 16, 28, 3)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_a_forked_worker_leaves_what_it_shares_with_its_parent_alone(row):
+    clips = Clips(2, size=32)
+    before = gc.get_freeze_count()
+    clips(row)
+    assert gc.get_freeze_count() == before, "nothing changes in the process that made it"
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        clips(row)
+        os.write(writing, b"frozen" if gc.get_freeze_count() > before else b"collected")
+        os._exit(0)
+    os.wait()
+    assert os.read(reading, 20) == b"frozen"
