@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from zlib_ng import zlib_ng
 
+from revoskit.scores import Patch
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"IEND\xaeB`\x82"
 _GREY, _PALETTE = 0, 3  # colour types
@@ -24,14 +26,15 @@ _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)  # filters, one for each row
 
 
 class MaskImage(NamedTuple):
-    """One picture, uint8 (height, width) twice.
+    """One picture of `size` (height, width), as grey values and as object or not.
 
     `grey` is what `cv2.imread(path, cv2.IMREAD_GRAYSCALE)` gives, `object` is not zero where the picture is not black;
-    they are the same array except where a colour is too dark to show in grey.
+    they are the same patch except where a colour is too dark to show in grey.
     """
 
-    grey: np.ndarray
-    object: np.ndarray
+    size: tuple[int, int]
+    grey: Patch
+    object: Patch
 
 
 def decode(data: bytes) -> MaskImage | None:
@@ -39,9 +42,9 @@ def decode(data: bytes) -> MaskImage | None:
     if data.startswith(SIGNATURE):
         if data.rfind(_END, -1024) < 0:
             return None  # it breaks off; OpenCV would say so too, but on the terminal
-        grey = _plain_mask(data)
-        if grey is not None:
-            return MaskImage(grey, grey)
+        image = _plain_mask(data)
+        if image is not None:
+            return image
     return _by_opencv(data)
 
 
@@ -51,13 +54,15 @@ def _by_opencv(data: bytes) -> MaskImage | None:
         grey = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE)
         if grey is None:
             return None
+        patch = Patch.of(grey)
         if data.startswith(SIGNATURE) and _shows_in_grey(data):
-            return MaskImage(grey, grey)
+            return MaskImage(grey.shape, patch, patch)
         whole = cv2.imdecode(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
     except cv2.error:
         return None
     shown = whole.any(2) if whole.ndim == 3 else whole != 0
-    return MaskImage(grey, grey if np.array_equal(grey != 0, shown) else shown.view(np.uint8))
+    same = np.array_equal(grey != 0, shown)
+    return MaskImage(grey.shape, patch, patch if same else Patch.of(shown.view(np.uint8)))
 
 
 def _shows_in_grey(data: bytes) -> bool:
@@ -78,8 +83,8 @@ def _palette_shows_in_grey(palette: bytes) -> bool:
 # --- plain masks ------------------------------------------------------------------------------------------------------
 
 
-def _plain_mask(data: bytes) -> np.ndarray | None:
-    """Grey values, uint8 (height, width), of an 8-bit PNG with one value besides zero; null if it is not that."""
+def _plain_mask(data: bytes) -> MaskImage | None:
+    """An 8-bit PNG with one value besides zero; null if it is not that."""
     chunks = _chunks(data)
     if chunks is None:
         return None
@@ -98,17 +103,17 @@ def _plain_mask(data: bytes) -> np.ndarray | None:
     found = _unfilter(rows[:, 0], rows[:, 1:])
     if found is None:
         return None
-    mask, value = found
+    patch, value = found
     if color == _PALETTE:
         palette = chunks.get("PLTE", b"")
         if any(palette[:3]) or 3 * value + 3 > len(palette):
             return None
         value = _grey_of(palette[3 * value : 3 * value + 3]) if value else 0
-        if not value and mask.any():
+        if not value and patch.pixels.size:
             return None
     if value > 1:
-        mask *= np.uint8(value)
-    return mask
+        patch = patch._replace(pixels=patch.pixels * np.uint8(value))
+    return MaskImage((height, width), patch, patch)
 
 
 def _chunks(data: bytes) -> dict[str, bytes] | None:
@@ -140,17 +145,16 @@ def _grey_of(color: bytes) -> int:
     return int(cv2.imdecode(cv2.imencode(".png", pixel)[1], cv2.IMREAD_GRAYSCALE)[0, 0])
 
 
-def _unfilter(filters: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, int] | None:
+def _unfilter(filters: np.ndarray, stored: np.ndarray) -> tuple[Patch, int] | None:
     """The picture as 0 and 1, and the value that 1 stands for; null if there are several.
 
     Work is on the rows and columns in which something is stored. Where the picture goes on beyond them without a
     change, to the right or downwards, it is on all that are there.
     """
     height, width = stored.shape
-    mask = np.zeros((height, width), np.uint8)
     left, top, columns, rows = cv2.boundingRect(stored)
     if not columns:
-        return mask, 0
+        return Patch(0, 0, stored[:0, :0]), 0
     right, bottom = left + columns, top + rows
     first = stored[top]
     value = int(first[np.flatnonzero(first)[0]])
@@ -164,8 +168,7 @@ def _unfilter(filters: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, int]
         goes_right = right < width and found[(kinds == _SUB) | (kinds == _PAETH), -1].any()
         goes_down = bottom < height and filters[bottom] in (_UP, _AVERAGE, _PAETH) and found[-1].any()
         if not (goes_right or goes_down):
-            mask[top:bottom, left:right] = found
-            return mask, value
+            return Patch(left, top, found), value
         right, bottom = (width if goes_right else right), (height if goes_down else bottom)
     return None
 
