@@ -224,9 +224,10 @@ OURS = "import sys; from revoskit.evaluation import evaluate; "
 
 
 def compare_memory(folder: Path, counts: tuple[int, ...] = (2, 24)) -> None:
-    """What a worker takes that scores RLEs, in a process of its own. Masks jump over the frame here, so boxes are large.
+    """What a worker takes that scores RLEs, in a process of its own.
 
-    The files are mapped into memory: what has been read of them counts here, but workers share it.
+    Masks jump over the frame here, which makes for large boxes. The files are mapped into memory: what has been read of
+    them counts here, but workers share it.
     """
     print(f"\n{'peak memory of a worker (RSS), MB':<36}{'mapped files':>14}{'revoskit':>14}")
     print(f"{'libraries alone':<36}{0:>14}{peak(OURS):>14.0f}")
