@@ -5,7 +5,8 @@
 The usual way is what evaluators of video object segmentation do: for each expression, every mask of the ground truth
 and of the prediction is decoded to a full frame, one at a time, and both boundaries are dilated with `cv2.dilate` and a
 disk. Predictions are shifted copies of the truth, as PNGs written by Pillow and by OpenCV, and as RLEs. It also prints
-what the ways to dilate cost, on which the choice in `revoskit/scores.py` rests.
+what the ways to dilate cost, on which the choice in `revoskit/scores.py` rests, and (on Linux) the memory that a worker
+takes at most for few and for many videos of the real dataset's size.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import math
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +26,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import real_scale
 from PIL import Image
 from pycocotools import mask as coco
 
@@ -53,6 +57,8 @@ def main() -> None:
         annotations = open_annotations(Layout.at(root), SPLIT)
         compare(annotations, Path(folder), args.repeats)
         compare_dilations(annotations, args.repeats)
+        if Path("/proc/self/status").exists():
+            compare_memory(Path(folder))
 
 
 def compare(annotations: Annotations, folder: Path, repeats: int) -> None:
@@ -209,6 +215,40 @@ def compare_dilations(annotations: Annotations, repeats: int) -> None:
     for name, way in sorted(ways.items()):
         times = [timed(way)[0] for _ in range(3 * repeats)]
         print(f"{name:<36}{1e6 * statistics.median(times) / len(edges):>14.0f}")
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+PEAK = 'print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])'
+OURS = "import sys; from revoskit.evaluation import evaluate; "
+
+
+def compare_memory(folder: Path, counts: tuple[int, ...] = (2, 24)) -> None:
+    """What a worker takes that scores RLEs, in a process of its own.
+
+    Masks jump over the frame here, which makes for large boxes. The files are mapped into memory: what has been read of
+    them counts here, but workers share it.
+    """
+    print(f"\n{'peak memory of a worker (RSS), MB':<36}{'mapped files':>14}{'revoskit':>14}")
+    print(f"{'libraries alone':<36}{0:>14}{peak(OURS):>14.0f}")
+    for count in counts:
+        root = real_scale.write(folder / f"real{count}", {"validation": count})
+        annotations = open_annotations(Layout.at(root), SPLIT)
+        given = {
+            video.video_id: {e.expression_id: list(annotations.masks(video).of(e)) for e in video.expressions}
+            for video in annotations
+        }
+        predictions = folder / f"real{count}.json"
+        predictions.write_text(json.dumps(given))
+        size = (predictions.stat().st_size + annotations.layout.tracks.stat().st_size) / 1e6
+        ours = peak(f"{OURS}evaluate(sys.argv[1], sys.argv[2])", predictions, root)
+        print(f"{f'{count} videos of the real size':<36}{size:>14.0f}{ours:>14.0f}")
+
+
+def peak(code: str, *arguments: Path) -> float:
+    """The greatest resident memory of a Python process that runs this, in MB."""
+    command = [sys.executable, "-c", f"{code}\n{PEAK}", *map(str, arguments)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]) / 1024
 
 
 if __name__ == "__main__":

@@ -2,19 +2,22 @@
 
 Decoding is most of the work of scoring PNGs, and most masks are as plain as a PNG can be: 8-bit grey or palette, one
 value besides zero. Such a file is inflated with zlib-ng (some twenty times quicker on masks than zlib) and its filters
-are undone for whole blocks of rows at a time, which two-valued pictures allow: a value can only stay or change. The
-result is filtered again and compared with the file, so it is right or it is not used; OpenCV reads everything else.
+are undone for whole blocks of rows at a time, which two-valued pictures allow: a value can only stay or change. Each
+change is then compared with what the file says, so the result is right or it is not used; OpenCV reads all else.
 """
 
 from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from zlib_ng import zlib_ng
+
+from revoskit.scores import Patch
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"IEND\xaeB`\x82"
@@ -23,14 +26,15 @@ _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)  # filters, one for each row
 
 
 class MaskImage(NamedTuple):
-    """One picture, uint8 (height, width) twice.
+    """One picture of `size` (height, width), as grey values and as object or not.
 
     `grey` is what `cv2.imread(path, cv2.IMREAD_GRAYSCALE)` gives, `object` is not zero where the picture is not black;
-    they are the same array except where a colour is too dark to show in grey.
+    they are the same patch except where a colour is too dark to show in grey.
     """
 
-    grey: np.ndarray
-    object: np.ndarray
+    size: tuple[int, int]
+    grey: Patch
+    object: Patch
 
 
 def decode(data: bytes) -> MaskImage | None:
@@ -38,9 +42,9 @@ def decode(data: bytes) -> MaskImage | None:
     if data.startswith(SIGNATURE):
         if data.rfind(_END, -1024) < 0:
             return None  # it breaks off; OpenCV would say so too, but on the terminal
-        grey = _plain_mask(data)
-        if grey is not None:
-            return MaskImage(grey, grey)
+        image = _plain_mask(data)
+        if image is not None:
+            return image
     return _by_opencv(data)
 
 
@@ -50,13 +54,15 @@ def _by_opencv(data: bytes) -> MaskImage | None:
         grey = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE)
         if grey is None:
             return None
+        patch = Patch.of(grey)
         if data.startswith(SIGNATURE) and _shows_in_grey(data):
-            return MaskImage(grey, grey)
+            return MaskImage(grey.shape, patch, patch)
         whole = cv2.imdecode(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
     except cv2.error:
         return None
     shown = whole.any(2) if whole.ndim == 3 else whole != 0
-    return MaskImage(grey, grey if np.array_equal(grey != 0, shown) else shown.view(np.uint8))
+    same = np.array_equal(grey != 0, shown)
+    return MaskImage(grey.shape, patch, patch if same else Patch.of(shown.view(np.uint8)))
 
 
 def _shows_in_grey(data: bytes) -> bool:
@@ -77,8 +83,8 @@ def _palette_shows_in_grey(palette: bytes) -> bool:
 # --- plain masks ------------------------------------------------------------------------------------------------------
 
 
-def _plain_mask(data: bytes) -> np.ndarray | None:
-    """Grey values, uint8 (height, width), of an 8-bit PNG with one value besides zero; null if it is not that."""
+def _plain_mask(data: bytes) -> MaskImage | None:
+    """An 8-bit PNG with one value besides zero; null if it is not that."""
     chunks = _chunks(data)
     if chunks is None:
         return None
@@ -97,17 +103,17 @@ def _plain_mask(data: bytes) -> np.ndarray | None:
     found = _unfilter(rows[:, 0], rows[:, 1:])
     if found is None:
         return None
-    mask, value = found
+    patch, value = found
     if color == _PALETTE:
         palette = chunks.get("PLTE", b"")
         if any(palette[:3]) or 3 * value + 3 > len(palette):
             return None
         value = _grey_of(palette[3 * value : 3 * value + 3]) if value else 0
-        if not value and mask.any():
+        if not value and patch.pixels.size:
             return None
     if value > 1:
-        mask *= np.uint8(value)
-    return mask
+        patch = patch._replace(pixels=patch.pixels * np.uint8(value))
+    return MaskImage((height, width), patch, patch)
 
 
 def _chunks(data: bytes) -> dict[str, bytes] | None:
@@ -139,31 +145,30 @@ def _grey_of(color: bytes) -> int:
     return int(cv2.imdecode(cv2.imencode(".png", pixel)[1], cv2.IMREAD_GRAYSCALE)[0, 0])
 
 
-def _unfilter(filters: np.ndarray, stored: np.ndarray) -> tuple[np.ndarray, int] | None:
+def _unfilter(filters: np.ndarray, stored: np.ndarray) -> tuple[Patch, int] | None:
     """The picture as 0 and 1, and the value that 1 stands for; null if there are several.
 
     Work is on the rows and columns in which something is stored. Where the picture goes on beyond them without a
     change, to the right or downwards, it is on all that are there.
     """
     height, width = stored.shape
-    mask = np.zeros((height, width), np.uint8)
     left, top, columns, rows = cv2.boundingRect(stored)
     if not columns:
-        return mask, 0
+        return Patch(0, 0, stored[:0, :0]), 0
     right, bottom = left + columns, top + rows
     first = stored[top]
     value = int(first[np.flatnonzero(first)[0]])
     for _ in range(3):
         part = stored[top:bottom, left:right]
         kinds = filters[top:bottom]
-        found = _undo(kinds, (part != 0).view(np.uint8))
-        if found is None or not np.array_equal(_filtered(kinds, found * np.uint8(value)), part):
-            return None
+        changed = (part != 0).view(np.uint8)
+        found = _undo(kinds, changed)
+        if found is None or not np.array_equal(changed * (found * np.uint8(2 * value & 255) - np.uint8(value)), part):
+            return None  # what changed is not from 0 to the value, or back
         goes_right = right < width and found[(kinds == _SUB) | (kinds == _PAETH), -1].any()
         goes_down = bottom < height and filters[bottom] in (_UP, _AVERAGE, _PAETH) and found[-1].any()
         if not (goes_right or goes_down):
-            mask[top:bottom, left:right] = found
-            return mask, value
+            return Patch(left, top, found), value
         right, bottom = (width if goes_right else right), (height if goes_down else bottom)
     return None
 
@@ -172,36 +177,36 @@ def _undo(filters: np.ndarray, changed: np.ndarray) -> np.ndarray | None:
     """0 and 1 from where a pixel is not what its filter predicts, both uint8 (h, w)."""
     if (filters > _PAETH).any() or (filters == _AVERAGE).any():
         return None
-    mask = changed
+    height, width = changed.shape
+    words = np.zeros((height, -(-width // 8)), "<u8")  # eight pixels each
+    rows = words.view(np.uint8)
+    rows[:, :width] = changed
     sub = np.flatnonzero(filters == _SUB)
-    if len(sub):
-        across = _running_xor_of_rows(mask[sub])
-        if len(sub) == len(mask):
-            return across
-        mask[sub] = across
-    kinds, rows = filters.tolist(), list(mask)  # looking them up in arrays would cost more than undoing them
-    xor, first = np.bitwise_xor, np.zeros_like(mask[0])
-    for number in np.flatnonzero(filters >= _UP).tolist():
-        row, above = rows[number], rows[number - 1] if number else first
-        if kinds[number] == _UP:
-            xor(row, above, row)
-        else:
-            _undo_paeth(above, row)
-    return mask
+    if len(sub) == height:
+        _undo_sub(words)
+    elif len(sub):
+        some = words[sub]
+        _undo_sub(some)
+        words[sub] = some
+    kinds = filters.tolist()
+    borders = [0, *(np.flatnonzero(filters[1:] != filters[:-1]) + 1).tolist(), height]
+    for begin, end in pairwise(borders):  # rows of one kind
+        if kinds[begin] == _UP:
+            block = words[max(0, begin - 1) : end]
+            np.bitwise_xor.accumulate(block, axis=0, out=block)
+        elif kinds[begin] == _PAETH:
+            for number in range(begin, end):
+                above = rows[number - 1, :width] if number else np.zeros(width, np.uint8)
+                _undo_paeth(above, rows[number, :width])
+    return rows[:, :width]
 
 
-def _running_xor_of_rows(rows: np.ndarray) -> np.ndarray:
-    """`np.bitwise_xor.accumulate(rows, axis=1)`, eight bytes at a time."""
-    count, width = rows.shape
-    words_across = -(-width // 8)
-    padded = np.zeros((count, words_across * 8), np.uint8)
-    padded[:, :width] = rows
-    words = padded.view("<u8")
+def _undo_sub(words: np.ndarray) -> None:
+    """`np.bitwise_xor.accumulate(rows, axis=1)` in place, the rows being uint64 (h, w / 8): eight pixels at a time."""
     for bits in (8, 16, 32):
         words ^= words << np.uint64(bits)
     carried = np.bitwise_xor.accumulate(words >> np.uint64(56), axis=1)
     words[:, 1:] ^= carried[:, :-1] * np.uint64(0x0101010101010101)
-    return padded[:, :width]
 
 
 def _undo_paeth(above: np.ndarray, row: np.ndarray) -> None:
@@ -219,26 +224,3 @@ def _undo_paeth(above: np.ndarray, row: np.ndarray) -> None:
         value, begin = predicted.get(at, value) ^ (at in changed), at
     if value:
         row[begin:] = 1
-
-
-def _filtered(filters: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """What a PNG of two values stores for it, uint8 (h, w)."""
-    result = picture.copy()
-    sub, up, paeth = (np.flatnonzero(filters == kind) for kind in (_SUB, _UP, _PAETH))
-    if len(sub) == len(picture):
-        result[:, 1:] -= picture[:, :-1]
-        return result
-    if len(up):  # all rows as if they were of this kind, and the others once more: whole arrays are quicker
-        result[1:] -= picture[:-1]
-        others = np.flatnonzero(filters != _UP)
-        result[others] = picture[others]
-    if len(sub):
-        result[sub, 1:] -= picture[sub, :-1]
-    if len(paeth):
-        above = picture[paeth - 1]
-        above[paeth == 0] = 0
-        left, corner = np.zeros((2, *above.shape), np.uint8)
-        left[:, 1:] = picture[paeth, :-1]
-        corner[:, 1:] = above[:, :-1]
-        result[paeth] -= np.where(above != corner, above, left)
-    return result

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import cv2
 import msgspec
@@ -21,7 +21,7 @@ from revoskit import png, scores
 from revoskit.annotations import Annotations, Expression, Video
 from revoskit.errors import MaskError, UsageError
 from revoskit.rle import MaskSequence
-from revoskit.scores import FRAMES_PER_BYTE, PackedMasks
+from revoskit.scores import FRAMES_PER_BYTE, PackedMasks, Patch
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -32,14 +32,6 @@ class Problem(msgspec.Struct, frozen=True):
     kind: str
     """missing, unreadable, wrong size, wrong length, malformed or extra."""
     reason: str
-
-
-class Patch(NamedTuple):
-    """Grey values, uint8 (h, w), of the part of a frame outside of which all is zero; x, y is its corner."""
-
-    x: int
-    y: int
-    pixels: np.ndarray
 
 
 @dataclass
@@ -168,18 +160,18 @@ def _from_images(video: Video, expression: Expression, images: Iterable[png.Mask
         problem = problem or next(filter(None, map(_image_problem(video, expression), names, found)), None)
         if any(isinstance(image, str) for image in found):
             return Prediction(None, None, problem)
-        official_size = official_size or found[0].grey.shape
-        greys = [_spread(image.grey, official_size) for image in found]
+        official_size = official_size or found[0].size
+        greys = [_spread(image, official_size) for image in found]
         official_stands = official_stands and all(grey is not None for grey in greys)
         if problem and not official_stands:
             return Prediction(None, None, problem)
         part = None
         if official_stands:
-            part = grey_masks(greys)
+            part = grey_masks(greys, *official_size)
             official.append(part)
         if not problem:
             same = part is not None and all(image.object is image.grey for image in found)
-            binary.append(part.masks if same else scores.pack_frames([image.object for image in found]))
+            binary.append(part.masks if same else scores.pack_patches([i.object for i in found], *found[0].size))
     return Prediction(None if problem else scores.join(binary), _join(official) if official_stands else None, problem)
 
 
@@ -188,7 +180,7 @@ def _image_problem(video: Video, expression: Expression):
         if isinstance(image, str):
             kind = image.split(" ")[0]
             return _problem(video, expression, kind, f"frame {name}.png is {image}")
-        found, expected = image.grey.shape, (video.height, video.width)
+        found, expected = image.size, (video.height, video.width)
         if found == expected:
             return None
         text = f"frame {name}.png is {found[0]}x{found[1]} (height x width), expected {expected[0]}x{expected[1]}"
@@ -197,27 +189,30 @@ def _image_problem(video: Video, expression: Expression):
     return problem
 
 
-def _spread(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
-    if grey.shape == size:
-        return grey
+def _spread(image: png.MaskImage, size: tuple[int, int]) -> Patch | None:
+    """The grey values on a frame of another size, which only a single row or column can take."""
+    if image.size == size:
+        return image.grey
+    x, y, pixels = image.grey
+    whole = np.zeros(image.size, np.uint8)
+    whole[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
     try:
-        return np.ascontiguousarray(np.broadcast_to(grey, size))
+        return Patch.of(np.ascontiguousarray(np.broadcast_to(whole, size)))
     except ValueError:
         return None
 
 
-def grey_masks(frames: Sequence[np.ndarray]) -> GreyMasks:
-    """Masks from arrays (h, w) of uint8 grey values."""
-    masks = scores.pack_frames(frames)
-    values = np.zeros(len(frames), np.int64)
+def grey_masks(patches: Sequence[Patch], height: int, width: int) -> GreyMasks:
+    """Masks of `height` x `width` pixels from grey values."""
+    masks = scores.pack_patches(patches, height, width)
+    values = np.zeros(len(patches), np.int64)
     several: dict[int, Patch] = {}
-    for number, (frame, area) in enumerate(zip(frames, masks.areas.tolist(), strict=True)):
+    for number, (patch, area) in enumerate(zip(patches, masks.areas.tolist(), strict=True)):
         if not area:
             continue
-        value = int(frame.max())
-        if cv2.sumElems(frame)[0] != value * area:  # no value is above the greatest, so all of them are that
-            x, y, width, height = cv2.boundingRect(frame)
-            several[number] = Patch(x, y, frame[y : y + height, x : x + width].copy())
+        value = int(patch.pixels.max())
+        if cv2.sumElems(patch.pixels)[0] != value * area:  # no value is above the greatest, so all of them are that
+            several[number] = patch._replace(pixels=patch.pixels.copy())
         values[number] = value
     return GreyMasks(masks, values, several)
 
@@ -283,7 +278,7 @@ def from_array(video: Video, expression: Expression, masks: Any) -> Prediction:
             text = f"its values ({pixels.dtype}) are no masks: threshold scores first, for example `logits > 0`"
             return _nothing(video, expression, "malformed", text)
         pixels = whole
-    grey = grey_masks(np.ascontiguousarray(pixels))
+    grey = grey_masks([Patch.of(frame) for frame in np.ascontiguousarray(pixels)], video.height, video.width)
     return Prediction(grey.masks, grey)
 
 

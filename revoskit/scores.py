@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -358,25 +358,43 @@ def parse_rles(masks: Sequence[RLE | None]) -> MaskSequence:
     return MaskSequence.parse(masks, *size)
 
 
+class Patch(NamedTuple):
+    """Grey values, uint8 (h, w), of the part of a frame outside of which all is zero; x, y is its corner."""
+
+    x: int
+    y: int
+    pixels: np.ndarray
+
+    @classmethod
+    def of(cls, frame: np.ndarray) -> Patch:
+        """The smallest one of a frame, uint8 (height, width), as a view; of an empty frame it has no pixels."""
+        x, y, width, height = cv2.boundingRect(frame)
+        return cls(x, y, frame[y : y + height, x : x + width])
+
+
 def pack_frames(pixels: Sequence[np.ndarray]) -> PackedMasks:
     """Masks from T arrays (h, w) of uint8, in which what is not zero is object."""
-    height, width = pixels[0].shape
-    boxes = [
-        _box_of_pixels(pixels[i : i + FRAMES_PER_BYTE], height, width) for i in range(0, len(pixels), FRAMES_PER_BYTE)
-    ]
-    return PackedMasks(len(pixels), height, width, boxes)
+    return pack_patches([Patch.of(frame) for frame in pixels], *pixels[0].shape)
 
 
-def _box_of_pixels(pixels: Sequence[np.ndarray], height: int, width: int) -> _Box | None:
-    bounds = [cv2.boundingRect(frame) for frame in pixels]
-    bounds = np.array([(x, y, x + w, y + h) for x, y, w, h in bounds if w])
-    if not len(bounds):
+def pack_patches(patches: Sequence[Patch], height: int, width: int) -> PackedMasks:
+    """Masks of `height` x `width` pixels from T patches, in which what is not zero is object."""
+    groups = [patches[i : i + FRAMES_PER_BYTE] for i in range(0, len(patches), FRAMES_PER_BYTE)]
+    return PackedMasks(len(patches), height, width, [_box_of_patches(group, height, width) for group in groups])
+
+
+def _box_of_patches(patches: Sequence[Patch], height: int, width: int) -> _Box | None:
+    bounds = [(p.x, p.y, p.x + p.pixels.shape[1], p.y + p.pixels.shape[0]) for p in patches if p.pixels.size]
+    if not bounds:
         return None
-    left, top, right, bottom = (*bounds[:, :2].min(0).tolist(), *bounds[:, 2:].max(0).tolist())
+    lefts, tops, rights, bottoms = zip(*bounds, strict=True)
+    left, top, right, bottom = min(lefts), min(tops), max(rights), max(bottoms)
     box = _Box.around(left, top, right, bottom, height, width)
     rows = np.zeros((bottom - top, right - left), np.uint8)
-    for frame, bit in zip(pixels, _BITS, strict=False):
-        rows |= np.minimum(frame[top:bottom, left:right], 1) * bit
+    for (x, y, pixels), bit in zip(patches, _BITS, strict=False):
+        if pixels.size:
+            part = rows[y - top : y - top + pixels.shape[0], x - left : x - left + pixels.shape[1]]
+            part |= np.minimum(pixels, 1) * bit
     inner = left - box.x
     box.fill[inner : inner + right - left, inner : inner + bottom - top] = rows.T
     return box

@@ -16,6 +16,7 @@ from revoskit.layout import Layout
 from revoskit.miniature import write_miniature
 from revoskit.predictions import InMemory, RleFile, from_masks, grey_masks, open_predictions
 from revoskit.rle import MaskSequence
+from revoskit.scores import Patch
 
 FRAMES, SIZE = 10, (40, 60)
 
@@ -68,7 +69,7 @@ def test_a_tree_of_pngs_is_read_with_its_grey_values(tree, video):
 def test_frames_of_several_values_keep_them(video):
     pixels = masks_of() * 3
     pixels[4, 10, 12] = 200
-    found = grey_masks(pixels)
+    found = grey_masks([Patch.of(frame) for frame in pixels], *pixels.shape[1:])
     assert list(found.several) == [4]
     patch = found.several[4]
     inside = pixels[4, patch.y : patch.y + patch.pixels.shape[0], patch.x : patch.x + patch.pixels.shape[1]]
