@@ -505,6 +505,25 @@ def test_masks_of_one_video_at_a_time_are_held(visit):
     assert tab.locator("script[src^='data/']").count() == 0
 
 
+def test_the_summary_stays_when_one_goes_back_to_it_while_a_video_is_read(visit):
+    tab = visit()
+    tab.evaluate("() => { const opened = app.open(app.index.rows[0]); app.toSummary(); return opened; }")
+    assert tab.locator("#summary").is_visible()
+    assert tab.evaluate("[app.video, app.player.video]") == [None, None]
+    assert tab.get_by_role("button", name="Summary").get_attribute("aria-current") == "page"
+    watch(tab)
+    assert tab.get_by_role("button", name="Summary").get_attribute("aria-current") == "false"
+
+
+@pytest.mark.parametrize("width", [901, 1280])
+def test_an_expression_is_read_whole_beside_the_scores_of_two_protocols(visit, width):
+    tab = visit(viewport={"width": width, "height": 900})
+    watch(tab, FIRST, "0")
+    room = tab.evaluate("byId('player').clientWidth")
+    assert tab.locator("#text").bounding_box()["width"] > 0.5 * room
+    assert tab.locator("#scores div").count() == 10
+
+
 def test_a_long_list_holds_only_the_rows_in_sight(visit):
     tab = visit()
     tab.evaluate("""() => {

@@ -140,7 +140,11 @@ class App {
       } finally {
         byId("player").removeAttribute("aria-busy");
       }
-      entry = this.entry;  // the user may have gone on within the same video
+      entry = this.entry;  // the user may have gone on within the same video, or to the summary
+      if (entry === null) {
+        this.video = null;
+        return;
+      }
     }
     this.player.open(this.video, entry, frame);
     const { problem } = this.player.data;
@@ -185,8 +189,7 @@ class App {
 
   setView(view) {
     document.body.dataset.view = view;
-    byId("to-list").toggleAttribute("aria-current", view === "list");
-    byId("to-summary").toggleAttribute("aria-current", view === "summary");
+    for (const name of ["list", "summary"]) byId(`to-${name}`).setAttribute("aria-current", view === name ? "page" : "false");
     if (view !== "list") scrollTo(0, 0);
     byId("main").scrollTo(0, 0);
   }
