@@ -29,6 +29,7 @@ from PIL import Image
 from revoskit.annotations import Video, VideoMasks, open_annotations
 from revoskit.engine import run
 from revoskit.errors import MissingFilesError, UsageError
+from revoskit.families import FAMILIES
 from revoskit.layout import Layout
 from revoskit.predictions import open_predictions
 from revoskit.rle import MaskSequence
@@ -47,7 +48,7 @@ Scores = dict[tuple[str, str], list[float | None]]  # by video id and expression
 class _ListedExpression(msgspec.Struct):
     id: str
     text: str
-    type: int
+    type: int | None
     objects: int
     scores: list[float | None]
 
@@ -65,6 +66,7 @@ class _ListedVideo(msgspec.Struct):
 class _Index(msgspec.Struct):
     """`data/index.js`; every expression's `scores` are in the order of `measures`."""
 
+    title: str
     split: str
     measures: list[str]
     videos: list[_ListedVideo]
@@ -134,7 +136,8 @@ def write_gallery(
         progress: called with 1 after each video.
 
     Raises:
-        UsageError: the folder holds somebody else's `index.html`, or an option cannot be meant.
+        UsageError: the folder holds somebody else's `index.html`, an option cannot be meant, or predictions are to be
+            compared with masks that are kept back.
         MissingFilesError: there is no `scores.csv`.
     """
     if max_side is not None and max_side < 16:
@@ -142,6 +145,8 @@ def write_gallery(
     folder = Path(os.path.realpath(folder))
     _refuse_other_page(folder)
     annotations = open_annotations(layout, split)
+    if annotations.hidden and predictions is not None:
+        raise UsageError(f"{split} keeps its masks back: there is nothing to compare predictions with")
     measures, known = read_scores(Path(scores)) if scores is not None else ([], {})
 
     writer = _VideoWriter(layout, split, folder, None if predictions is None else str(predictions), max_side)
@@ -155,7 +160,8 @@ def write_gallery(
             known |= {(video_id, expression_id): means for expression_id, means in one.means.items()}
 
     listed = [_listed(video, made[video.video_id].folder, len(measures), known) for video in annotations]
-    _write_script(folder / "data" / "index.js", "revosIndex", _Index(split, measures, listed))
+    index = _Index(FAMILIES[layout.family].title, split, measures, listed)
+    _write_script(folder / "data" / "index.js", "revosIndex", index)
     _remove_others(folder / "data" / "videos", annotations.videos.keys())
     _write_page(folder)
     return Written(
@@ -220,9 +226,9 @@ class _VideoWriter:
         annotations = open_annotations(self.layout, self.split)
         video = annotations.video(video_id)
         masks = annotations.masks(video)
-        paths = self.layout.frame_paths(video_id, video.frame_names)
+        paths = annotations.layout.frame_paths(video_id, video.frame_names)
         if self.max_side is None:
-            address = _address_of(self.layout.video_folder(video_id), self.folder)
+            address = _address_of(annotations.layout.video_folder(video_id), self.folder)
         else:
             address = quote(f"frames/{video_id}")
             _write_small_frames(paths, self.folder / "frames" / video_id, self.max_side)
@@ -280,7 +286,7 @@ def _listed(video: Video, folder: str, measures: int, scores: Scores) -> _Listed
             _ListedExpression(
                 expression.expression_id,
                 expression.text,
-                int(expression.type),
+                None if expression.type is None else int(expression.type),
                 len(set(expression.annotation_ids)),
                 scores.get((video.video_id, expression.expression_id), nothing),
             )

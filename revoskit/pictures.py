@@ -185,10 +185,8 @@ def scene(
     if expression is None:
         heading, about = video.video_id, f"{len(ids)} tracks · {len(video.expressions)} expressions"
     else:
-        heading, about = (
-            expression.text,
-            f"{expression.type.label} · {video.video_id} · expression {expression.expression_id}",
-        )
+        kind = f"{expression.type.label} · " if expression.type is not None else ""
+        heading, about = expression.text, f"{kind}{video.video_id} · expression {expression.expression_id}"
     return Scene(
         video,
         " ".join(heading.split()) or "(no text)",

@@ -19,7 +19,7 @@ from revoskit.errors import MissingFilesError, UsageError
 from revoskit.evaluation import evaluate
 from revoskit.gallery import read_scores, write_gallery
 from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layout
-from revoskit.miniature import Miniature, write_miniature
+from revoskit.miniature import Miniature, write_miniature, write_sister
 from revoskit.rle import MaskSequence
 from revoskit.scores import boundary_measure, region_similarity
 
@@ -574,6 +574,21 @@ def test_masks_show_where_frames_are_not_on_disk(browser, tmp_path):
     tab.get_by_text("This frame is not on disk").wait_for()
     assert near(color_at(tab, *inside(written.pixels[3003000][0])), FIRST_TRACK)
     tab.close()
+
+
+def test_a_dataset_without_types_has_its_page(visit, tmp_path):
+    write_sister(tmp_path / "MeViS", "mevis", frames=2, height=48, width=80)
+    page = write_gallery(Layout.at(tmp_path / "MeViS", "mevis"), "valid_u", tmp_path / "page").page
+    tab = visit(page=page)
+    assert tab.title() == "MeViS valid_u"
+    assert tab.locator("#summary h3").all_inner_texts() == ["Objects that an expression means", "Frames of a video"]
+    assert tab.locator("#filters .chip").count() == 0
+    assert tab.locator("#more-filters").is_hidden()
+    tab.locator(".item").first.click()
+    tab.wait_for_function("app.video")
+    assert tab.locator("#type").is_hidden()
+    assert "undefined" not in tab.locator("body").inner_text()
+    assert "null" not in tab.locator("body").inner_text()
 
 
 SCREENSHOTS = os.environ.get("REVOS_SCREENSHOTS")
