@@ -30,6 +30,7 @@ from revoskit.annotations import Video, VideoMasks, open_annotations
 from revoskit.engine import run
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.families import FAMILIES
+from revoskit.files import PART, whole
 from revoskit.layout import Layout
 from revoskit.predictions import open_predictions
 from revoskit.rle import MaskSequence
@@ -310,10 +311,8 @@ def _write_script(path: Path, function: str, data: msgspec.Struct) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    with whole(path) as file:
+        file.write(content)
 
 
 def _write_page(folder: Path) -> None:
@@ -358,7 +357,7 @@ def _write_small_frames(paths: list[str | None], folder: Path, max_side: int) ->
             size = _bounded(image.size, max_side)
             if _is_copy(target, size, status.st_mtime_ns):
                 continue
-            partial = target.with_name(target.name + ".partial")
+            partial = target.with_name(target.name + PART)
             if size == image.size:
                 shutil.copyfile(source, partial)
             else:
