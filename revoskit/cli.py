@@ -490,7 +490,7 @@ def _add_gallery(commands: Any) -> None:
     _add_data_dir(parser)
     _add_family(parser)
     _add_split_of_family(parser, "validation")
-    parser.add_argument("--predictions", metavar="P", help="a method's masks: a PNG tree or RLE JSON")
+    parser.add_argument("--predictions", metavar="P", help="a method's masks, as `evaluate` takes them")
     parser.add_argument("--scores", metavar="DIR", help="what `revoskit evaluate` wrote for them")
     parser.add_argument(
         "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"

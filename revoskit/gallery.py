@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -32,7 +33,7 @@ from revoskit.errors import MissingFilesError, UsageError
 from revoskit.families import FAMILIES
 from revoskit.files import PART, whole
 from revoskit.layout import Layout
-from revoskit.predictions import open_predictions
+from revoskit.predictions import Predictions, open_predictions
 from revoskit.rle import MaskSequence
 from revoskit.scores import PackedMasks, boundary_measure, pack, region_similarity
 
@@ -120,7 +121,7 @@ def write_gallery(
     split: str,
     folder: str | os.PathLike,
     *,
-    predictions: str | os.PathLike | None = None,
+    predictions: Any = None,
     scores: str | os.PathLike | None = None,
     max_side: int | None = None,
     num_proc: int = 1,
@@ -129,7 +130,7 @@ def write_gallery(
     """Write the page of a split into `folder`; what is there of an earlier one is replaced.
 
     Args:
-        predictions: a method's masks, as a PNG tree or RLE JSON.
+        predictions: a method's masks, as `predictions.open_predictions` takes them.
         scores: the folder of the evaluation's `scores.csv`. Without it, J and F of the predictions are shown.
         max_side: write copies of the frames whose longer side has at most so many pixels, so that the folder can be
             moved or sent. By default frames are linked where they are.
@@ -150,7 +151,8 @@ def write_gallery(
         raise UsageError(f"{split} keeps its masks back: there is nothing to compare predictions with")
     measures, known = read_scores(Path(scores)) if scores is not None else ([], {})
 
-    writer = _VideoWriter(layout, split, folder, None if predictions is None else str(predictions), max_side)
+    opened = None if predictions is None else open_predictions(predictions)
+    writer = _VideoWriter(layout, split, folder, opened, max_side)
     made: dict[str, _Made] = {}
     for video_id, one in run(writer, list(annotations.videos), num_proc=num_proc):
         made[video_id] = one
@@ -220,7 +222,7 @@ class _VideoWriter:
     layout: Layout
     split: str
     folder: Path
-    predictions: str | None
+    predictions: Predictions | None
     max_side: int | None
 
     def __call__(self, video_id: str) -> _Made:
@@ -247,10 +249,9 @@ class _VideoWriter:
         ]
         if self.predictions is None:
             return compared
-        predictions = open_predictions(self.predictions)
         packed: dict[tuple[int, ...], PackedMasks] = {}  # what a true mask costs, it costs once a set of tracks
         for one, expression in zip(compared, video.expressions, strict=True):
-            prediction = predictions.read(video, expression)
+            prediction = self.predictions.read(video, expression)
             if prediction.binary is None:
                 one.problem = f"No usable prediction ({prediction.problem.kind}): {prediction.problem.reason}."
                 continue

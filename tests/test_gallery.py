@@ -20,6 +20,7 @@ from revoskit.evaluation import evaluate
 from revoskit.gallery import read_scores, write_gallery
 from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layout
 from revoskit.miniature import Miniature, write_miniature, write_sister
+from revoskit.predictions import RleFile
 from revoskit.rle import MaskSequence
 from revoskit.scores import boundary_measure, region_similarity
 
@@ -125,6 +126,14 @@ def test_without_scores_the_page_has_the_means_of_j_and_f(gallery, tmp_path):
         for expression in video["expressions"]:
             row = expected[video["id"], expression["id"]]
             assert expression["scores"] == pytest.approx([row[column] for column in columns], abs=0.02)
+
+
+def test_predictions_are_opened_once_however_many_videos_there_are(gallery, tmp_path, monkeypatch):
+    opened = []
+    real = RleFile.__init__
+    monkeypatch.setattr(RleFile, "__init__", lambda self, path: opened.append(path) or real(self, path))
+    written = write_gallery(gallery.layout, "validation", tmp_path, predictions=gallery.predictions)
+    assert (written.videos, len(opened)) == (3, 1)
 
 
 def test_two_processes_write_the_same_bytes_as_one(gallery, tmp_path):
