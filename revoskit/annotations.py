@@ -60,8 +60,8 @@ class Video(msgspec.Struct, frozen=True):
 
     @property
     def source(self) -> str:
-        """The dataset that the video was taken from, such as `LV-VIS`."""
-        return self.video_id.split("/")[0]
+        """The dataset that the video was taken from, such as `LV-VIS`; empty where its id does not say."""
+        return self.video_id.rpartition("/")[0].split("/")[0]
 
     @property
     def annotation_ids(self) -> tuple[int, ...]:

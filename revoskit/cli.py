@@ -17,6 +17,7 @@ import msgspec
 from tqdm import tqdm
 
 from revoskit.errors import RevosError, UsageError
+from revoskit.families import FAMILIES, REVOS
 from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 
 
@@ -75,11 +76,22 @@ def _add_split(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument("--split", choices=list(EXPRESSIONS), default=default, help=f"default: {default or 'all'}")
 
 
-def _scope(root: str | None, split: str | None) -> tuple[Layout, list[str], list[str]]:
+def _add_family(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--family", choices=list(FAMILIES), default=REVOS, help=f"whose files they are (default: {REVOS})"
+    )
+
+
+def _add_split_of_family(parser: argparse.ArgumentParser, default: str | None) -> None:
+    said = f"{', '.join(EXPRESSIONS)}, or one of the family's own (default: {default or 'all'})"
+    parser.add_argument("--split", default=default, help=said)
+
+
+def _scope(root: str | None, split: str | None, family: str = REVOS) -> tuple[Layout, list[str], list[str]]:
     """The copy that is meant, the splits of it, and the ids of their videos."""
     from revoskit.annotations import open_annotations
 
-    layout = Layout.at(root)
+    layout = Layout.at(root, family)
     layout.require()
     splits = [split] if split else layout.splits()
     return layout, splits, [video_id for split in splits for video_id in open_annotations(layout, split).videos]
@@ -118,14 +130,15 @@ def _demo(args: argparse.Namespace) -> int:
 def _add_stats(commands: Any) -> None:
     parser = _command(commands, "stats", _stats, "count videos, expressions, tracks, frames and masks")
     _add_data_dir(parser)
-    _add_split(parser, None)
+    _add_family(parser)
+    _add_split_of_family(parser, None)
     _add_json(parser)
 
 
 def _stats(args: argparse.Namespace) -> int:
     from revoskit import stats
 
-    layout, splits, videos = _scope(args.data_dir, args.split)
+    layout, splits, videos = _scope(args.data_dir, args.split, args.family)
     with tqdm(total=len(videos), unit="video", desc="counting", disable=None) as bar:
         counts = stats.count(layout, splits, bar.update)
     if args.json:
@@ -442,6 +455,7 @@ def _confirmed(question: str) -> bool:
 def _add_show(commands: Any) -> None:
     parser = _command(commands, "show", _show, "draw masks on frames: a contact sheet, a GIF or an MP4")
     _add_data_dir(parser)
+    _add_family(parser)
     parser.add_argument("video", metavar="VIDEO", help="a video id, such as LV-VIS/train/01020")
     parser.add_argument(
         "expression", metavar="EXPRESSION", nargs="?", help="its id within the video (default: all tracks)"
@@ -460,7 +474,7 @@ def _show(args: argparse.Namespace) -> int:
     from revoskit import pictures
 
     style = pictures.Style(args.opacity, args.outline)
-    subject = pictures.find_scene(Layout.at(args.data_dir), args.video, args.expression, args.predictions)
+    subject = pictures.find_scene(Layout.at(args.data_dir, args.family), args.video, args.expression, args.predictions)
     name = "_".join(filter(None, (args.video.replace("/", "_"), args.expression)))
     output = args.output or Path(f"{name}.png")
     with tqdm(total=subject.frame_count, unit="frame", desc="drawing", disable=None, leave=False) as bar:
@@ -474,8 +488,9 @@ def _show(args: argparse.Namespace) -> int:
 def _add_gallery(commands: Any) -> None:
     parser = _command(commands, "gallery", _gallery, "write a page to look through a split, its masks and its failures")
     _add_data_dir(parser)
-    _add_split(parser, "validation")
-    parser.add_argument("--predictions", metavar="P", help="a method's masks: a PNG tree or RLE JSON")
+    _add_family(parser)
+    _add_split_of_family(parser, "validation")
+    parser.add_argument("--predictions", metavar="P", help="a method's masks, as `evaluate` takes them")
     parser.add_argument("--scores", metavar="DIR", help="what `revoskit evaluate` wrote for them")
     parser.add_argument(
         "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
@@ -488,7 +503,7 @@ def _gallery(args: argparse.Namespace) -> int:
     from revoskit.annotations import open_annotations
     from revoskit.gallery import write_gallery
 
-    layout = Layout.at(args.data_dir)
+    layout = Layout.at(args.data_dir, args.family)
     with tqdm(total=len(open_annotations(layout, args.split).videos), unit="video", disable=None) as bar:
         written = write_gallery(
             layout,

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -29,8 +30,10 @@ from PIL import Image
 from revoskit.annotations import Video, VideoMasks, open_annotations
 from revoskit.engine import run
 from revoskit.errors import MissingFilesError, UsageError
+from revoskit.families import FAMILIES
+from revoskit.files import PART, whole
 from revoskit.layout import Layout
-from revoskit.predictions import open_predictions
+from revoskit.predictions import Predictions, open_predictions
 from revoskit.rle import MaskSequence
 from revoskit.scores import PackedMasks, boundary_measure, pack, region_similarity
 
@@ -47,7 +50,7 @@ Scores = dict[tuple[str, str], list[float | None]]  # by video id and expression
 class _ListedExpression(msgspec.Struct):
     id: str
     text: str
-    type: int
+    type: int | None
     objects: int
     scores: list[float | None]
 
@@ -65,6 +68,7 @@ class _ListedVideo(msgspec.Struct):
 class _Index(msgspec.Struct):
     """`data/index.js`; every expression's `scores` are in the order of `measures`."""
 
+    title: str
     split: str
     measures: list[str]
     videos: list[_ListedVideo]
@@ -117,7 +121,7 @@ def write_gallery(
     split: str,
     folder: str | os.PathLike,
     *,
-    predictions: str | os.PathLike | None = None,
+    predictions: Any = None,
     scores: str | os.PathLike | None = None,
     max_side: int | None = None,
     num_proc: int = 1,
@@ -126,7 +130,7 @@ def write_gallery(
     """Write the page of a split into `folder`; what is there of an earlier one is replaced.
 
     Args:
-        predictions: a method's masks, as a PNG tree or RLE JSON.
+        predictions: a method's masks, as `predictions.open_predictions` takes them.
         scores: the folder of the evaluation's `scores.csv`. Without it, J and F of the predictions are shown.
         max_side: write copies of the frames whose longer side has at most so many pixels, so that the folder can be
             moved or sent. By default frames are linked where they are.
@@ -134,7 +138,8 @@ def write_gallery(
         progress: called with 1 after each video.
 
     Raises:
-        UsageError: the folder holds somebody else's `index.html`, or an option cannot be meant.
+        UsageError: the folder holds somebody else's `index.html`, an option cannot be meant, or predictions are to be
+            compared with masks that are kept back.
         MissingFilesError: there is no `scores.csv`.
     """
     if max_side is not None and max_side < 16:
@@ -142,9 +147,12 @@ def write_gallery(
     folder = Path(os.path.realpath(folder))
     _refuse_other_page(folder)
     annotations = open_annotations(layout, split)
+    if annotations.hidden and predictions is not None:
+        raise UsageError(f"{split} keeps its masks back: there is nothing to compare predictions with")
     measures, known = read_scores(Path(scores)) if scores is not None else ([], {})
 
-    writer = _VideoWriter(layout, split, folder, None if predictions is None else str(predictions), max_side)
+    opened = None if predictions is None else open_predictions(predictions)
+    writer = _VideoWriter(layout, split, folder, opened, max_side)
     made: dict[str, _Made] = {}
     for video_id, one in run(writer, list(annotations.videos), num_proc=num_proc):
         made[video_id] = one
@@ -155,7 +163,8 @@ def write_gallery(
             known |= {(video_id, expression_id): means for expression_id, means in one.means.items()}
 
     listed = [_listed(video, made[video.video_id].folder, len(measures), known) for video in annotations]
-    _write_script(folder / "data" / "index.js", "revosIndex", _Index(split, measures, listed))
+    index = _Index(FAMILIES[layout.family].title, split, measures, listed)
+    _write_script(folder / "data" / "index.js", "revosIndex", index)
     _remove_others(folder / "data" / "videos", annotations.videos.keys())
     _write_page(folder)
     return Written(
@@ -213,16 +222,16 @@ class _VideoWriter:
     layout: Layout
     split: str
     folder: Path
-    predictions: str | None
+    predictions: Predictions | None
     max_side: int | None
 
     def __call__(self, video_id: str) -> _Made:
         annotations = open_annotations(self.layout, self.split)
         video = annotations.video(video_id)
         masks = annotations.masks(video)
-        paths = self.layout.frame_paths(video_id, video.frame_names)
+        paths = annotations.layout.frame_paths(video_id, video.frame_names)
         if self.max_side is None:
-            address = _address_of(self.layout.video_folder(video_id), self.folder)
+            address = _address_of(annotations.layout.video_folder(video_id), self.folder)
         else:
             address = quote(f"frames/{video_id}")
             _write_small_frames(paths, self.folder / "frames" / video_id, self.max_side)
@@ -240,10 +249,9 @@ class _VideoWriter:
         ]
         if self.predictions is None:
             return compared
-        predictions = open_predictions(self.predictions)
         packed: dict[tuple[int, ...], PackedMasks] = {}  # what a true mask costs, it costs once a set of tracks
         for one, expression in zip(compared, video.expressions, strict=True):
-            prediction = predictions.read(video, expression)
+            prediction = self.predictions.read(video, expression)
             if prediction.binary is None:
                 one.problem = f"No usable prediction ({prediction.problem.kind}): {prediction.problem.reason}."
                 continue
@@ -280,7 +288,7 @@ def _listed(video: Video, folder: str, measures: int, scores: Scores) -> _Listed
             _ListedExpression(
                 expression.expression_id,
                 expression.text,
-                int(expression.type),
+                None if expression.type is None else int(expression.type),
                 len(set(expression.annotation_ids)),
                 scores.get((video.video_id, expression.expression_id), nothing),
             )
@@ -304,10 +312,8 @@ def _write_script(path: Path, function: str, data: msgspec.Struct) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    with whole(path) as file:
+        file.write(content)
 
 
 def _write_page(folder: Path) -> None:
@@ -352,7 +358,7 @@ def _write_small_frames(paths: list[str | None], folder: Path, max_side: int) ->
             size = _bounded(image.size, max_side)
             if _is_copy(target, size, status.st_mtime_ns):
                 continue
-            partial = target.with_name(target.name + ".partial")
+            partial = target.with_name(target.name + PART)
             if size == image.size:
                 shutil.copyfile(source, partial)
             else:

@@ -6,12 +6,12 @@ Nothing reads these files when the dataset is loaded: somebody's partial copy mu
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from datasets import DatasetInfo
 
+from revoskit.files import whole
 from revoskit.layout import SHA256
 
 # The paper's totals; counted by `revoskit stats`, a copy of one's own may differ.
@@ -57,8 +57,6 @@ def as_json(content: dict[str, Any]) -> str:
 def write(info: DatasetInfo, folder: Path) -> Path:
     """Write `<folder>/<config>/dataset_info.json`; returns its path."""
     path = folder / info.config_name / "dataset_info.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(as_json(describe(info)), encoding="utf-8")
-    os.replace(partial, path)
+    with whole(path) as file:
+        file.write(as_json(describe(info)).encode())
     return path

@@ -69,7 +69,7 @@ class Layout:
             raise UsageError(f"there is no family {family!r}: expected one of {', '.join(FAMILIES)}")
         root = root or (os.environ.get(ROOT_VARIABLE) if family == REVOS else None)
         if not root and family != REVOS:
-            raise UsageError(f"Where is {FAMILIES[family].title}? Say data_dir='path/to/it'.")
+            raise UsageError(f"Where is {FAMILIES[family].title}? Say data_dir='path/to/it' (--data-dir for commands).")
         if not root:
             raise UsageError(
                 "Where is ReVOS? Say data_dir='path/to/ReVOS' (--data-dir for commands) or set $REVOS_ROOT to the "

@@ -25,6 +25,7 @@ import msgspec
 
 from revoskit.annotations import Annotations, Expression, Video, VideoMasks
 from revoskit.errors import AnnotationError, MissingFilesError
+from revoskit.files import whole
 from revoskit.layout import Layout, check_file_stem, check_relative
 from revoskit.rle import MaskSequence
 
@@ -80,9 +81,8 @@ def _check_names(names: list[str | None], where: str) -> None:
 
 def write_mapping(path: Path, mappings: dict[str, Mapping]) -> None:
     """Write a mapping file, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(mappings), indent=2) + b"\n")
-    os.replace(partial, path)
+    with whole(path) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(mappings), indent=2) + b"\n")
 
 
 def folder_frames(layout: Layout, video_id: str) -> list[str]:

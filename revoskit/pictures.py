@@ -39,6 +39,7 @@ PREDICTION_COLOR: Color = (220, 38, 127)  # none of the tracks' colours
 PAPER, INK, FAINT = (255, 255, 255), (28, 29, 31), (104, 107, 114)
 ABSENT = (222, 223, 226)  # stands in for a frame that is not on disk
 MARGIN, GAP = 24, 10
+GIF_MOST_FPS = 50  # a GIF counts hundredths of a second, and players slow down what has less than two
 FONTS = ("DejaVuSans.ttf", "Arial.ttf", "arial.ttf")  # Pillow looks for them where each system keeps its fonts
 FONTS_BOLD = ("DejaVuSans-Bold.ttf", "Arial Bold.ttf", "arialbd.ttf")
 
@@ -185,10 +186,8 @@ def scene(
     if expression is None:
         heading, about = video.video_id, f"{len(ids)} tracks · {len(video.expressions)} expressions"
     else:
-        heading, about = (
-            expression.text,
-            f"{expression.type.label} · {video.video_id} · expression {expression.expression_id}",
-        )
+        kind = f"{expression.type.label} · " if expression.type is not None else ""
+        heading, about = expression.text, f"{kind}{video.video_id} · expression {expression.expression_id}"
     return Scene(
         video,
         " ".join(heading.split()) or "(no text)",
@@ -337,8 +336,8 @@ def save_animation(
     writers = {".gif": _write_gif, ".mp4": _write_mp4}
     if path.suffix.lower() not in writers:
         raise UsageError(f"{path.name}: an animation is a .gif or an .mp4")
-    if not 0 < fps <= 120:
-        raise UsageError(f"fps is {fps}: expected more than 0 frames a second and at most 120")
+    if not 0.1 <= fps <= 120:
+        raise UsageError(f"fps is {fps}: expected 0.1 to 120 frames a second")
 
     def pictures() -> Iterator[Image.Image]:
         for index in range(len(subject.video.frame_names)):
@@ -350,9 +349,11 @@ def save_animation(
 
 
 def _write_gif(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
+    if fps > GIF_MOST_FPS:
+        raise UsageError(f"fps is {fps}: a .gif shows at most {GIF_MOST_FPS} frames a second, an .mp4 up to 120")
     quantized = (picture.quantize(256, dither=Image.Dither.NONE) for picture in pictures)
     first = next(quantized)
-    first.save(path, save_all=True, append_images=quantized, duration=round(1000 / fps), loop=0, disposal=1)
+    first.save(path, save_all=True, append_images=quantized, duration=10 * round(100 / fps), loop=0, disposal=1)
 
 
 def _write_mp4(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:

@@ -9,9 +9,11 @@ import msgspec
 from tabulate import tabulate
 
 from revoskit.annotations import Annotations, ExpressionType, Video, open_annotations
+from revoskit.families import FAMILIES
 from revoskit.layout import Layout
 
 ALL_SOURCES = "all"
+UNTYPED = "untyped"  # all the expressions of a dataset that has no types
 
 
 class Counts(msgspec.Struct):
@@ -51,13 +53,14 @@ def count(
     counts = []
     for split in splits:
         annotations = open_annotations(layout, split)
+        kinds = list(ExpressionType) if FAMILIES[layout.family].typed else [None]
         sums = []
         for video in annotations:
             sums.append(_measure(annotations, video))
             progress(1)
-        counts.append(_total(split, ALL_SOURCES, sums))
-        sources = sorted({video.source for video in annotations})
-        counts += [_total(split, source, [s for s in sums if s.video.source == source]) for source in sources]
+        counts.append(_total(split, ALL_SOURCES, sums, kinds))
+        sources = sorted({video.source for video in annotations} - {""})
+        counts += [_total(split, source, [s for s in sums if s.video.source == source], kinds) for source in sources]
     return counts
 
 
@@ -69,10 +72,10 @@ def _measure(annotations: Annotations, video: Video) -> _Sums:
     return _Sums(video, entries, entries - sum(mask is None for track in tracks for mask in track), float(covered))
 
 
-def _total(split: str, source: str, sums: list[_Sums]) -> Counts:
+def _total(split: str, source: str, sums: list[_Sums], kinds: list[ExpressionType | None]) -> Counts:
     expressions = [expression for s in sums for expression in s.video.expressions]
     naming = [len(e.annotation_ids) for e in expressions if e.type is not ExpressionType.NONEXISTENT]
-    kinds = Counter(expression.type for expression in expressions)
+    found = Counter(expression.type for expression in expressions)
     frames = sum(len(s.video.frame_names) for s in sums)
     entries = sum(s.entries for s in sums)
     return Counts(
@@ -80,7 +83,7 @@ def _total(split: str, source: str, sums: list[_Sums]) -> Counts:
         source=source,
         videos=len(sums),
         frames=frames,
-        expressions={kind.label: kinds[kind] for kind in ExpressionType},
+        expressions={kind.label if kind is not None else UNTYPED: found[kind] for kind in kinds},
         tracks=sum(len(s.video.annotation_ids) for s in sums),
         objects_per_expression=sum(naming) / len(naming) if naming else 0.0,
         annotated=sum(s.annotated for s in sums) / entries if entries else 0.0,
@@ -91,7 +94,7 @@ def _total(split: str, source: str, sums: list[_Sums]) -> Counts:
 
 def table(counts: list[Counts]) -> str:
     """The counts for reading, a row for each split and source."""
-    kinds = [kind.label for kind in ExpressionType]
+    kinds = [kind for kind in dict.fromkeys(kind for row in counts for kind in row.expressions) if kind != UNTYPED]
     rows = []
     for row in counts:
         sizes = [f"{size} ({videos})" for size, videos in row.sizes.items()]

@@ -22,7 +22,7 @@ from revoskit import miniature
 from revoskit.annotations import open_annotations
 from revoskit.cli import main
 from revoskit.errors import MissingFilesError, UsageError
-from revoskit.export import JOURNAL, TARGETS, describe, export, files, webdataset
+from revoskit.export import JOURNAL, TARGETS, describe, export, job, webdataset
 from revoskit.export.ytvos import palette_png
 from revoskit.layout import EXPRESSIONS, TRACKS, Layout
 from revoskit.rle import MaskSequence
@@ -327,7 +327,7 @@ def test_frames_are_copied_where_there_can_be_no_links(layout, tmp_path, monkeyp
     def refuse(*args, **kwargs):
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(files.os, "link", refuse)
+    monkeypatch.setattr(job.os, "link", refuse)
     report = export(layout, "mevis", tmp_path / "out", ["train_sub"])
 
     video = next(iter(open_annotations(layout, "train_sub")))

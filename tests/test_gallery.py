@@ -19,7 +19,8 @@ from revoskit.errors import MissingFilesError, UsageError
 from revoskit.evaluation import evaluate
 from revoskit.gallery import read_scores, write_gallery
 from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layout
-from revoskit.miniature import Miniature, write_miniature
+from revoskit.miniature import Miniature, write_miniature, write_sister
+from revoskit.predictions import RleFile
 from revoskit.rle import MaskSequence
 from revoskit.scores import boundary_measure, region_similarity
 
@@ -125,6 +126,14 @@ def test_without_scores_the_page_has_the_means_of_j_and_f(gallery, tmp_path):
         for expression in video["expressions"]:
             row = expected[video["id"], expression["id"]]
             assert expression["scores"] == pytest.approx([row[column] for column in columns], abs=0.02)
+
+
+def test_predictions_are_opened_once_however_many_videos_there_are(gallery, tmp_path, monkeypatch):
+    opened = []
+    real = RleFile.__init__
+    monkeypatch.setattr(RleFile, "__init__", lambda self, path: opened.append(path) or real(self, path))
+    written = write_gallery(gallery.layout, "validation", tmp_path, predictions=gallery.predictions)
+    assert (written.videos, len(opened)) == (3, 1)
 
 
 def test_two_processes_write_the_same_bytes_as_one(gallery, tmp_path):
@@ -505,6 +514,25 @@ def test_masks_of_one_video_at_a_time_are_held(visit):
     assert tab.locator("script[src^='data/']").count() == 0
 
 
+def test_the_summary_stays_when_one_goes_back_to_it_while_a_video_is_read(visit):
+    tab = visit()
+    tab.evaluate("() => { const opened = app.open(app.index.rows[0]); app.toSummary(); return opened; }")
+    assert tab.locator("#summary").is_visible()
+    assert tab.evaluate("[app.video, app.player.video]") == [None, None]
+    assert tab.get_by_role("button", name="Summary").get_attribute("aria-current") == "page"
+    watch(tab)
+    assert tab.get_by_role("button", name="Summary").get_attribute("aria-current") == "false"
+
+
+@pytest.mark.parametrize("width", [901, 1280])
+def test_an_expression_is_read_whole_beside_the_scores_of_two_protocols(visit, width):
+    tab = visit(viewport={"width": width, "height": 900})
+    watch(tab, FIRST, "0")
+    room = tab.evaluate("byId('player').clientWidth")
+    assert tab.locator("#text").bounding_box()["width"] > 0.5 * room
+    assert tab.locator("#scores div").count() == 10
+
+
 def test_a_long_list_holds_only_the_rows_in_sight(visit):
     tab = visit()
     tab.evaluate("""() => {
@@ -555,6 +583,21 @@ def test_masks_show_where_frames_are_not_on_disk(browser, tmp_path):
     tab.get_by_text("This frame is not on disk").wait_for()
     assert near(color_at(tab, *inside(written.pixels[3003000][0])), FIRST_TRACK)
     tab.close()
+
+
+def test_a_dataset_without_types_has_its_page(visit, tmp_path):
+    write_sister(tmp_path / "MeViS", "mevis", frames=2, height=48, width=80)
+    page = write_gallery(Layout.at(tmp_path / "MeViS", "mevis"), "valid_u", tmp_path / "page").page
+    tab = visit(page=page)
+    assert tab.title() == "MeViS valid_u"
+    assert tab.locator("#summary h3").all_inner_texts() == ["Objects that an expression means", "Frames of a video"]
+    assert tab.locator("#filters .chip").count() == 0
+    assert tab.locator("#more-filters").is_hidden()
+    tab.locator(".item").first.click()
+    tab.wait_for_function("app.video")
+    assert tab.locator("#type").is_hidden()
+    assert "undefined" not in tab.locator("body").inner_text()
+    assert "null" not in tab.locator("body").inner_text()
 
 
 SCREENSHOTS = os.environ.get("REVOS_SCREENSHOTS")

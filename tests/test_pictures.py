@@ -158,12 +158,13 @@ def test_a_style_that_cannot_be_meant_is_refused(style):
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_gif_has_every_frame_at_its_pace(layout, tmp_path):
+@pytest.mark.parametrize(("fps", "duration"), [(10, 100), (6, 170), (50, 20)])
+def test_a_gif_has_every_frame_at_its_pace(layout, tmp_path, fps, duration):
     counted = []
     path = tmp_path / "out.gif"
-    pictures.save(pictures.find_scene(layout, VIDEO, "0"), path, fps=10, progress=counted.append)
+    pictures.save(pictures.find_scene(layout, VIDEO, "0"), path, fps=fps, progress=counted.append)
     with Image.open(path) as gif:
-        assert (gif.n_frames, gif.info["duration"], gif.info["loop"]) == (12, 100, 0)
+        assert (gif.n_frames, gif.info["duration"], gif.info["loop"]) == (12, duration, 0)
         assert gif.width == 320
     assert sum(counted) == 12
     assert list(tmp_path.iterdir()) == [path]
@@ -212,7 +213,15 @@ def test_show_writes_and_names_its_picture(layout, tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
-    "wrong", [["-o", "out.bmp"], ["--frames", "0"], ["--fps", "0", "-o", "out.gif"], ["--opacity", "2"]]
+    "wrong",
+    [
+        ["-o", "out.bmp"],
+        ["--frames", "0"],
+        ["--fps", "0", "-o", "out.gif"],
+        ["--fps", "0.001", "-o", "out.gif"],
+        ["--fps", "60", "-o", "out.gif"],
+        ["--opacity", "2"],
+    ],
 )
 def test_show_refuses_what_cannot_be_meant(layout, tmp_path, monkeypatch, capsys, wrong):
     monkeypatch.chdir(tmp_path)

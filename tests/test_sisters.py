@@ -9,7 +9,7 @@ import pytest
 from pycocotools import mask as coco
 
 import revos
-from revoskit import miniature
+from revoskit import cli, miniature
 from revoskit.annotations import open_annotations
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.families import FAMILIES, REVOS
@@ -243,6 +243,47 @@ def test_families_in_one_folder_do_not_share_a_cache(sisters):
     configs = [revos.Revos(data_dir=root, family=family).config_id for family in ("mevis", "lv_vis")]
 
     assert configs[0] != configs[1]
+
+
+@pytest.mark.parametrize("family", SISTERS)
+def test_a_sister_is_counted(sisters, family, capsys):
+    arguments = ["stats", "--data-dir", str(sisters[family].root), "--family", family]
+    assert cli.main([*arguments, "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    layout = Layout.at(sisters[family].root, family)
+    assert [row["split"] for row in counts if row["source"] == "all"] == layout.splits()
+    for row in counts:
+        written = sum(len(video.expressions) for video in open_annotations(layout, row["split"]))
+        assert row["source"] == "all"  # the ids do not say where a video comes from
+        assert row["expressions"] == {"untyped": written}
+    assert cli.main(arguments) == 0
+    assert "referring" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("family", "split"), SHOWN + HIDDEN)
+def test_a_sister_is_shown(sisters, tmp_path, family, split, capsys):
+    root, video = sisters[family].root, next(iter(open_annotations(Layout.at(sisters[family].root, family), split)))
+    expression = video.expressions[0]
+    arguments = ["--data-dir", str(root), "--family", family]
+    picture, page = tmp_path / "sheet.png", tmp_path / "page"
+    shown = [video.video_id, expression.expression_id, "-o", str(picture)]
+    assert cli.main(["show", *arguments, *shown]) == 0
+    assert picture.is_file()
+    assert cli.main(["gallery", *arguments, "--split", split, "--num-proc", "1", "-o", str(page)]) == 0
+    index = (page / "data" / "index.js").read_text()
+    assert f'"title":"{FAMILIES[family].title}"' in index
+    assert '"type":null' in index
+    assert "frames are not on disk" not in capsys.readouterr().err
+
+
+def test_predictions_are_not_compared_with_masks_that_are_kept_back(sisters, tmp_path, capsys):
+    (tmp_path / "predictions.json").write_text("{}")
+    arguments = ["--data-dir", str(sisters["mevis"].root), "--family", "mevis", "--split", "valid"]
+    predictions = ["--predictions", str(tmp_path / "predictions.json")]
+    assert cli.main(["gallery", *arguments, *predictions, "-o", str(tmp_path / "page")]) == 2
+    assert "valid keeps its masks back" in capsys.readouterr().err
+    assert cli.main(["stats", *arguments[:-1], "validation"]) == 2
+    assert "MeViS has train, valid_u, valid, test" in capsys.readouterr().err
 
 
 def test_a_layout_of_one_split_travels_to_another_process(sisters):

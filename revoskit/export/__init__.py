@@ -18,8 +18,8 @@ import msgspec
 from revoskit.annotations import Annotations, open_annotations
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
-from revoskit.export.files import HOW, PART, whole
-from revoskit.export.job import Counts, Job
+from revoskit.export.job import HOW, Counts, Job
+from revoskit.files import PART, whole
 from revoskit.layout import Layout
 
 TARGETS: dict[str, ModuleType] = {"mevis": mevis, "ytvos": ytvos, "webdataset": webdataset, "coco": coco}

@@ -21,8 +21,8 @@ from pathlib import Path
 import msgspec
 
 from revoskit.annotations import Annotations, Video
-from revoskit.export.files import whole
 from revoskit.export.job import Counts, Job, place_all_frames
+from revoskit.files import whole
 from revoskit.rle import MaskSequence
 
 PASSES = 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ import msgspec
 
 from revoskit import engine
 from revoskit.annotations import Annotations
-from revoskit.export.files import place
+from revoskit.files import PART
 
 FRAMES = "JPEGImages"
+HOW = ("link", "copy", "symlink")
 
 
 class Counts(msgspec.Struct):
@@ -89,6 +91,24 @@ class Job:
             expressions=sum(len(video.expressions) for video in videos),
             tracks=sum(len(video.annotation_ids) for video in videos),
         )
+
+
+def place(source: str, target: Path, how: str) -> str:
+    """Put a file of the dataset where nothing is yet; returns "linked", "copied" or "symlinked"."""
+    source = os.path.realpath(source)  # a link to a link would lead out of the folder
+    if how == "symlink":
+        os.symlink(source, target)
+        return "symlinked"
+    if how == "link":
+        try:
+            os.link(source, target)
+            return "linked"
+        except OSError:  # another file system, or one without links
+            pass
+    part = target.with_name(target.name + PART)
+    shutil.copyfile(source, part)
+    os.replace(part, target)
+    return "copied"
 
 
 def place_frames(job: Job, folder: Path, video_id: str) -> dict[str, int]:

@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from revoskit.annotations import Annotations, Expression, Video
-from revoskit.export.files import whole
 from revoskit.export.job import Counts, Job, place_all_frames
+from revoskit.files import whole
 
 PASSES = 2
 NAMES = {"validation": "valid_u"}

@@ -25,8 +25,8 @@ import msgspec
 
 from revoskit import engine
 from revoskit.annotations import Expression, Video, VideoMasks
-from revoskit.export.files import whole
 from revoskit.export.job import Counts, Job
+from revoskit.files import whole
 
 PASSES = 1
 HOW_TO_READ = "Read them with webdataset.WebDataset('{folder}/{first}', shardshuffle=False).decode('pil')."

@@ -27,8 +27,8 @@ from PIL import Image
 from revoskit import engine
 from revoskit.annotations import Expression, Video, VideoMasks
 from revoskit.errors import UsageError
-from revoskit.export.files import whole
 from revoskit.export.job import Counts, Job, place_frames
+from revoskit.files import whole
 
 PASSES = 1
 NAMES = {"validation": "valid"}

@@ -19,7 +19,8 @@ class App {
     });
     this.video = null;
 
-    document.title = `ReVOS ${index.split}`;
+    document.title = `${index.title} ${index.split}`;
+    byId("dataset").textContent = index.title;
     byId("split").textContent = index.split;
     this.buildFilters();
     this.refresh();
@@ -42,8 +43,9 @@ class App {
     byId("sort").append(...Object.entries(orders).map(([value, name]) => make("option", { value }, name)));
     byId("measure").append(...index.names.map((name, i) => make("option", { value: i }, name)));
     byId("score-filter").hidden = !scored;
-    byId("types").append(...TYPES.map((name, type) => this.chip(filter.types, type, name, (row) => row.type === type, type)));
+    if (index.typed) byId("types").append(...TYPES.map((name, type) => this.chip(filter.types, type, name, (row) => row.type === type, type)));
     byId("sources").append(...index.sources.map((source) => this.chip(filter.sources, source, source, (row) => row.video.source === source)));
+    byId("more-filters").hidden = !(scored || index.typed || index.sources.length);
     byId("more-filters").open = !NARROW.matches;
 
     const bind = (id, event, apply) => byId(id).addEventListener(event, (e) => { apply(e.target); this.refresh(); });
@@ -140,7 +142,11 @@ class App {
       } finally {
         byId("player").removeAttribute("aria-busy");
       }
-      entry = this.entry;  // the user may have gone on within the same video
+      entry = this.entry;  // the user may have gone on within the same video, or to the summary
+      if (entry === null) {
+        this.video = null;
+        return;
+      }
     }
     this.player.open(this.video, entry, frame);
     const { problem } = this.player.data;
@@ -151,16 +157,17 @@ class App {
 
   describe(entry) {
     const { index } = this;
-    byId("type").textContent = TYPES[entry.type];
+    byId("type").hidden = entry.type === null;
+    byId("type").textContent = TYPES[entry.type] ?? "";
     byId("type").dataset.type = entry.type;
     byId("place").textContent = `${entry.video.id} · expression ${entry.id}`;
     byId("text").textContent = entry.text;
-    document.title = `${entry.text} – ReVOS ${index.split}`;
+    document.title = `${entry.text} – ${index.title} ${index.split}`;
     byId("scores").replaceChildren(...index.names.map((name, i) => make("div", { class: i === this.filter.measure ? "main" : null },
       make("dt", {}, name), make("dd", {}, percent(entry.scores[i])))));
     byId("siblings").replaceChildren(...entry.video.expressions.map((sibling) => make("li", {},
       make("button", { type: "button", "aria-current": sibling === entry ? "true" : null, onclick: () => this.open(sibling) },
-        make("span", { class: "type", "data-type": sibling.type, title: TYPES[sibling.type] }, make("span", { class: "sr" }, TYPES[sibling.type])),
+        sibling.type === null ? null : make("span", { class: "type", "data-type": sibling.type, title: TYPES[sibling.type] }, make("span", { class: "sr" }, TYPES[sibling.type])),
         make("span", { class: "words" }, sibling.text),
         index.measures.length ? scoreBar(sibling.scores[this.filter.measure] ?? null) : null))));
   }
@@ -173,7 +180,7 @@ class App {
     byId("summary").hidden = false;
     this.setView("summary");
     this.say(null);
-    document.title = `ReVOS ${this.index.split}`;
+    document.title = `${this.index.title} ${this.index.split}`;
     if (record) history.pushState(null, "", "#view=summary");
   }
 
@@ -185,8 +192,7 @@ class App {
 
   setView(view) {
     document.body.dataset.view = view;
-    byId("to-list").toggleAttribute("aria-current", view === "list");
-    byId("to-summary").toggleAttribute("aria-current", view === "summary");
+    for (const name of ["list", "summary"]) byId(`to-${name}`).setAttribute("aria-current", view === name ? "page" : "false");
     if (view !== "list") scrollTo(0, 0);
     byId("main").scrollTo(0, 0);
   }

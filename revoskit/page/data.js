@@ -42,7 +42,8 @@ const Data = (() => {
     });
     const protocols = new Set(index.measures.map((measure) => measure.split("_")[0]));
     index.names = index.measures.map((measure) => (protocols.size > 1 ? measure.replace("_", " ") : measure.slice(measure.indexOf("_") + 1)));
-    index.sources = [...new Set(index.videos.map((video) => video.source))].sort();
+    index.sources = [...new Set(index.videos.map((video) => video.source))].filter(Boolean).sort();  // an id may not say it
+    index.typed = index.rows.some((row) => row.type !== null);  // ReVOS's types are its own
     return index;
   }
 

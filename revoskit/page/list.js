@@ -102,7 +102,7 @@ class List {
       ]
       : [
         make("span", { class: "words" }, expression.text),
-        make("span", { class: "meta" }, make("span", { class: "type", "data-type": expression.type }, TYPES[expression.type]), ` ${video.id} · ${expression.id}`),
+        make("span", { class: "meta" }, expression.type === null ? null : make("span", { class: "type", "data-type": expression.type }, TYPES[expression.type]), ` ${video.id} · ${expression.id}`),
       ];
     return make(
       "div",

@@ -20,11 +20,9 @@ class Summary {
         ...(index.measures.length ? overall(index, measure) : [])),
     ];
     if (index.measures.length) parts.push(this.distribution(index, measure));
-    else parts.push(this.counts("Objects that an expression means", rows, (row) => row.objects), this.frameCounts(videos));
-    parts.push(
-      this.table("By type", index, rows, (row) => row.type, [0, 1, 2], (type) => TYPES[type], this.onType),
-      this.table("By source", index, rows, (row) => row.video.source, index.sources, (source) => source, this.onSource),
-    );
+    else parts.push(this.counts("Objects that an expression means", index, (row) => row.objects), this.frameCounts(videos));
+    if (index.typed) parts.push(this.table("By type", index, rows, (row) => row.type, [0, 1, 2], (type) => TYPES[type], this.onType));
+    if (index.sources.length) parts.push(this.table("By source", index, rows, (row) => row.video.source, index.sources, (source) => source, this.onSource));
     this.element.replaceChildren(...parts);
   }
 
@@ -33,7 +31,7 @@ class Summary {
     const bins = Array.from({ length: Summary.BINS }, () => [0, 0, 0]);
     for (const row of index.rows) {
       const score = row.scores[measure];
-      if (typeof score === "number") bins[Math.min(Summary.BINS - 1, Math.max(0, Math.floor((score / 100) * Summary.BINS)))][row.type]++;
+      if (typeof score === "number") bins[Math.min(Summary.BINS - 1, Math.max(0, Math.floor((score / 100) * Summary.BINS)))][row.type ?? 0]++;
     }
     const step = 100 / Summary.BINS;
     const bars = bins.map((counts, i) => {
@@ -43,15 +41,15 @@ class Summary {
     return make("section", {},
       make("h3", {}, `How ${index.names[measure]} is distributed`),
       histogram(bars, ["0", "25", "50", "75", "100"]),
-      typeLegend());
+      index.typed ? typeLegend() : null);
   }
 
-  counts(title, rows, of) {
+  counts(title, { rows, typed }, of) {
     const most = Math.min(12, rows.reduce((most, row) => Math.max(most, of(row)), 0));
     const bins = Array.from({ length: most + 1 }, () => [0, 0, 0]);
-    for (const row of rows) bins[Math.min(most, of(row))][row.type]++;
+    for (const row of rows) bins[Math.min(most, of(row))][row.type ?? 0]++;
     const labels = bins.map((_, i) => (i === 12 ? "12+" : String(i)));
-    return make("section", {}, make("h3", {}, title), histogram(bins.map((counts, i) => ({ counts, label: labels[i] })), labels, true), typeLegend());
+    return make("section", {}, make("h3", {}, title), histogram(bins.map((counts, i) => ({ counts, label: labels[i] })), labels, true), typed ? typeLegend() : null);
   }
 
   frameCounts(videos) {
@@ -66,7 +64,7 @@ class Summary {
   /** A row per group: how many, and the mean of every measure. */
   table(title, index, rows, keyOf, keys, nameOf, onPick) {
     const groups = new Map(keys.map((key) => [key, []]));
-    for (const row of rows) groups.get(keyOf(row)).push(row);
+    for (const row of rows) groups.get(keyOf(row))?.push(row);
     const head = make("tr", {}, make("th", { scope: "col" }, title.replace("By ", "")), make("th", { scope: "col" }, "expressions"),
       make("th", { scope: "col" }, "videos"), ...index.names.map((name) => make("th", { scope: "col" }, name)));
     const body = [...groups].filter(([, members]) => members.length).map(([key, members]) => make("tr", {},
@@ -84,9 +82,10 @@ class Summary {
 
 /** ReVOS's overall is the mean of what referring and reasoning expressions reach, each for itself. */
 function overall(index, measure) {
+  const name = index.names[measure];
+  if (!index.typed) return [figure(`mean ${name}`, percent(Data.mean(index.rows.map((row) => row.scores[measure]))))];
   const of = (type) => Data.mean(index.rows.filter((row) => row.type === type).map((row) => row.scores[measure]));
   const [referring, reasoning] = [of(0), of(1)];
-  const name = index.names[measure];
   return [
     figure(`referring ${name}`, percent(referring)),
     figure(`reasoning ${name}`, percent(reasoning)),
