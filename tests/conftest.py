@@ -12,8 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from revoskit.miniature import Miniature, write_miniature
+
+settings.register_profile("patient", deadline=None)  # how long an example takes depends on who else uses the machine
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
