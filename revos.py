@@ -126,7 +126,7 @@ class RevosConfig(datasets.BuilderConfig):
     def _files(self, layout: Layout) -> list[tuple[str, int, int]]:
         """What the rows are made from, and its state on disk."""
         paths = layout.annotation_files()
-        if self.missing_frames != "error":  # the rows follow what is on disk; a folder's time changes with its content
+        if self.missing_frames != "error" or self.alignment:  # rows follow what is on disk, as do folders' times
             paths += _video_folders(layout)
         return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
 

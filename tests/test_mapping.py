@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import pytest
 from datasets import load_dataset
@@ -78,6 +80,16 @@ def test_the_cache_follows_what_the_mapping_file_says(root, tmp_path):
     assert len(load(root, tmp_path, path)[0]["frame_names"]) == 6
     accepted(tmp_path, {VIDEO: {"stride": 4}})
     assert len(load(root, tmp_path, path)[0]["frame_names"]) == 3
+
+
+def test_the_cache_follows_the_frames_that_a_stride_counts_among(root, tmp_path):
+    path = accepted(tmp_path, {VIDEO: {"stride": 2}})
+    load(root, tmp_path, path)
+    folder = root / "JPEGImages" / VIDEO
+    for number in range(FRAMES, 2 * FRAMES):
+        shutil.copy(folder / "00000.jpg", folder / f"{number:05d}.jpg")
+    os.utime(folder, (1, 1))
+    assert len(load(root, tmp_path, path)[0]["frame_names"]) == FRAMES
 
 
 def test_mapped_frames_that_are_not_on_disk_are_missing_frames(root, tmp_path):
