@@ -96,7 +96,7 @@ def test_mapped_frames_that_are_not_on_disk_are_missing_frames(root, tmp_path):
     names = [f"{i + 100:05d}" for i in range(FRAMES)]
     with pytest.raises(MissingFilesError, match="00100"):
         load(root, tmp_path, accepted(tmp_path, {VIDEO: names}))
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="left out") as told:
         assert not load(root, tmp_path, accepted(tmp_path, {VIDEO: names}), missing_frames="skip_video")
     assert [str(warning.message) for warning in told] == [
         "train: left out 1 videos that lack frames on disk",
