@@ -379,6 +379,14 @@ def test_the_command_prints_writes_and_says_what_is_wrong(data, tree, tmp_path, 
         evaluate(tree, data, protocol="davis")
 
 
+def test_other_splits_do_not_stand_among_the_published_results(data, tree, capsys):
+    arguments = ["evaluate", str(tree), "--data-dir", str(data), "--against-published"]
+    assert cli.main([*arguments, "--split", "train"]) == 2
+    assert "published results are of the validation split" in capsys.readouterr().err
+    assert cli.main([*arguments, "--json"]) == 2
+    assert "--json" in capsys.readouterr().err
+
+
 def test_the_published_table_stands_in_the_documentation_too():
     page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
     for result in published.RESULTS:
