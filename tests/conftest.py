@@ -28,7 +28,7 @@ def miniature(tmp_path_factory) -> Miniature:
 
 @pytest.fixture
 def own_miniature(tmp_path) -> Miniature:
-    """Two small videos that a test may spoil."""
+    """Four small videos that a test may spoil."""
     return write_miniature(tmp_path / "ReVOS", videos=4, frames=4, height=36, width=64)
 
 
