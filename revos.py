@@ -126,7 +126,7 @@ class RevosConfig(datasets.BuilderConfig):
     def _files(self, layout: Layout) -> list[tuple[str, int, int]]:
         """What the rows are made from, and its state on disk."""
         paths = layout.annotation_files()
-        if self.missing_frames != "error":  # the rows follow what is on disk; a folder's time changes with its content
+        if self.missing_frames != "error" or self.alignment:  # rows follow what is on disk, as do folders' times
             paths += _video_folders(layout)
         return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
 
@@ -188,9 +188,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         if self.config.missing_frames == "error":
             _refuse_missing(splits, incomplete)
         skip = {split: incomplete[split] if self.config.missing_frames == "skip_video" else {} for split in splits}
-        for split, videos in skip.items():
-            if videos:
-                warnings.warn(f"{split}: left out {len(videos)} videos that lack frames on disk", stacklevel=2)
+        splits = _not_empty(splits, skip)
         # The list of ids is what `datasets` divides among processes and streams; masks never travel.
         return [
             datasets.SplitGenerator(
@@ -266,6 +264,40 @@ def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
         )
 
 
+def _not_empty(splits: dict[str, Annotations], skip: dict[str, dict[str, list[str]]]) -> dict[str, Annotations]:
+    """The splits that have rows, since `datasets` cannot give one without; says what is left out.
+
+    Raises:
+        MissingFilesError: no split has any.
+    """
+    kept, notes = {}, []
+    for split, of_split in splits.items():
+        if len(skip[split]) < len(of_split.videos):
+            kept[split] = of_split
+            if skip[split]:
+                notes.append(f"{split}: left out {len(skip[split])} videos that lack frames on disk")
+        elif of_split.videos:
+            notes.append(f"{split} is left out: none of its videos has all its frames on disk")
+        else:
+            notes.append(f"{split} is left out: {of_split.layout.expressions(split)} has no videos")
+    if not kept:
+        raise MissingFilesError(
+            "\n  ".join(["there is nothing to load:", *notes])
+            + f"\nUnpack the frames under {' or '.join(_frame_folders(splits))}, or load with missing_frames='keep' "
+            "(null in place of a missing frame)."
+        )
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    return kept
+
+
+def _frame_folders(splits: dict[str, Annotations]) -> list[str]:
+    layouts = {split: annotations.layout for split, annotations in splits.items()}
+    return list(
+        dict.fromkeys(str(at.root / folder) for split, at in layouts.items() for folder in at.files(split).frames)
+    )
+
+
 def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[str, list[str]]]) -> None:
     lines = []
     for split, videos in incomplete.items():
@@ -279,13 +311,12 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
             f"{len(splits[split].videos):,} videos: {first}"
         )
     if lines:
-        layouts = {split: annotations.layout for split, annotations in splits.items()}
-        folders = dict.fromkeys(
-            str(at.root / folder) for split, at in layouts.items() for folder in at.files(split).frames
-        )
-        archive = FRAMES_ARCHIVE if next(iter(layouts.values())).family == REVOS else "the frames"
+        family = next(iter(splits.values())).layout.family
+        archive = FRAMES_ARCHIVE if family == REVOS else "the frames"
         raise MissingFilesError(
-            "\n".join([f"frames that the annotations list are not under {' or '.join(folders)}:", *lines])
+            "\n".join(
+                [f"frames that the annotations list are not under {' or '.join(_frame_folders(splits))}:", *lines]
+            )
             + f"\nUnpack {archive} there. Or load what is here with missing_frames='skip_video' (leaves their "
             "videos out) or missing_frames='keep' (null in place of a missing frame)."
         )

@@ -15,7 +15,7 @@ import mmap
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -98,7 +98,8 @@ class VideoMasks:
             AnnotationError: mask_dict.json has no such track, or it does not fit the video.
         """
         if annotation_id not in self._by_id:
-            self._by_id[annotation_id] = self._tracks.read(annotation_id, self.video)
+            with _advising():
+                self._by_id[annotation_id] = self._tracks.read(annotation_id, self.video)
         return self._by_id[annotation_id]
 
     def union(self, annotation_ids: Collection[int]) -> MaskSequence:
@@ -121,7 +122,8 @@ class VideoMasks:
         """The union of every track that the video's expressions name, from its own file where that has the video."""
         if self._foreground is None:
             if self._foreground_file is not None and self.video.video_id in self._foreground_file:
-                self._foreground = self._foreground_file.read(self.video)
+                with _advising():
+                    self._foreground = self._foreground_file.read(self.video)
             else:
                 self._foreground = self.union(self.video.annotation_ids)
         return self._foreground
@@ -149,14 +151,15 @@ class Annotations:
     def __init__(self, layout: Layout, split: str) -> None:
         self.layout = layout
         self.split = split
-        self.videos = read_expressions(layout.expressions(split), _Form.of(layout, split))
-        self.hidden = layout.files(split).hidden and not (
-            layout.tracks.is_file() and any(video.annotation_ids for video in self.videos.values())
-        )
-        if self.hidden:
-            return
-        self._tracks = _open_once(TrackFile, layout.tracks)
-        self._foreground = _open_once(ForegroundFile, layout.foreground) if layout.foreground.is_file() else None
+        with _advising():
+            self.videos = read_expressions(layout.expressions(split), _Form.of(layout, split))
+            self.hidden = layout.files(split).hidden and not (
+                layout.tracks.is_file() and any(video.annotation_ids for video in self.videos.values())
+            )
+            if self.hidden:
+                return
+            self._tracks = _open_once(TrackFile, layout.tracks)
+            self._foreground = _open_once(ForegroundFile, layout.foreground) if layout.foreground.is_file() else None
 
     def __reduce__(self):  # another process maps the files itself and so shares their pages
         return open_annotations, (self.layout, self.split)
@@ -206,6 +209,17 @@ def _annotations(layout: Layout, split: str, stamps: tuple) -> Annotations:
     return Annotations(layout, split)
 
 
+@contextlib.contextmanager
+def _advising() -> Iterator[None]:
+    """What to do, after what is wrong: for those who load and cannot go on, not for `check`, which lists all of it."""
+    try:
+        yield
+    except AnnotationError as error:
+        advice = "Correct the file or get it anew. `revoskit check` lists all that is wrong with a copy of ReVOS."
+        error.args = (f"{error}\n{advice}",)
+        raise
+
+
 def _open_once(kind: type, path: Path) -> Any:
     return _opened(kind, path, _stamp(path))
 
@@ -232,7 +246,7 @@ class _ExpressionEntry(msgspec.Struct):
     exp: str
     obj_id: list[_ObjectId]
     anno_id: list[_AnnotationId]
-    type_id: Literal[0, 1, 2]
+    type_id: Annotated[int, msgspec.Meta(ge=0, le=2)]
 
 
 class _UntypedEntry(msgspec.Struct):
@@ -349,7 +363,7 @@ def _parse_json(path: Path) -> Any:
 def _not_json(path: Path, reason: str) -> AnnotationError:
     return AnnotationError(
         f"{path} is not valid JSON: {reason}. A download may have broken off ({path.stat().st_size:,} bytes are here): "
-        "compare its SHA-256 with the official one, or get the file anew."
+        "compare its SHA-256 with the official one."
     )
 
 

@@ -107,7 +107,9 @@ def _print_json(value: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     parser = _command(commands, "demo", _demo, "make a miniature of the dataset, load it, and show what is in it")
-    parser.add_argument("-o", "--output", type=Path, default=Path("revos-demo"), metavar="FOLDER")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("revos-demo"), metavar="FOLDER", help="default: revos-demo"
+    )
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -150,7 +152,14 @@ def _stats(args: argparse.Namespace) -> int:
 
 def _add_info(commands: Any) -> None:
     parser = _command(commands, "info", _info, "describe the dataset's configs, as in dataset_infos/")
-    parser.add_argument("--write", type=Path, metavar="FOLDER", nargs="?", const=Path("dataset_infos"))
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="FOLDER",
+        nargs="?",
+        const=Path("dataset_infos"),
+        help="write <config>/dataset_info.json there instead of printing (default: dataset_infos)",
+    )
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -171,7 +180,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "predictions",
         metavar="PREDICTIONS",
-        help="a folder <video_id>/<expression_id>/<frame>.png, a .json of RLEs, or a Parquet table",
+        help="a folder <video_id>/<expression_id>/<frame>.png, a .json of RLEs, or a table (Parquet, save_to_disk)",
     )
     _add_data_dir(parser)
     _add_split(parser, "validation")
@@ -186,13 +195,17 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--address", help="of a running Ray cluster (default: start Ray on this machine)")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="write scores.json and scores.csv there")
     parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds the videos of")
-    parser.add_argument("--against-published", action="store_true", help="show the row among the published ones")
+    parser.add_argument("--against-published", action="store_true", help="show the J&F among the published ones")
     _add_json(parser)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     from revoskit.evaluation import evaluate
 
+    if args.against_published and args.split != "validation":
+        raise UsageError("--against-published: the published results are of the validation split")
+    if args.against_published and args.json:
+        raise UsageError("--against-published is a table for people: leave it or --json out")
     with tqdm(unit="video", desc="scoring", disable=None) as bar:
 
         def show(done: int, videos: int) -> None:

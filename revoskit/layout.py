@@ -173,8 +173,7 @@ def check_relative(name: str, what: str) -> None:
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts) or any(char in name for char in "\\:\0"):
         raise AnnotationError(
-            f"{what} {name!r} is not a plain relative path: it could lead out of the dataset's folder. "
-            "Correct the file, or get it anew from its official place."
+            f"{what} {name!r} is not a plain relative path: it could lead out of the dataset's folder"
         )
 
 

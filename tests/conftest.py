@@ -12,8 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from revoskit.miniature import Miniature, write_miniature
+
+settings.register_profile("patient", deadline=None)  # how long an example takes depends on who else uses the machine
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +28,7 @@ def miniature(tmp_path_factory) -> Miniature:
 
 @pytest.fixture
 def own_miniature(tmp_path) -> Miniature:
-    """Two small videos that a test may spoil."""
+    """Four small videos that a test may spoil."""
     return write_miniature(tmp_path / "ReVOS", videos=4, frames=4, height=36, width=64)
 
 

@@ -27,6 +27,7 @@ from revoskit.layout import EXPRESSIONS, Layout
 from revoskit.miniature import write_miniature
 from revoskit.rle import MaskSequence
 
+REPOSITORY = Path(__file__).parent.parent  # what is tested may be installed elsewhere, without its docs
 PROTOCOLS = ("binary", "official")
 
 
@@ -101,7 +102,7 @@ def cases(draw):
     return tracks, ids, draw(grey)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cases())
 def test_both_protocols_are_what_they_say(tmp_path_factory, case):
     tracks, ids, grey = case
@@ -137,7 +138,7 @@ def test_the_worked_example_of_the_documentation(tmp_path):
     for value in (1, 255):
         write_pngs(tmp_path / str(value), 0, predicted * value)
     rows = [evaluate(tmp_path / str(v), tmp_path / "data", protocol="both").expressions[0] for v in (1, 255)]
-    page = (Path(__file__).parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
     for protocol, row in (("binary", rows[0]), ("binary", rows[1]), ("official", rows[0]), ("official", rows[1])):
         saved = 1 if row is rows[0] else 255
         numbers = [f"{getattr(row, protocol).percent()[name]:.1f}" for name in ("J", "F", "A", "R")]
@@ -378,8 +379,16 @@ def test_the_command_prints_writes_and_says_what_is_wrong(data, tree, tmp_path, 
         evaluate(tree, data, protocol="davis")
 
 
+def test_other_splits_do_not_stand_among_the_published_results(data, tree, capsys):
+    arguments = ["evaluate", str(tree), "--data-dir", str(data), "--against-published"]
+    assert cli.main([*arguments, "--split", "train"]) == 2
+    assert "published results are of the validation split" in capsys.readouterr().err
+    assert cli.main([*arguments, "--json"]) == 2
+    assert "--json" in capsys.readouterr().err
+
+
 def test_the_published_table_stands_in_the_documentation_too():
-    page = (Path(__file__).parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
     for result in published.RESULTS:
         numbers = " | ".join("–" if v is None else f"{v:.1f}" for v in result[1:4])
         assert f"| {result.method} | {numbers} |" in page

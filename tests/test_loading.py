@@ -102,7 +102,7 @@ def test_both_roots_load(tmp_path, cache):
 
     rows = {}
     for folder in ("JPEGImages", ""):
-        root = write_miniature(tmp_path / (folder or "direct"), videos=1, frames=3, frames_folder=folder).root
+        root = write_miniature(tmp_path / (folder or "direct"), videos=4, frames=3, frames_folder=folder).root
         rows[folder] = load_dataset("revos", data_dir=str(root), cache_dir=cache, split="train")
         assert Path(rows[folder][0]["frames"][0]["path"]) == root / folder / "LV-VIS/train/01020/00000.jpg"
     assert rows[""].remove_columns("frames")[:] == rows["JPEGImages"].remove_columns("frames")[:]
@@ -313,6 +313,31 @@ def test_videos_that_lack_frames_can_be_left_out(own_miniature, cache):
     with pytest.warns(UserWarning, match="train: left out 1 videos"):
         rows = load_dataset("revos", "videos", missing_frames="skip_video", **options)
     assert rows["video_id"][:] == ["LV-VIS/train/01020", "MOSE/train/a1b2c3d4"]
+
+
+def test_a_split_without_a_whole_video_is_left_out_with_a_word(own_miniature, cache):
+    shutil.rmtree(own_miniature.root / "JPEGImages" / "OVIS")
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache}
+    with pytest.warns(UserWarning, match="validation is left out: none of its videos has all its frames on disk"):
+        loaded = load_dataset("revos", "videos", missing_frames="skip_video", **options)
+    assert list(loaded) == ["train", "train_sub"]
+
+
+def test_a_file_without_videos_is_left_out_with_a_word(own_miniature, cache, edit_json):
+    edit_json(own_miniature.root / EXPRESSIONS["train_sub"], lambda content: content["videos"].clear())
+    with pytest.warns(UserWarning, match="train_sub is left out: .*meta_expressions_train_sub_.json has no videos"):
+        loaded = load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache)
+    assert list(loaded) == ["train", "validation"]
+
+
+def test_a_copy_of_which_nothing_is_left_is_an_error(own_miniature, cache):
+    shutil.rmtree(own_miniature.root / "JPEGImages")
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "missing_frames": "skip_video"}
+    with pytest.raises(
+        MissingFilesError, match=r"(?s)nothing to load:.*train is left out.*JPEGImages.*missing_frames='keep'"
+    ):
+        load_dataset("revos", **options)
+    assert nothing_half_built(cache)
 
 
 def test_missing_frames_can_be_kept_as_null(own_miniature, cache):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import pytest
 from datasets import load_dataset
@@ -80,11 +82,26 @@ def test_the_cache_follows_what_the_mapping_file_says(root, tmp_path):
     assert len(load(root, tmp_path, path)[0]["frame_names"]) == 3
 
 
+def test_the_cache_follows_the_frames_that_a_stride_counts_among(root, tmp_path):
+    path = accepted(tmp_path, {VIDEO: {"stride": 2}})
+    load(root, tmp_path, path)
+    folder = root / "JPEGImages" / VIDEO
+    for number in range(FRAMES, 2 * FRAMES):
+        shutil.copy(folder / "00000.jpg", folder / f"{number:05d}.jpg")
+    os.utime(folder, (1, 1))
+    assert len(load(root, tmp_path, path)[0]["frame_names"]) == FRAMES
+
+
 def test_mapped_frames_that_are_not_on_disk_are_missing_frames(root, tmp_path):
     names = [f"{i + 100:05d}" for i in range(FRAMES)]
     with pytest.raises(MissingFilesError, match="00100"):
         load(root, tmp_path, accepted(tmp_path, {VIDEO: names}))
-    assert not load(root, tmp_path, accepted(tmp_path, {VIDEO: names}), missing_frames="skip_video")
+    with pytest.warns(UserWarning, match="left out") as told:
+        assert not load(root, tmp_path, accepted(tmp_path, {VIDEO: names}), missing_frames="skip_video")
+    assert [str(warning.message) for warning in told] == [
+        "train: left out 1 videos that lack frames on disk",
+        "train_sub is left out: none of its videos has all its frames on disk",
+    ]
 
 
 def test_a_video_without_frames_on_disk_is_left_as_filed(root):

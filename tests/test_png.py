@@ -102,7 +102,7 @@ def test_plain_masks_take_the_quick_way(name):
     assert png._plain_mask(FILES[name]) is not None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.integers(1, 12), st.integers(1, 20), st.sampled_from([1, 2, 100, 128, 255]))
 def test_all_filters_are_undone(data, height, width, value):
     pixels = data.draw(hnp.arrays(np.uint8, (height, width), elements=st.sampled_from([0, value])))
@@ -110,7 +110,7 @@ def test_all_filters_are_undone(data, height, width, value):
     np.testing.assert_array_equal(grey_of(by_hand(pixels, filters)), pixels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.integers(1, 6), st.integers(1, 9))
 def test_pictures_of_several_values_are_read_as_well(data, height, width):
     pixels = data.draw(hnp.arrays(np.uint8, (height, width), elements=st.sampled_from([0, 1, 2, 254, 255])))

@@ -55,7 +55,7 @@ def found(truth, prediction, foreground) -> list[np.ndarray]:
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sequences(3))
 def test_all_measures_equal_their_definitions_for_arrays_and_for_rles(masks):
     want = expected(*masks)
@@ -140,7 +140,7 @@ def test_lists_of_rles_may_hold_nulls_and_runs_over_several_columns():
     assert (scores.boundary_measure(masks, pixels) == 1).all()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(sequences(1))
 def test_packed_masks_come_back_as_the_rles_they_were_made_from(masks):
     (pixels,) = masks
@@ -161,7 +161,7 @@ def test_masks_of_different_frames_or_sizes_are_refused():
         scores.region_similarity(masks, [None, None])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(sequences(4))
 def test_levels_of_overlap_are_those_of_the_sum(masks):
     packed = [scores.pack(mask) for mask in masks]
