@@ -233,7 +233,8 @@ def _join(parts: Sequence[GreyMasks]) -> GreyMasks:
 
 def from_rles(video: Video, expression: Expression, masks: Any) -> Prediction:
     """A prediction from RLEs, as a PNG with 1 on the object would give it; null is an empty mask."""
-    if isinstance(masks, Mapping) and set(masks) == {"size", "counts"}:  # a table's list of structs, turned around
+    turned = isinstance(masks, Mapping) and set(masks) == {"size", "counts"}  # a table's list of structs
+    if turned and all(isinstance(column, (list, tuple)) for column in masks.values()):
         masks = [
             None if counts is None else {"size": size, "counts": counts}
             for size, counts in zip(masks["size"], masks["counts"], strict=False)
@@ -270,10 +271,13 @@ def from_array(video: Video, expression: Expression, masks: Any) -> Prediction:
         return _nothing(video, expression, "wrong length", f"its shape is {pixels.shape}, expected {expected}")
     if pixels.shape != expected:
         return _nothing(video, expression, "wrong size", f"its shape is {pixels.shape}, expected {expected}")
+    if pixels.dtype.kind not in "buif":
+        return _nothing(video, expression, "malformed", f"its values ({pixels.dtype}) are no masks: expected numbers")
     if pixels.dtype == bool:
         pixels = pixels.view(np.uint8)
     elif pixels.dtype != np.uint8:
-        whole = pixels.astype(np.uint8)
+        with np.errstate(invalid="ignore"):  # what does not fit is found by comparing
+            whole = pixels.astype(np.uint8)
         if not np.array_equal(whole, pixels) or (pixels.dtype.kind == "f" and whole.max(initial=0) > 1):
             text = f"its values ({pixels.dtype}) are no masks: threshold scores first, for example `logits > 0`"
             return _nothing(video, expression, "malformed", text)
@@ -285,7 +289,11 @@ def from_array(video: Video, expression: Expression, masks: Any) -> Prediction:
 def from_masks(video: Video, expression: Expression, masks: Any) -> Prediction:
     """A prediction from what people have in memory: RLEs, an array or a tensor."""
     if isinstance(masks, (list, tuple)) and any(mask is not None and not isinstance(mask, dict) for mask in masks):
-        masks = np.stack([np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask) for mask in masks])
+        frames = [np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask) for mask in masks]
+        if len({frame.shape for frame in frames}) > 1:
+            shapes = ", ".join(map(str, sorted({frame.shape for frame in frames})))
+            return _nothing(video, expression, "wrong size", f"its frames are not of one shape: {shapes}")
+        masks = np.stack(frames)
     if isinstance(masks, (list, tuple, dict, MaskSequence)):
         return from_rles(video, expression, masks)
     return from_array(video, expression, masks)

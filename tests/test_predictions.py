@@ -160,6 +160,7 @@ def test_every_other_source_gives_the_same_masks(tmp_path, monkeypatch, video, k
         ("wrong size", r"\[3, 4\], expected \[40, 60\]", [{"size": [3, 4], "counts": "<"}] * FRAMES),
         ("wrong length", "2 masks, expected one for each of the video's 10 frames", [None] * 2),
         ("malformed", "list of RLEs, found str", "nonsense"),
+        ("malformed", "list of RLEs, found dict", {"size": None, "counts": None}),
         ("malformed", "expected null or", [1, *[None] * (FRAMES - 1)]),
     ],
 )
@@ -187,6 +188,10 @@ def test_arrays_that_are_no_masks_are_refused(video):
     assert from_masks(video, expression, masks_of()[:3]).problem.kind == "wrong length"
     assert from_masks(video, expression, masks_of()[:, :4]).problem.kind == "wrong size"
     assert from_masks(video, expression, masks_of().astype(np.float32)).problem is None
+    ragged = [*masks_of()[:-1], masks_of()[-1][:, :-1]]
+    assert "not of one shape" in from_masks(video, expression, ragged).problem.reason
+    assert from_masks(video, expression, masks_of().astype(str)).problem.kind == "malformed"
+    assert from_masks(video, expression, np.full((FRAMES, *SIZE), np.nan)).problem.kind == "malformed"
 
 
 def test_tensors_are_taken_as_they_are(video):
