@@ -552,19 +552,25 @@ def _index(path: Path) -> dict[str, msgspec.Raw]:
         raise _not_json(path, "a key is not UTF-8") from None
     except RecursionError:
         raise _not_json(path, "it is nested too deeply") from None
-    _refuse_duplicates(path, mapped, members)
+    refuse_duplicates(path, mapped, members)
     return members
 
 
-def _refuse_duplicates(path: Path, mapped: mmap.mmap, members: dict[str, msgspec.Raw]) -> None:
-    """A decoded dict has lost all but the last of equal keys; the lost ones show as bytes between the values kept."""
+def refuse_duplicates(path: Path, mapped: mmap.mmap | msgspec.Raw, members: dict[str, msgspec.Raw]) -> None:
+    """See that none of an object's members was lost to a later one with the same key.
+
+    A decoded dict has lost all but the last of equal keys; the lost ones show as bytes between the values kept.
+
+    Raises:
+        AnnotationError: one was.
+    """
     base = np.frombuffer(mapped, np.uint8).ctypes.data
     spans = sorted((np.frombuffer(raw, np.uint8).ctypes.data - base, len(memoryview(raw))) for raw in members.values())
     position = 0
     for start, length in spans:
         pattern = _BETWEEN if position else _BEFORE_FIRST
-        if not pattern.fullmatch(mapped, position, start):
-            lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(mapped, position)
+        if not pattern.fullmatch(memoryview(mapped), position, start):
+            lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(memoryview(mapped), position)
             raise AnnotationError(
                 f"{path} has the key {lost[1].decode(errors='replace')!r} twice (the first at byte {lost.start()}): "
                 "one of the two would be lost"

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 
 from revoskit import png, scores
-from revoskit.annotations import Annotations, Expression, Video
-from revoskit.errors import MaskError, UsageError
+from revoskit.annotations import Annotations, Expression, Video, refuse_duplicates
+from revoskit.errors import AnnotationError, MaskError, UsageError
 from revoskit.rle import MaskSequence
 from revoskit.scores import FRAMES_PER_BYTE, PackedMasks, Patch
 
@@ -327,7 +327,8 @@ class RleFile:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
             self._videos = msgspec.json.decode(mapped, type=dict[str, msgspec.Raw])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            refuse_duplicates(path, mapped, self._videos)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AnnotationError) as error:
             raise UsageError(f"{path}: expected {{video_id: {{expression_id: [RLE, …]}}}}: {error}") from None
         self._last: tuple[str, dict | str] = ("", {})
 
@@ -338,8 +339,10 @@ class RleFile:
         """The entry of a video, or what is wrong with it; the last one is kept."""
         if self._last[0] != video_id:
             try:
-                entry = msgspec.json.decode(self._videos[video_id], type=dict[str, Any])
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                members = msgspec.json.decode(self._videos[video_id], type=dict[str, msgspec.Raw])
+                refuse_duplicates(self.path, self._videos[video_id], members)
+                entry = {key: msgspec.json.decode(value) for key, value in members.items()}
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AnnotationError) as error:
                 entry = f"the entry of the video is no {{expression_id: [RLE, …]}}: {error}"
             self._last = (video_id, entry)
         return self._last[1]

@@ -225,3 +225,15 @@ def test_extras_in_memory_are_found(annotations, video):
         (video.video_id, "77", "extra"),
         ("x", None, "extra"),
     ]
+
+
+def test_a_prediction_that_is_there_twice_is_not_chosen_between(tmp_path, video):
+    path = tmp_path / "twice.json"
+    masks = json.dumps(rles())
+    path.write_text(f'{{"{video.video_id}": {{"0": {masks}, "0": []}}}}')
+    problem = RleFile(path).read(video, video.expressions[0]).problem
+    assert problem.kind == "malformed"
+    assert "'0' twice" in problem.reason
+    path.write_text(f'{{"{video.video_id}": {{}}, "{video.video_id}": {{}}}}')
+    with pytest.raises(UsageError, match="twice"):
+        RleFile(path)
