@@ -318,6 +318,8 @@ def _check_alignment(args: argparse.Namespace) -> int:
     from revoskit import alignment
     from revoskit.mapping import write_mapping
 
+    if args.output and not args.output.absolute().parent.is_dir():
+        raise UsageError(f"--output: {args.output.absolute().parent} is not a folder")
     layout, splits, videos = _scope(args.root, args.split)
     with tqdm(total=len(set(videos)), unit="video", desc="aligning", disable=None) as bar:
         found = alignment.find_misaligned(layout, splits, num_proc=os.cpu_count() or 1, progress=bar.update)
@@ -328,6 +330,8 @@ def _check_alignment(args: argparse.Namespace) -> int:
     if args.output:
         write_mapping(args.output, alignment.better_mappings(found))
         print(f"Look at these before you accept them: {args.output}", file=sys.stderr)
+    if found and all(a.verdict == alignment.UNDECIDED for a in found):
+        return 2
     return 1 if any(a.verdict in (alignment.MISALIGNED, alignment.UNSUPPORTED) for a in found) else 0
 
 
