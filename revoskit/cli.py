@@ -250,7 +250,10 @@ def _download(args: argparse.Namespace) -> int:
     layout = Layout.at(args.root)
     if not args.source:
         missing = fetch.missing(layout)
-        print(fetch.by_hand(layout, missing))
+        if args.json:
+            _print_json({"missing": missing})
+        else:
+            print(fetch.by_hand(layout, missing))
         return 2 if missing else 0
     arrivals = fetch.download(layout, args.source)
     if args.json:
@@ -295,6 +298,10 @@ def _add_check(commands: Any) -> None:
         type=Path,
         metavar="FILE",
         help="with --alignment: write the better mappings, for load_dataset(alignment=FILE)",
+    )
+    parser.epilog = (
+        "exit status: 0 nothing worse than notes, 1 errors, 3 warnings and no errors, 2 it could not be checked; with "
+        "--alignment 0 nothing was found, 1 masks that probably lie on other frames, 2 no video could be examined"
     )
     _add_json(parser)
 
