@@ -112,7 +112,7 @@ def _work(function: Callable, connection: Connection, other_end: Connection) -> 
     """A worker's life: items in, results out, until the stream ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it for all
     other_end.close()
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):  # the run is over, or was killed
         while True:
             item = connection.recv()
             try:
