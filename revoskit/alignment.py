@@ -51,6 +51,7 @@ _MIN_FRAMES = 5
 _MIN_MOTION = 4.0  # pixels; a mask that stands still agrees with every frame of a still object
 _LEAST_EDGE_SPREAD, _LEAST_MOTION_SPREAD = 0.05, 0.2  # so that small differences do not count for being constant
 _MOTION_WEIGHT = 0.5
+_REASONS = 10  # why videos are undecided, in the table; `--json` has all
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -450,12 +451,27 @@ def _paired(gains: dict[int, list[float]], least_spread: float) -> tuple[float, 
 
 
 def table(alignments: Sequence[Alignment]) -> str:
-    """What was found, a row for every video that needs looking at, and the counts of all."""
+    """What was found, a row for every video that needs looking at, why others are undecided, and the counts of all."""
     rows = [_row(found) for found in alignments if found.verdict in (MISALIGNED, UNSUPPORTED)]
     headers = ["verdict", "video", "better mapping", "z", "edge fit", "motion fit", "support", "tracks", "masks"]
     counts = [f"{sum(a.verdict == v for a in alignments):,} {v}" for v in (MISALIGNED, UNSUPPORTED, UNDECIDED, ALIGNED)]
     shown = [tabulate(rows, headers, disable_numparse=True)] if rows else []
+    shown += ["\n".join(lines)] if (lines := _undecided(alignments)) else []
     return "\n\n".join([*shown, f"{len(alignments):,} videos: " + ", ".join(counts)])
+
+
+def _undecided(alignments: Sequence[Alignment]) -> list[str]:
+    """A line for each reason why videos are undecided, the commonest first."""
+    videos: dict[str, list[str]] = {}
+    for found in alignments:
+        if found.verdict == UNDECIDED:
+            videos.setdefault(found.note, []).append(found.video_id)
+    reasons = sorted(videos.items(), key=lambda item: -len(item[1]))
+    lines = [
+        f"undecided, {len(ids):,} video{'s' * (len(ids) > 1)} ({ids[0]}{', …' * (len(ids) > 1)}): {note}"
+        for note, ids in reasons[:_REASONS]
+    ]
+    return lines + ["…"] * (len(reasons) > _REASONS)
 
 
 def _row(found: Alignment) -> list[str]:

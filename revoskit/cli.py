@@ -276,7 +276,10 @@ def _download(args: argparse.Namespace) -> int:
     layout = Layout.at(args.root)
     if not args.source:
         missing = fetch.missing(layout)
-        print(fetch.by_hand(layout, missing))
+        if args.json:
+            _print_json({"missing": missing})
+        else:
+            print(fetch.by_hand(layout, missing))
         return 2 if missing else 0
     arrivals = fetch.download(layout, args.source)
     if args.json:
@@ -322,6 +325,10 @@ def _add_check(commands: Any) -> None:
         metavar="FILE",
         help="with --alignment: write the better mappings, for load_dataset(alignment=FILE)",
     )
+    parser.epilog = (
+        "exit status: 0 nothing worse than notes, 1 errors, 3 warnings and no errors, 2 it could not be checked; with "
+        "--alignment 0 nothing was found, 1 masks that probably lie on other frames, 2 no video could be examined"
+    )
     _add_json(parser)
 
 
@@ -344,6 +351,8 @@ def _check_alignment(args: argparse.Namespace) -> int:
     from revoskit import alignment
     from revoskit.mapping import write_mapping
 
+    if args.output and not args.output.absolute().parent.is_dir():
+        raise UsageError(f"--output: {args.output.absolute().parent} is not a folder")
     layout, splits, videos = _scope(args.root, args.split)
     with tqdm(total=len(set(videos)), unit="video", desc="aligning", disable=None) as bar:
         found = alignment.find_misaligned(layout, splits, num_proc=os.cpu_count() or 1, progress=bar.update)
@@ -354,6 +363,8 @@ def _check_alignment(args: argparse.Namespace) -> int:
     if args.output:
         write_mapping(args.output, alignment.better_mappings(found))
         print(f"Look at these before you accept them: {args.output}", file=sys.stderr)
+    if found and all(a.verdict == alignment.UNDECIDED for a in found):
+        return 2
     return 1 if any(a.verdict in (alignment.MISALIGNED, alignment.UNSUPPORTED) for a in found) else 0
 
 

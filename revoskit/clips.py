@@ -25,7 +25,7 @@ import numpy as np
 from revoskit.errors import FrameError, MaskError, UsageError
 from revoskit.images import Grid, frame_file, read_frame
 from revoskit.rle import RLE, MaskSequence
-from revoskit.sampling import Draw, Sampling
+from revoskit.sampling import Draw, Sampling, is_count
 from revoskit.shared import Shared
 
 Row = dict[str, Any]
@@ -118,10 +118,10 @@ class Clips:
         ):
             if value not in known:
                 raise UsageError(f"{name} is {value!r}: expected {known[0]!r} or {known[1]!r}")
-        sides = (size,) if size is None or isinstance(size, int) else tuple(size)
-        if len(sides) > 2 or any(pixels is not None and pixels < 1 for pixels in sides):
+        exact = isinstance(size, (tuple, list))
+        if size is not None and not (all(map(is_count, size)) and len(size) == 2 if exact else is_count(size)):
             raise UsageError(f"size is {size!r}: expected None, a number of pixels, or (height, width)")
-        if expressions_per_video is not None and expressions_per_video < 1:
+        if expressions_per_video is not None and not is_count(expressions_per_video):
             raise UsageError(
                 f"expressions_per_video is {expressions_per_video!r}: expected None, or a number from 1 up"
             )
@@ -179,7 +179,7 @@ class Clips:
     def _result_size(self, height: int, width: int) -> tuple[int, int]:
         if self.size is None:
             return height, width
-        if not isinstance(self.size, int):
+        if isinstance(self.size, (tuple, list)):
             return tuple(self.size)
         side = min(height, width) if self.side == "shortest" else max(height, width)
         return max(1, round(height * self.size / side)), max(1, round(width * self.size / side))

@@ -78,7 +78,8 @@ class _Worker:
     def __init__(self, function: Callable) -> None:
         self.connection, theirs = multiprocessing.Pipe()
         self.process = multiprocessing.Process(target=_work, args=(function, theirs, self.connection), daemon=True)
-        self.process.start()
+        with _interrupts_held():
+            self.process.start()
         theirs.close()  # so that its end is the only one, and its death is the end of the stream
         self.item: Any = None
         self.attempt = 0
@@ -92,6 +93,19 @@ class _Worker:
         self.process.terminate()
         self.process.join()
         self.connection.close()
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait: what it raises in the midst of a fork is lost in the parent, and noise in the child."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows, which does not fork
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(function: Callable, connection: Connection, other_end: Connection) -> None:

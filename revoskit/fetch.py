@@ -553,8 +553,12 @@ class Hub:
     def listing(self) -> list[str]:
         from huggingface_hub import HfApi
 
-        files = HfApi(token=self.token).list_repo_files(self.repo_id, repo_type="dataset", revision=self.revision)
-        return [file for file in files if file.startswith(self.folder)]
+        api = HfApi(token=self.token)
+        try:
+            files = api.list_repo_files(self.repo_id, repo_type="dataset", revision=self.revision)
+        except Exception:  # as in `size`; the list only says what else there is
+            return []
+        return [file for file in files if file.startswith(self._path(""))]
 
     def fetch(self, name: str, partial: Path) -> None:
         from huggingface_hub import hf_hub_download

@@ -72,8 +72,8 @@ class Layout:
             raise UsageError(f"Where is {FAMILIES[family].title}? Say data_dir='path/to/it' (--data-dir for commands).")
         if not root:
             raise UsageError(
-                "Where is ReVOS? Say data_dir='path/to/ReVOS' (--data-dir for commands) or set $REVOS_ROOT to the "
-                f"folder that holds {TRACKS} and {FRAMES_FOLDER}/. {WHERE_TO_GET_THEM}"
+                "Where is ReVOS? Say data_dir='path/to/ReVOS' (ROOT or --data-dir for commands) or set "
+                f"$REVOS_ROOT to the folder that holds {TRACKS} and {FRAMES_FOLDER}/. {WHERE_TO_GET_THEM}"
             )
         return cls(Path(os.path.realpath(os.path.expanduser(root))), family)
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
 from revoskit.errors import UsageError
 
 SHORT = ("repeat", "pad")
+
+
+def is_count(value: Any) -> bool:
+    """Whether it is a whole number from 1 up."""
+    return isinstance(value, Integral) and value >= 1
 
 
 class Draw:
@@ -51,12 +58,12 @@ class Sampling:
             raise UsageError(f"sampling is {self.name!r}: expected one of {', '.join(_SAMPLINGS)}")
         if self.short not in SHORT:
             raise UsageError(f"short is {self.short!r}: expected one of {', '.join(SHORT)}")
-        low, high = self._range
-        if not 1 <= low <= high:
+        ends = self._range
+        if len(ends) != 2 or not all(map(is_count, ends)) or ends[0] > ends[1]:
             raise UsageError(f"num_frames is {self.num_frames!r}: expected a number from 1 up, or (least, most)")
-        if self.stride < 1:
+        if not is_count(self.stride):
             raise UsageError(f"stride is {self.stride!r}: expected a number from 1 up")
-        if self.name == "context" and not 1 <= self._context(low) < low:
+        if self.name == "context" and not 1 <= self._context(ends[0]) < ends[0]:
             raise UsageError(
                 f"context is {self.context!r} of {self.num_frames} frames: expected at least one frame of context "
                 "and one that is not"
@@ -65,8 +72,9 @@ class Sampling:
             raise UsageError(f"context={self.context} goes with sampling='context', not with {self.name!r}")
 
     @property
-    def _range(self) -> tuple[int, int]:
-        return (self.num_frames, self.num_frames) if isinstance(self.num_frames, int) else tuple(self.num_frames)
+    def _range(self) -> tuple[int, ...]:
+        pair = isinstance(self.num_frames, (tuple, list))
+        return tuple(self.num_frames) if pair else (self.num_frames, self.num_frames)
 
     def _context(self, count: int) -> int:
         return count // 2 if self.context is None else self.context

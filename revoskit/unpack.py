@@ -32,7 +32,7 @@ SOURCES = ("LV-VIS", "MOSE", "OVIS", "TAO", "UVO", "MeViS")
 
 _ANNOTATIONS = [name for name in SHA256 if name != FRAMES_ARCHIVE]
 _CHUNK = 256  # members that a process takes at a time
-_STEMS = re.compile(r"(JPEGImages|revos)\.(?P<kind>zip|tar|tar\.gz|tgz)(?P<piece>\.(\d{2,3}|[a-z]{2}))?", re.IGNORECASE)
+_STEMS = re.compile(r"(JPEGImages|revos)\.(?P<kind>zip|tar\.gz|tar|tgz)(?P<piece>\.(\d{2,3}|[a-z]{2}))?", re.IGNORECASE)
 
 
 class Unpacked(msgspec.Struct):
@@ -67,7 +67,8 @@ def unpack(layout: Layout, *, delete: bool = False, num_proc: int | None = None)
 
     Raises:
         MissingFilesError: there is no archive.
-        ArchiveError: it is broken, or has members that climb out, links or devices; of a zip nothing is then unpacked.
+        ArchiveError: it is broken, lacks a part, holds no frames, or has members that climb out, links or devices; of a
+            zip nothing is then unpacked.
     """
     paths = find_archive(layout.root)
     done = Unpacked(str(paths[-1]), str(layout.root / FRAMES_FOLDER))
@@ -78,6 +79,9 @@ def unpack(layout: Layout, *, delete: bool = False, num_proc: int | None = None)
     else:
         _unpack_tar(archive, layout.root, place, done)
     archive.close()
+    if not (done.unpacked or done.already_there or done.damaged):
+        found = ", ".join(done.left_out[:3]) or "nothing"
+        raise ArchiveError(f"{paths[-1]} holds no frames: expected <video_id>/<frame>.jpg, found {found}")
     if delete and not done.damaged:
         for path in paths:
             path.unlink()
@@ -106,6 +110,7 @@ def find_archive(root: Path) -> list[Path]:
 
     Raises:
         MissingFilesError: there is none.
+        ArchiveError: one of its pieces is not there.
     """
     found: dict[tuple, list[Path]] = {}
     for path in sorted(root.iterdir()) if root.is_dir() else []:
@@ -124,7 +129,26 @@ def find_archive(root: Path) -> list[Path]:
     if last.suffix.lower() == ".zip":
         splits = [path for path in root.glob(f"{last.stem}.*") if re.fullmatch(r"\.z\d{2,}", path.suffix, re.I)]
         return [*sorted(splits, key=lambda path: int(path.suffix[2:])), last]
+    if _STEMS.fullmatch(last.name)["piece"]:
+        _require_every_piece(paths)
     return paths
+
+
+def _require_every_piece(paths: list[Path]) -> None:
+    """Pieces are counted from 0, 1 or aa on; that the last is there, the archive's own end tells."""
+    places = [_place_of_piece(path.suffix[1:]) for path in paths]
+    first = 0 if paths[0].suffix[1:].isalpha() else 1
+    if places[0] > first or places != list(range(places[0], places[0] + len(places))):
+        raise ArchiveError(
+            f"a piece is missing: only {', '.join(path.name for path in paths)} lie in {paths[0].parent}"
+        )
+
+
+def _place_of_piece(suffix: str) -> int:
+    if suffix.isdecimal():
+        return int(suffix)
+    first, second = (ord(letter) - ord("a") for letter in suffix.lower())
+    return 26 * first + second
 
 
 def _video_ids(layout: Layout) -> set[str]:
@@ -240,10 +264,10 @@ def _unpack_zip(archive: Pieces, root: Path, place: _Places, done: Unpacked, num
     with tqdm(
         total=sum(member.size for member, _ in missing), unit="B", unit_scale=True, desc="unpacking", disable=None
     ) as bar:
-        for task, damaged in engine.run(write, tasks, num_proc=min(num_proc, max(1, len(tasks)))):
+        for task, (size, damaged) in engine.run(write, tasks, num_proc=min(num_proc, max(1, len(tasks)))):
             bar.update(sum(member.size for member, _ in task))
             done.unpacked += len(task) - len(damaged)
-            done.bytes += sum(member.size for member, _ in task)
+            done.bytes += size
             done.damaged += damaged
     if inner:
         _unpack_inner(archive, inner, root, place, done, num_proc)
@@ -265,12 +289,13 @@ def _refuse_clashes(archive: str, planned: list[tuple[Member, str]]) -> None:
         raise ArchiveError(refusal(archive, clashes))
 
 
-def _write_members(archive: Pieces, root: Path, task: _Task) -> list[str]:
-    """Unpack some members; those that are damaged are returned, each with what is wrong with it."""
+def _write_members(archive: Pieces, root: Path, task: _Task) -> tuple[int, list[str]]:
+    """Unpack some members; returns the bytes written, and of those that are damaged what is wrong with each."""
     opened = Pieces(archive.spans)  # this process has its own files open
     damages = [_write_member(opened, f"{root}/{where}", member) for member, where in task]
     opened.close()
-    return [damage for damage in damages if damage]
+    size = sum(member.size for (member, _), damage in zip(task, damages, strict=True) if damage is None)
+    return size, [damage for damage in damages if damage]
 
 
 def _write_member(archive: Pieces, target: str, member: Member) -> str | None:

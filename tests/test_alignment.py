@@ -164,3 +164,23 @@ def test_the_command_reports_writes_mappings_and_says_so_in_its_exit_status(spar
     write_miniature(tmp_path / "sound", videos=1)
     assert cli.main(["check", str(tmp_path / "sound"), "--alignment", "--json"]) == 0
     assert [entry["verdict"] for entry in json.loads(capsys.readouterr().out)] == ["aligned"]
+
+
+def test_the_command_says_why_videos_are_undecided_and_fails_where_all_are(tmp_path, capsys):
+    write_miniature(tmp_path / "ReVOS", videos=3)
+    command = ["check", str(tmp_path / "ReVOS"), "--alignment"]
+    frame = Layout.at(tmp_path / "ReVOS").video_folder(VIDEO) / "00004.jpg"
+    frame.write_bytes(frame.read_bytes()[:900])
+    assert cli.main(command) == 0
+    assert f"undecided, 1 video ({VIDEO}): cannot read" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "ReVOS" / "JPEGImages")
+    assert cli.main(command) == 2
+    assert "undecided, 3 videos (" in (printed := capsys.readouterr().out)
+    assert "the frames that the annotations list are not on disk" in printed
+
+
+def test_a_folder_for_the_mappings_that_is_not_there_is_told_before_the_work(sparse, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(alignment, "find_misaligned", None)
+    command = ["check", str(sparse), "--alignment", "--output", str(tmp_path / "nowhere" / "proposed.json")]
+    assert cli.main(command) == 2
+    assert "nowhere is not a folder" in capsys.readouterr().err

@@ -163,13 +163,21 @@ def test_short_videos_repeat_in_place_or_pad_at_the_end():
     [
         {"num_frames": 0},
         {"num_frames": (4, 2)},
+        {"num_frames": (4,)},
+        {"num_frames": 2.5},
+        {"num_frames": "8"},
         {"sampling": "dense"},
         {"stride": 0},
+        {"stride": 1.5},
         {"sampling": "context", "context": 8},
         {"context": 2},
         {"short": "loop"},
         {"size": 0},
         {"size": (1, 2, 3)},
+        {"size": (1,)},
+        {"size": (None, 2)},
+        {"size": 1.5},
+        {"size": "448"},
         {"side": "left"},
         {"output": "jax"},
         {"on_error": "ignore"},
@@ -179,6 +187,12 @@ def test_short_videos_repeat_in_place_or_pad_at_the_end():
 def test_an_argument_that_cannot_be_meant_is_refused_when_it_is_given(arguments):
     with pytest.raises(UsageError, match=next(iter(arguments)).replace("sampling", "(sampling|context)")):
         Clips(**arguments)
+
+
+def test_numbers_may_be_those_of_numpy_and_pairs_may_be_lists(row):
+    clip = Clips([np.int64(2), 2], size=[np.int64(12), 16])({name: [value] for name, value in row.items()})
+    assert clip["frames"][0].shape == (2, 12, 16, 3)
+    assert Clips(np.int64(2), size=np.int64(12))._clip(row)["frames"].shape[:2] == (2, 12)
 
 
 # --- frames and masks -------------------------------------------------------------------------------------------------

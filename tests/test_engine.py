@@ -196,6 +196,53 @@ def test_an_interrupt_ends_the_run_at_once_without_noise_from_workers(tmp_path):
     assert (process.returncode, out, err) == (130, "interrupted\n", "")
 
 
+INTERRUPTED_WHILE_FORKING = """
+import multiprocessing, os, signal, sys
+from revoskit import engine
+interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)
+if __name__ == "__main__":
+    multiprocessing.set_start_method("fork")
+    os.register_at_fork(after_in_parent=interrupt, after_in_child=interrupt)
+    try:
+        list(engine.run(str, range(8), num_proc=2))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="no process is forked here")
+def test_an_interrupt_while_a_worker_is_started_is_not_lost(tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED_WHILE_FORKING)
+    root = str(Path(engine.__file__).parents[1])
+    process = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=20, env={**os.environ, "PYTHONPATH": root}
+    )
+    assert (process.returncode, process.stderr) == (130, "")
+
+
+KILLED = """
+import os, signal, sys, time
+from revoskit import engine
+def slow(number):
+    time.sleep(0.02 if number == 0 else 0.2)
+    return number
+if __name__ == "__main__":
+    for item, _ in engine.run(slow, range(8), num_proc=2):
+        time.sleep(0.6)  # the answer of the other worker comes and is not read
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="nothing is killed like that here")
+def test_workers_whose_parent_is_killed_end_quietly(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    environment = {**os.environ, "PYTHONPATH": str(Path(engine.__file__).parents[1])}
+    process = subprocess.run([sys.executable, script], stderr=subprocess.PIPE, text=True, timeout=20, env=environment)
+    assert (process.returncode, process.stderr) == (-signal.SIGKILL, "")  # the pipe ends with the last worker
+
+
 def test_what_cannot_be_meant_is_refused():
     with pytest.raises(UsageError, match="no engine 'dask'"):
         engine.run(square, [1], engine="dask")

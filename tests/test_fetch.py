@@ -1,6 +1,7 @@
 """Downloads from a real server on the loopback that breaks off, ignores ranges, lies about lengths and sends junk."""
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -323,6 +324,8 @@ def test_without_a_source_the_command_says_what_to_do_by_hand(here, mirror, caps
     assert layout.ONEDRIVE in said
     assert layout.BAIDU in said
     assert all(name in said for name in SHA256)
+    assert main(["download", str(here.root), "--json"]) == 2
+    assert sorted(json.loads(capsys.readouterr().out)["missing"]) == sorted(SHA256)
     fetch.download(here, str(mirror))
     assert main(["download", str(here.root)]) == 0
 
@@ -403,6 +406,19 @@ class _HubHandler(_Handler):
             left = server.refuse.get(path.name)
             self.wfile.write(content[start:][: left.pop() if left else None])
         return None
+
+
+def test_a_hub_listing_is_of_its_folder_alone_and_empty_where_it_cannot_be_had(monkeypatch):
+    files = ["copy/revos.zip", "copying/other.zip", "copy.zip"]
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *args, **options: files)
+    assert fetch.Hub("o/r", "copy", None).listing() == ["copy/revos.zip"]
+    assert fetch.Hub("o/r", "", None).listing() == files
+
+    def fail(*args, **options):
+        raise RuntimeError("the connection broke")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", fail)
+    assert fetch.Hub("o/r", "copy", None).listing() == []
 
 
 def test_a_hub_repository_is_read_by_its_own_client(server, here, tmp_path):

@@ -87,6 +87,7 @@ def test_a_member_with_a_wrong_crc_is_not_unpacked_and_the_others_are(here, made
     assert victim.filename in done.damaged[0]
     assert "CRC" in done.damaged[0]
     assert done.unpacked == 23
+    assert done.bytes == sum(map(len, files_below(here.root / FRAMES_FOLDER).values()))
     assert not (here.root / FRAMES_FOLDER / victim.filename).exists()
     assert archive.exists()  # --delete keeps what is not sound
     with pytest.raises(ArchiveError, match="1 members are damaged"):
@@ -183,6 +184,18 @@ def test_pieces_are_unpacked_without_joining_them(here, made):
     done = unpack.unpack(here, delete=True)
     assert same_frames(here, made)
     assert len(done.deleted) == 3
+
+
+@pytest.mark.parametrize("names", [("001", "003"), ("002", "003"), ("aa", "ac"), ("ab", "ac")])
+def test_a_missing_piece_is_told_before_anything_is_unpacked(here, made, names):
+    zip_frames(made, here.root / FRAMES_ARCHIVE)
+    content = (here.root / FRAMES_ARCHIVE).read_bytes()
+    (here.root / FRAMES_ARCHIVE).unlink()
+    (here.root / f"{FRAMES_ARCHIVE}.{names[0]}").write_bytes(content[:20_000])
+    (here.root / f"{FRAMES_ARCHIVE}.{names[1]}").write_bytes(content[40_000:])
+    with pytest.raises(ArchiveError, match=rf"a piece is missing.*{names[0]}.*{names[1]}"):
+        unpack.unpack(here)
+    assert not (here.root / FRAMES_FOLDER).exists()
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -343,12 +356,17 @@ def test_unpacking_that_would_fill_the_disk_is_not_begun(here, made, monkeypatch
     assert not (here.root / FRAMES_FOLDER).exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\5\6", b"<!DOCTYPE html>", b"PK\5\6" + bytes(18)])
+def test_an_archive_without_frames_is_told_and_not_deleted(here):
+    with zipfile.ZipFile(here.root / FRAMES_ARCHIVE, "w") as opened:
+        opened.writestr("readme.txt", "read me")
+    with pytest.raises(ArchiveError, match=r"holds no frames.*readme\.txt"):
+        unpack.unpack(here, delete=True)
+    assert (here.root / FRAMES_ARCHIVE).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\5\6", b"<!DOCTYPE html>"])
 def test_what_is_no_archive_is_told(here, content):
     (here.root / FRAMES_ARCHIVE).write_bytes(content)
-    if content.endswith(bytes(18)):  # an archive without members is one
-        assert unpack.unpack(here).unpacked == 0
-        return
     with pytest.raises(ArchiveError, match="is not a zip archive, or its end is missing"):
         unpack.unpack(here)
 
