@@ -8,7 +8,6 @@ and a worker holds one video at a time.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from revoskit import engine as engines
 from revoskit import published, scores
 from revoskit.annotations import Annotations, Expression, ExpressionType, Video, VideoMasks, open_annotations
 from revoskit.errors import UsageError
+from revoskit.files import write_whole
 from revoskit.layout import Layout
 from revoskit.predictions import (
     GreyMasks,
@@ -356,8 +356,8 @@ class Result:
         """Write `scores.json` and `scores.csv`, each whole or not at all."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "scores.json", self.to_json().encode() + b"\n")
-        _write(folder / "scores.csv", self.to_pandas().to_csv(index=False, lineterminator="\n").encode())
+        write_whole(folder / "scores.json", self.to_json().encode() + b"\n")
+        write_whole(folder / "scores.csv", self.to_pandas().to_csv(index=False, lineterminator="\n").encode())
 
 
 def _row(found: list[Measures], protocol: str) -> Row:
@@ -386,18 +386,6 @@ def _listed(problems: list[Problem], shown: int) -> list[str]:
     if len(problems) > shown:
         lines.append(f"  … and {len(problems) - shown:,} more, see `missing` in scores.json")
     return lines
-
-
-def _write(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 # --- a set of predictions ---------------------------------------------------------------------------------------------
@@ -519,7 +507,7 @@ class _Store:
         if not resume:
             for old in folder.rglob("*.scores.json"):
                 old.unlink()
-        _write(run, content)
+        write_whole(run, content)
         return cls(folder)
 
     def _path(self, video_id: str) -> Path:
@@ -532,7 +520,7 @@ class _Store:
     def write(self, video_id: str, found: list[ExpressionScores]) -> None:
         path = self._path(video_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, msgspec.json.encode(found))
+        write_whole(path, msgspec.json.encode(found))
 
 
 class Evaluator:

@@ -23,3 +23,9 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one go; who reads it meanwhile finds the old one."""
+    with whole(path) as file:
+        file.write(content)

@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import DatasetInfo
 
-from revoskit.files import whole
+from revoskit.files import write_whole
 from revoskit.layout import SHA256
 
 # The paper's totals; counted by `revoskit stats`, a copy of one's own may differ.
@@ -57,6 +57,5 @@ def as_json(content: dict[str, Any]) -> str:
 def write(info: DatasetInfo, folder: Path) -> Path:
     """Write `<folder>/<config>/dataset_info.json`; returns its path."""
     path = folder / info.config_name / "dataset_info.json"
-    with whole(path) as file:
-        file.write(as_json(describe(info)).encode())
+    write_whole(path, as_json(describe(info)).encode())
     return path

@@ -30,6 +30,7 @@ from revoskit.annotations import Annotations, Video, open_annotations
 from revoskit.card import card
 from revoskit.engine import run
 from revoskit.errors import MissingFilesError, UsageError
+from revoskit.files import write_whole
 from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
 from revoskit.shards import CONFIGS, NUM_BYTES, Content, Shard, WrittenShard, published_size, write_shard
 
@@ -237,7 +238,7 @@ def publish(
         _remove_partials(folder)  # a worker that is stopped leaves its own behind
     written = [read_shard(folder, shard) for shard in plan.shards]
     counts = stats.count(layout, plan.splits)
-    _write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
+    write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
     return written
 
 
@@ -283,7 +284,7 @@ def _claim(folder: Path, plan: Plan) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _remove_partials(folder)
     if earlier != plan:
-        _write_whole(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)))
+        write_whole(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)))
 
 
 def _earlier_plan(folder: Path) -> Plan | None:
@@ -317,9 +318,3 @@ def _remove_partials(folder: Path) -> None:
     for config in CONFIGS:
         for partial in (folder / config).glob("*.parquet.*.partial"):
             partial.unlink(missing_ok=True)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
