@@ -153,16 +153,6 @@ if __name__ == "__main__":
 """
 
 
-KILLED = """
-import time
-from revoskit import engine
-if __name__ == "__main__":
-    for item, _ in engine.run(abs, range(8), num_proc=2):
-        print("done", flush=True)
-        time.sleep(60)  # what the workers send meanwhile is never read
-"""
-
-
 def started(tmp_path: Path, code: str) -> subprocess.Popen:
     """A script in a process group of its own."""
     script = tmp_path / "script.py"
@@ -175,15 +165,6 @@ def started(tmp_path: Path, code: str) -> subprocess.Popen:
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(Path(engine.__file__).parents[1])},
     )
-
-
-@pytest.mark.skipif(os.name == "nt", reason="sends a signal")
-def test_workers_go_without_noise_when_the_run_is_killed(tmp_path):
-    process = started(tmp_path, KILLED)
-    assert process.stdout.readline() == "done\n"
-    time.sleep(0.3)  # for the workers to have sent something
-    process.kill()
-    assert process.communicate(timeout=20) == ("", "")  # which ends when the last worker has gone
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal to a process group")
