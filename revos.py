@@ -123,12 +123,11 @@ class RevosConfig(datasets.BuilderConfig):
         }
         return f"{self.name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
 
-    def _files(self, layout: Layout) -> list[tuple[str, int, int]]:
-        """What the rows are made from, and its state on disk."""
-        paths = layout.annotation_files()
-        if self.missing_frames != "error" or self.alignment:  # rows follow what is on disk, as do folders' times
-            paths += _video_folders(layout)
-        return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    def _files(self, layout: Layout) -> tuple:
+        """The state on disk of what the rows are made from."""
+        # Where rows follow which frames are there, so do the times of the folders.
+        folders = _video_folders(layout) if self.missing_frames != "error" or self.alignment else []
+        return layout.annotation_state(), [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
 
 
 def _video_folders(layout: Layout) -> list[Path]:

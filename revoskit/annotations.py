@@ -158,8 +158,8 @@ class Annotations:
             )
             if self.hidden:
                 return
-            self._tracks = _open_once(TrackFile, layout.tracks)
-            self._foreground = _open_once(ForegroundFile, layout.foreground) if layout.foreground.is_file() else None
+            self._tracks = open_once(TrackFile, layout.tracks)
+            self._foreground = open_once(ForegroundFile, layout.foreground) if layout.foreground.is_file() else None
 
     def __reduce__(self):  # another process maps the files itself and so shares their pages
         return open_annotations, (self.layout, self.split)
@@ -201,7 +201,7 @@ def open_annotations(layout: Layout, split: str) -> Annotations:
         raise MissingFilesError(
             f"{layout.expressions(split)} is not there. The splits that are: {', '.join(layout.splits())}"
         )
-    return _annotations(layout.within(split), split, tuple(_stamp(file) for file in layout.annotation_files()))
+    return _annotations(layout.within(split), split, layout.annotation_state())
 
 
 @functools.lru_cache(maxsize=3)
@@ -220,7 +220,8 @@ def _advising() -> Iterator[None]:
         raise
 
 
-def _open_once(kind: type, path: Path) -> Any:
+def open_once(kind: type, path: Path) -> Any:
+    """A `TrackFile` or `ForegroundFile`, mapped and indexed once a process as long as the file stays as it is."""
     return _opened(kind, path, _stamp(path))
 
 

@@ -25,7 +25,15 @@ except ImportError:  # then `decode` finds less
     simplejpeg = None
 
 from revoskit import engine, findings
-from revoskit.annotations import Expression, ExpressionType, ForegroundFile, TrackFile, Video, scan_expressions
+from revoskit.annotations import (
+    Expression,
+    ExpressionType,
+    ForegroundFile,
+    TrackFile,
+    Video,
+    open_once,
+    scan_expressions,
+)
 from revoskit.errors import AnnotationError, MissingFilesError
 from revoskit.findings import ERROR, NOTE, SEVERITIES, Finding, Tally
 from revoskit.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout
@@ -172,7 +180,7 @@ class _Records(NamedTuple):
         """The tracks that nobody names, as far as that can be told: it takes both splits, wholly read."""
         if not files.tracks or self.faulty or not {"train", "validation"} <= set(self.videos):
             return []
-        return sorted(set(_opened(TrackFile, layout.tracks).keys()) - self.named())
+        return sorted(set(open_once(TrackFile, layout.tracks).keys()) - self.named())
 
 
 def _is_subset(video: Video, of: Video | None) -> bool:
@@ -261,21 +269,11 @@ def _opens(kind: type, path: Path, tally: Tally) -> bool:
     if not path.is_file():
         return False
     try:
-        _opened(kind, path)
+        open_once(kind, path)
     except AnnotationError as error:
         tally.add("file-unreadable", str(error))
         return False
     return True
-
-
-@functools.lru_cache(maxsize=2)
-def _opened_at(kind: type, path: Path, mtime_ns: int) -> Any:
-    return kind(path)
-
-
-def _opened(kind: type, path: Path) -> Any:
-    """A mask file, mapped and indexed once a process."""
-    return _opened_at(kind, path, path.stat().st_mtime_ns)
 
 
 def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tuple[Tally, int]:
@@ -292,7 +290,7 @@ def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tupl
 
 def _check_tracks(layout: Layout, video: Video, tally: Tally, place: dict) -> tuple[dict[int, MaskSequence], int]:
     """The tracks that are sound, and the number of masks that were examined."""
-    file: TrackFile = _opened(TrackFile, layout.tracks)
+    file: TrackFile = open_once(TrackFile, layout.tracks)
     sound: dict[int, MaskSequence] = {}
     examined = 0
     for annotation_id in video.annotation_ids:
@@ -344,7 +342,7 @@ def _check_foreground(
     layout: Layout, video: Video, tracks: dict[int, MaskSequence] | None, tally: Tally, place: dict
 ) -> int:
     """Compare the foreground with the union of `tracks`, where those are all known; returns the masks examined."""
-    file: ForegroundFile = _opened(ForegroundFile, layout.foreground)
+    file: ForegroundFile = open_once(ForegroundFile, layout.foreground)
     if video.video_id not in file:
         tally.add("foreground-absent", **place)
         return 0
@@ -398,7 +396,7 @@ def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
     """What is wrong with tracks of which the video is not known, besides that."""
     tally = Tally()
     examined = 0
-    file: TrackFile = _opened(TrackFile, layout.tracks)
+    file: TrackFile = open_once(TrackFile, layout.tracks)
     for key in keys:
         tally.add("track-unnamed", "" if key.isdecimal() else "and it is not named by a number", track=key)
         try:
@@ -488,7 +486,7 @@ def _check_strangers(layout: Layout, records: _Records, files: _Files, tally: Ta
     if records.faulty or not records.videos:
         return  # then the stranger may be the one that could not be read
     if files.foreground:
-        for video_id in sorted(set(_opened(ForegroundFile, layout.foreground).keys()) - known):
+        for video_id in sorted(set(open_once(ForegroundFile, layout.foreground).keys()) - known):
             tally.add("foreground-extra", video=video_id)
     for folder, count in _folders_of_jpegs(layout, known):
         if folder not in known:

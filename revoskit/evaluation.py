@@ -480,10 +480,12 @@ def _fingerprint(annotations: Annotations, predictions: Any, protocols: tuple[st
         source = [str(path)] if path.is_dir() else [str(path), status.st_size, status.st_mtime_ns]
     else:
         source = ["in memory"]
-    files = [
-        [file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in annotations.layout.annotation_files()
-    ]
-    return {"predictions": source, "split": annotations.split, "protocols": list(protocols), "annotations": files}
+    return {
+        "predictions": source,
+        "split": annotations.split,
+        "protocols": list(protocols),
+        "annotations": annotations.layout.annotation_state(),
+    }
 
 
 class _Store:
@@ -518,9 +520,7 @@ class _Store:
         return {video_id: self._decoder.decode(p.read_bytes()) for video_id, p in paths.items() if p.is_file()}
 
     def write(self, video_id: str, found: list[ExpressionScores]) -> None:
-        path = self._path(video_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, msgspec.json.encode(found))
+        write_whole(self._path(video_id), msgspec.json.encode(found))
 
 
 class Evaluator:

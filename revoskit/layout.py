@@ -143,6 +143,11 @@ class Layout:
         files = [*tracks, self.foreground, *(self.expressions(split) for split in splits)]
         return [file for file in files if file.is_file()]
 
+    def annotation_state(self) -> tuple[tuple[str, int, int], ...]:
+        """Name under the root, size in bytes and time of change in ns of each such file: another one, other content."""
+        state = [(file.relative_to(self.root).as_posix(), file.stat()) for file in self.annotation_files()]
+        return tuple((name, status.st_size, status.st_mtime_ns) for name, status in state)
+
     def video_folder(self, video_id: str) -> Path:
         """Where a video's frames lie: for ReVOS under JPEGImages/, or directly under the root where that has none."""
         folders = dict.fromkeys(folder for files in self._meant() for folder in files.frames)

@@ -96,9 +96,8 @@ def make_plan(
         frames.refuse_missing()
     if not shards:
         raise UsageError(f"{layout.root} has nothing to publish: no split lists a video with an expression")
-    annotation_files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in layout.annotation_files()]
     digest = frames.digest() if frames else ""
-    return Plan(configs, content, shard_bytes, tuple(annotation_files), digest, tuple(shards))
+    return Plan(configs, content, shard_bytes, layout.annotation_state(), digest, tuple(shards))
 
 
 def _known(configs: Iterable[str]) -> list[str]:

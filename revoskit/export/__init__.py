@@ -71,16 +71,11 @@ def export(
     _require_masks(opened)
     _require_frames(opened)
     folder.mkdir(parents=True, exist_ok=True)
-    report = _begin(folder, Report(to, _source(layout)))
+    report = _begin(folder, Report(to, list(layout.annotation_state())))
     for split, of_split in opened.items():
         report.splits[split] = TARGETS[to].write(Job(of_split, folder, frames, num_proc), progress)
         _save(folder, report)
     return report
-
-
-def _source(layout: Layout) -> list[tuple[str, int, int]]:
-    state = [(path, path.stat()) for path in layout.annotation_files()]
-    return [(path.relative_to(layout.root).as_posix(), at.st_size, at.st_mtime_ns) for path, at in state]
 
 
 def _begin(folder: Path, report: Report) -> Report:
