@@ -20,10 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Value
-from PIL import Image
 
-from revoskit.annotations import Annotations, Expression, Video, VideoMasks, open_annotations
-from revoskit.errors import MissingFilesError, RevosError
+from revoskit.annotations import Expression, Video, VideoMasks, open_annotations
+from revoskit.embedding import Frames
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
 from revoskit.info import plain
 from revoskit.layout import Layout
@@ -35,9 +34,6 @@ NUM_BYTES = b"revoskit.num_bytes"  # in a shard's footer: what its rows take onc
 
 # A row group is what streaming reads, and so holds, at a time. It ends with the video that brings it to this size.
 ROW_GROUP_BYTES = 16_000_000
-JPEG_QUALITY = 90
-# Arrow counts the bytes of a binary array, and Parquet those of a page, in 31 bits.
-MAX_FRAME_BYTES = 2**31 - 2**24
 MASKS_AT_A_TIME = 32
 
 
@@ -115,9 +111,13 @@ def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) ->
 def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:
     schema = arrow_schema(published_features(shard.config, content))
     num_bytes = 0
-    with pq.ParquetWriter(path, schema, **_encodings(schema)) as writer, ThreadPoolExecutor(1) as thread:
+    with (
+        pq.ParquetWriter(path, schema, **_encodings(schema)) as writer,
+        ThreadPoolExecutor(1) as thread,
+        Frames(layout, resize=content.max_side is not None) as frames,
+    ):
         writing: Future | None = None
-        for group in _row_groups(_tables(shard, layout, content, schema)):
+        for group in _row_groups(_tables(shard, layout, content, schema, frames)):
             if writing:
                 writing.result()
             # Native code that needs no interpreter: meanwhile the next masks are checked.
@@ -163,7 +163,7 @@ def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema) -> Iterator[pa.Table]:
+def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, frames: Frames) -> Iterator[pa.Table]:
     """The rows of each video."""
     annotations = open_annotations(layout, shard.split)
     for index, video_id in enumerate(shard.video_ids, shard.first_video):
@@ -181,8 +181,7 @@ def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema) -
         table = pa.Table.from_pylist([video_example(video, masks, [])], schema)
         if content.frames == "embed":
             place = schema.get_field_index("frames")
-            frames = _frames(annotations, video, resize=content.max_side is not None)
-            table = table.set_column(place, schema.field(place), frames)
+            table = table.set_column(place, schema.field(place), frames.column(video))
         yield table
 
 
@@ -193,59 +192,6 @@ def published_size(video: Video, content: Content) -> tuple[int, int]:
         return video.height, video.width
     scale = content.max_side / longer
     return max(1, round(video.height * scale)), max(1, round(video.width * scale))
-
-
-# --- frames -----------------------------------------------------------------------------------------------------------
-
-
-def _frames(annotations: Annotations, video: Video, resize: bool) -> pa.Array:
-    """The column `frames` of one row, as `datasets` stores images: bytes, and the file's name for a path."""
-    paths = annotations.layout.frame_paths(video.video_id, video.frame_names)
-    if None in paths:
-        name = video.frame_names[paths.index(None)]
-        raise MissingFilesError(f"{annotations.layout.video_folder(video.video_id)} has no {name}.jpg")
-    if resize:
-        jpegs = pa.array([_smaller(path, video.width, video.height) for path in paths], pa.binary())
-    else:
-        jpegs = _read_whole(paths, video)
-    names = pa.array([os.path.basename(path) for path in paths], pa.string())
-    images = pa.StructArray.from_arrays([jpegs, names], ["bytes", "path"])
-    return pa.ListArray.from_arrays(pa.array([0, len(paths)], pa.int32()), images)
-
-
-def _read_whole(paths: list[str], video: Video) -> pa.Array:
-    """The files' bytes, read straight into the buffer that Arrow keeps: copying them costs as much as reading."""
-    sizes = [os.stat(path).st_size for path in paths]
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    if offsets[-1] > MAX_FRAME_BYTES:
-        raise RevosError(
-            f"the frames of video {video.video_id!r} take {offsets[-1]:,} bytes, a row can hold {MAX_FRAME_BYTES:,}: "
-            "publish smaller ones with --max-side"
-        )
-    buffer = pa.allocate_buffer(int(offsets[-1]))
-    into = memoryview(buffer)
-    for path, start, end in zip(paths, offsets, offsets[1:], strict=False):
-        with open(path, "rb", buffering=0) as file:
-            if file.readinto(into[start:end]) != end - start or file.read(1):
-                raise RevosError(f"{path} changed while it was read")
-    return pa.BinaryArray.from_buffers(
-        pa.binary(), len(paths), [None, pa.py_buffer(offsets.astype(np.int32)), buffer], null_count=0
-    )
-
-
-def _smaller(path: str, width: int, height: int) -> bytes:
-    """A frame encoded anew at this size, or as it is where it has that size already."""
-    try:
-        with Image.open(path) as image:
-            if image.size == (width, height):
-                return Path(path).read_bytes()
-            image.draft(None, (width, height))  # the decoder can halve the size at hardly any cost
-            pixels = image if image.mode in ("L", "RGB") else image.convert("RGB")
-            made = io.BytesIO()
-            pixels.resize((width, height), Image.Resampling.LANCZOS).save(made, "JPEG", quality=JPEG_QUALITY)
-            return made.getvalue()
-    except OSError as error:
-        raise RevosError(f"{path} cannot be read as an image: {error}") from None
 
 
 # --- masks of another size --------------------------------------------------------------------------------------------

@@ -1,0 +1,118 @@
+"""Frames as a column: the bytes on disk, and memory that is used again only once nothing refers to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from revoskit import embedding, shards
+from revoskit.annotations import Video, open_annotations
+from revoskit.embedding import Frames
+from revoskit.errors import MissingFilesError, RevosError
+from revoskit.layout import Layout
+from revoskit.publish import make_plan
+from revoskit.shards import Content, write_shard
+
+
+def video_of(data: Path, sizes: list[int], video_id: str = "made/up") -> Video:
+    """A video whose frames are files of these sizes, no two with the same content."""
+    folder = data / "JPEGImages" / video_id
+    folder.mkdir(parents=True)
+    names = tuple(f"{i:05d}" for i in range(len(sizes)))
+    for i, (name, size) in enumerate(zip(names, sizes, strict=True)):
+        start = bytes([i, *video_id.encode()])
+        (folder / f"{name}.jpg").write_bytes((start * (size // len(start) + 1))[:size])
+    return Video(video_id, 4, 4, names, ())
+
+
+def contents(data: Path, video: Video) -> list[bytes]:
+    return [(data / "JPEGImages" / video.video_id / f"{name}.jpg").read_bytes() for name in video.frame_names]
+
+
+def embedded(column) -> list[bytes]:
+    return [frame["bytes"] for frame in column.to_pylist()[0]]
+
+
+def test_a_column_holds_the_files_and_their_names(tmp_path):
+    video = video_of(tmp_path, [10, 0, 200_000, 1])
+    with Frames(Layout.at(tmp_path), resize=False) as frames:
+        column = frames.column(video)
+        assert embedded(column) == contents(tmp_path, video)
+        assert [frame["path"] for frame in column.to_pylist()[0]] == [f"{name}.jpg" for name in video.frame_names]
+
+
+def test_memory_is_used_again_once_a_column_is_gone_and_never_before(tmp_path):
+    videos = [video_of(tmp_path, [size] * 3, f"video/{i}") for i, size in enumerate([900, 700, 800, 500, 2000])]
+
+    def address(column) -> int:
+        return column.values.field("bytes").buffers()[2].address
+
+    with Frames(Layout.at(tmp_path), resize=False) as frames:
+        first, second = frames.column(videos[0]), frames.column(videos[1])
+        assert address(first) != address(second)
+        assert embedded(first) == contents(tmp_path, videos[0])
+        free = address(first)
+        images = first.values  # a part of the column keeps all of it
+        del first
+        other = frames.column(videos[2])
+        assert address(other) != free
+        del images
+        third = frames.column(videos[3])
+        assert address(third) == free, "2,700 bytes are enough for 1,500"
+        larger = frames.column(videos[4])
+        for column, video in [(second, videos[1]), (other, videos[2]), (third, videos[3]), (larger, videos[4])]:
+            assert embedded(column) == contents(tmp_path, video)
+
+
+def test_a_shard_of_many_row_groups_holds_every_frame_of_every_video(own_miniature, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1)
+    layout = Layout.at(own_miniature.root)
+    (shard,) = [one for one in make_plan(layout, configs=["videos"]).shards if one.split == "train"]
+    write_shard(shard, layout, tmp_path / "out", Content())
+    annotations = open_annotations(layout, "train")
+    rows = pq.read_table(tmp_path / "out" / shard.path, columns=["video_id", "frames"]).to_pylist()
+    assert len(rows) > 1
+    for row in rows:
+        assert [frame["bytes"] for frame in row["frames"]] == contents(
+            layout.root, annotations.video(row["video_id"])
+        ), row["video_id"]
+
+
+def test_a_frame_that_is_not_on_disk_is_named(tmp_path):
+    video = video_of(tmp_path, [10, 10])
+    (tmp_path / "JPEGImages/made/up/00001.jpg").unlink()
+    with (
+        Frames(Layout.at(tmp_path), resize=False) as frames,
+        pytest.raises(MissingFilesError, match=r"made/up has no 00001\.jpg"),
+    ):
+        frames.column(video)
+
+
+@pytest.mark.parametrize("size", [20, 5], ids=["longer", "shorter"])
+def test_a_frame_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, size):
+    video = video_of(tmp_path, [10, 10])
+    changing = tmp_path / "JPEGImages/made/up/00001.jpg"
+    read = embedding._read
+
+    def change_and_read(path: str, into: memoryview) -> None:
+        if path == str(changing):
+            changing.write_bytes(bytes(size))
+        read(path, into)
+
+    monkeypatch.setattr(embedding, "_read", change_and_read)
+    with (
+        Frames(Layout.at(tmp_path), resize=False) as frames,
+        pytest.raises(RevosError, match=r"00001\.jpg changed while it was read"),
+    ):
+        frames.column(video)
+
+
+def test_more_than_a_row_can_hold_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "MAX_FRAME_BYTES", 15)
+    with (
+        Frames(Layout.at(tmp_path), resize=False) as frames,
+        pytest.raises(RevosError, match=r"'made/up' take 20 bytes, a row can hold 15: .*--max-side"),
+    ):
+        frames.column(video_of(tmp_path, [10, 10]))
