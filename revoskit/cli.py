@@ -142,11 +142,11 @@ def _stats(args: argparse.Namespace) -> int:
 
     layout, splits, videos = _scope(args.data_dir, args.split, args.family)
     with tqdm(total=len(videos), unit="video", desc="counting", disable=None) as bar:
-        counts = stats.count(layout, splits, bar.update)
+        statistics = stats.measure(layout, splits, bar.update)
     if args.json:
-        _print_json(counts)
+        _print_json(statistics)
     else:
-        print(stats.table(counts))
+        print(stats.table(statistics))
     return 0
 
 

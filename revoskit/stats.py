@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from tabulate import tabulate
@@ -16,87 +16,104 @@ ALL_SOURCES = "all"
 UNTYPED = "untyped"  # all the expressions of a dataset that has no types
 
 
-class Counts(msgspec.Struct):
+class Counts(msgspec.Struct, frozen=True):
     """What one split holds of one source dataset, or of all of them (`source` is "all")."""
 
     split: str
     source: str
-    videos: int = 0
-    frames: int = 0
-    expressions: dict[str, int] = msgspec.field(default_factory=lambda: {kind.label: 0 for kind in ExpressionType})
-    tracks: int = 0
-    objects_per_expression: float = 0.0
-    annotated: float = 0.0
-    """Share of track entries that are not null."""
-    coverage: float = 0.0
-    """Share of a frame's pixels that some annotated object covers, mean over all frames."""
-    sizes: dict[str, int] = msgspec.field(default_factory=dict)
+    videos: int
+    frames: int
+    expressions: dict[str, int]
+    tracks: int
+    objects_per_expression: float
+    sizes: dict[str, int]
     """Videos by size, "width x height"."""
 
 
-class _Sums(msgspec.Struct):
-    """What a video adds to the counts."""
+class Statistics(Counts, frozen=True):
+    """The same, and what of it is covered by masks."""
 
-    video: Video
+    annotated: float
+    """Share of track entries that are not null."""
+    coverage: float
+    """Share of a frame's pixels that some annotated object covers, mean over all frames."""
+
+
+class _Covered(msgspec.Struct, frozen=True):
+    """What the masks of a video add to the statistics."""
+
     entries: int
     annotated: int
     coverage: float
 
 
-def count(
-    layout: Layout, splits: Iterable[str], progress: Callable[[int], object] = lambda videos: None
-) -> list[Counts]:
-    """Count every split: first each as a whole, then by source dataset.
+def count(layout: Layout, splits: Iterable[str]) -> list[Counts]:
+    """Count every split: first each as a whole, then by source dataset. No mask is read."""
+    return [
+        _count(annotations, source, videos)
+        for annotations in (open_annotations(layout, split) for split in splits)
+        for source, videos in _by_source(annotations)
+    ]
 
-    `progress` is called with 1 after each video. Every mask is decoded as far as its area.
-    """
-    counts = []
+
+def measure(
+    layout: Layout, splits: Iterable[str], progress: Callable[[int], object] = lambda videos: None
+) -> list[Statistics]:
+    """Like `count`, with every mask decoded as far as its area. `progress` is called with 1 after each video."""
+    measured = []
     for split in splits:
         annotations = open_annotations(layout, split)
-        kinds = list(ExpressionType) if FAMILIES[layout.family].typed else [None]
-        sums = []
+        covered = {}
         for video in annotations:
-            sums.append(_measure(annotations, video))
+            covered[video.video_id] = _cover(annotations, video)
             progress(1)
-        counts.append(_total(split, ALL_SOURCES, sums, kinds))
-        sources = sorted({video.source for video in annotations} - {""})
-        counts += [_total(split, source, [s for s in sums if s.video.source == source], kinds) for source in sources]
-    return counts
+        for source, videos in _by_source(annotations):
+            counts = _count(annotations, source, videos)
+            some = [covered[video.video_id] for video in videos]
+            entries = sum(one.entries for one in some)
+            annotated = sum(one.annotated for one in some) / entries if entries else 0.0
+            coverage = sum(one.coverage for one in some) / counts.frames if counts.frames else 0.0
+            measured.append(Statistics(**msgspec.structs.asdict(counts), annotated=annotated, coverage=coverage))
+    return measured
 
 
-def _measure(annotations: Annotations, video: Video) -> _Sums:
+def _by_source(annotations: Annotations) -> Iterator[tuple[str, list[Video]]]:
+    videos = list(annotations)
+    yield ALL_SOURCES, videos
+    for source in sorted({video.source for video in videos} - {""}):
+        yield source, [video for video in videos if video.source == source]
+
+
+def _cover(annotations: Annotations, video: Video) -> _Covered:
     masks = annotations.masks(video)
     tracks = [masks.track(i) for i in video.annotation_ids]
     covered = masks.foreground().areas().sum() / (video.height * video.width)
     entries = sum(len(track) for track in tracks)
-    return _Sums(video, entries, entries - sum(mask is None for track in tracks for mask in track), float(covered))
+    return _Covered(entries, entries - sum(mask is None for track in tracks for mask in track), float(covered))
 
 
-def _total(split: str, source: str, sums: list[_Sums], kinds: list[ExpressionType | None]) -> Counts:
-    expressions = [expression for s in sums for expression in s.video.expressions]
+def _count(annotations: Annotations, source: str, videos: list[Video]) -> Counts:
+    kinds = list(ExpressionType) if FAMILIES[annotations.layout.family].typed else [None]
+    expressions = [expression for video in videos for expression in video.expressions]
     naming = [len(e.annotation_ids) for e in expressions if e.type is not ExpressionType.NONEXISTENT]
     found = Counter(expression.type for expression in expressions)
-    frames = sum(len(s.video.frame_names) for s in sums)
-    entries = sum(s.entries for s in sums)
     return Counts(
-        split=split,
+        split=annotations.split,
         source=source,
-        videos=len(sums),
-        frames=frames,
+        videos=len(videos),
+        frames=sum(len(video.frame_names) for video in videos),
         expressions={kind.label if kind is not None else UNTYPED: found[kind] for kind in kinds},
-        tracks=sum(len(s.video.annotation_ids) for s in sums),
+        tracks=sum(len(video.annotation_ids) for video in videos),
         objects_per_expression=sum(naming) / len(naming) if naming else 0.0,
-        annotated=sum(s.annotated for s in sums) / entries if entries else 0.0,
-        coverage=sum(s.coverage for s in sums) / frames if frames else 0.0,
-        sizes=dict(Counter(f"{s.video.width}x{s.video.height}" for s in sums).most_common()),
+        sizes=dict(Counter(f"{video.width}x{video.height}" for video in videos).most_common()),
     )
 
 
-def table(counts: list[Counts]) -> str:
-    """The counts for reading, a row for each split and source."""
-    kinds = [kind for kind in dict.fromkeys(kind for row in counts for kind in row.expressions) if kind != UNTYPED]
+def table(statistics: list[Statistics]) -> str:
+    """The statistics for reading, a row for each split and source."""
+    kinds = [kind for kind in dict.fromkeys(kind for row in statistics for kind in row.expressions) if kind != UNTYPED]
     rows = []
-    for row in counts:
+    for row in statistics:
         sizes = [f"{size} ({videos})" for size, videos in row.sizes.items()]
         shown = ", ".join(sizes[:2]) + (f", {len(sizes) - 2} more" if len(sizes) > 2 else "")
         numbers = [row.videos, sum(row.expressions.values()), *(row.expressions[kind] for kind in kinds)]

@@ -1,15 +1,16 @@
 """What `revoskit stats` counts is what was drawn."""
 
+import msgspec
 import numpy as np
 import pytest
 
-from revoskit.layout import Layout
-from revoskit.stats import count, table
+from revoskit.layout import TRACKS, Layout
+from revoskit.stats import ALL_SOURCES, count, measure, table
 
 
 def test_counts_are_those_of_what_was_written(miniature):
     layout = Layout.at(miniature.root)
-    rows = {(row.split, row.source): row for row in count(layout, layout.splits())}
+    rows = {(row.split, row.source): row for row in measure(layout, layout.splits())}
     whole = rows["train", "all"]
     assert (whole.videos, whole.tracks, whole.frames) == (3, 9, 18)
     assert whole.expressions == {"referring": 10, "reasoning": 9, "nonexistent": 3}
@@ -21,12 +22,22 @@ def test_counts_are_those_of_what_was_written(miniature):
 
 
 def test_the_table_reads_row_by_row(miniature):
-    lines = table(count(Layout.at(miniature.root), ["train_sub"])).splitlines()
+    lines = table(measure(Layout.at(miniature.root), ["train_sub"])).splitlines()
     assert lines[-2].split()[:5] == ["train_sub", "all", "1", "8", "4"]
     assert lines[-1].split()[0] == "LV-VIS"
 
 
 def test_progress_is_told_of_every_video(miniature):
     seen = []
-    count(Layout.at(miniature.root), ["train", "validation"], seen.append)
+    measure(Layout.at(miniature.root), ["train", "validation"], seen.append)
     assert sum(seen) == 6
+
+
+def test_what_can_be_counted_without_masks_is_counted_without_reading_any(own_miniature):
+    layout = Layout.at(own_miniature.root)
+    measured = measure(layout, layout.splits())
+    (own_miniature.root / TRACKS).write_text('{"3003000": [], "3003001": "spoiled"}')
+    counted = count(layout, layout.splits())
+    assert ALL_SOURCES in {row.source for row in counted}
+    for row, whole in zip(counted, measured, strict=True):
+        assert {name: getattr(whole, name) for name in row.__struct_fields__} == msgspec.structs.asdict(row)
