@@ -28,6 +28,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from revoskit.errors import DownloadError, MissingFilesError, RevosError, UsageError
+from revoskit.files import require_room
 from revoskit.layout import (
     BAIDU,
     EXPRESSIONS,
@@ -201,16 +202,7 @@ def _check_room(root: Path, origin: Source, names: list[str]) -> None:
         partial = _partial(root, name)
         size = origin.size(name) or 0
         needed += max(0, size - (partial.stat().st_size if partial.exists() else 0))
-    _require_room(root, needed)
-
-
-def _require_room(root: Path, needed: int) -> None:
-    free = shutil.disk_usage(root).free
-    if needed > free:
-        raise DownloadError(
-            f"{needed:,} bytes are still to be fetched, but the disk of {root} has {free:,} bytes free: "
-            "make room, or name a folder on another disk"
-        )
+    require_room(root, needed, DownloadError)
 
 
 def _bar(what: str) -> tqdm:
@@ -353,7 +345,7 @@ def _continue(open_at: _Open, partial: Path, bar: tqdm) -> None:
             file.truncate(0)
             have = 0
         if stream.total is not None:
-            _require_room(partial.parent, stream.total - have)
+            require_room(partial.parent, stream.total - have, DownloadError)
             bar.total = stream.total
         bar.n = have
         bar.refresh()

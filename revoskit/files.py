@@ -1,12 +1,15 @@
-"""Files that appear under their name only when they are whole."""
+"""Files that appear under their name only when they are whole, and the room for them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from revoskit.errors import RevosError
 
 PART = ".part"
 
@@ -29,3 +32,13 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file in one go; who reads it meanwhile finds the old one."""
     with whole(path) as file:
         file.write(content)
+
+
+def require_room(folder: Path, needed: int, error: type[RevosError]) -> None:
+    """See, before anything is written, that the disk of `folder` has so many bytes free; raise `error` where not."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise error(
+            f"{needed:,} bytes are still to be written, and the disk of {folder} has {free:,} bytes free: make room, "
+            "or name a folder on another disk"
+        )

@@ -30,7 +30,7 @@ from revoskit.annotations import Annotations, Video, open_annotations
 from revoskit.card import card
 from revoskit.engine import run
 from revoskit.errors import MissingFilesError, UsageError
-from revoskit.files import write_whole
+from revoskit.files import require_room, write_whole
 from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
 from revoskit.shards import CONFIGS, NUM_BYTES, Content, Shard, WrittenShard, published_size, write_shard
 
@@ -218,7 +218,8 @@ def publish(
         progress: called with the source bytes of each shard once it is in place.
 
     Raises:
-        UsageError: `folder` holds something else, or a publication of other data or with other options.
+        UsageError: `folder` holds something else, or a publication of other data or with other options; or its disk
+            has no room for the frames.
     """
     _claim(folder, plan)
     missing = []
@@ -227,6 +228,8 @@ def publish(
             missing.append(shard)
         else:
             progress(shard.num_bytes)
+    if plan.content == Content("embed"):  # frames as they are; masks, once compressed, and smaller frames take far less
+        require_room(folder, sum(shard.num_bytes for shard in missing if shard.config == "videos"), UsageError)
     write = functools.partial(write_shard, layout=layout, folder=folder.absolute(), content=plan.content)
     work = run(write, missing, num_proc=num_proc, engine=engine, address=address)
     try:

@@ -12,7 +12,6 @@ import gzip
 import io
 import os
 import re
-import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +24,7 @@ from revoskit import engine
 from revoskit.annotations import read_expressions
 from revoskit.archives import Member, Pieces, objection_to_name, read_directory, refusal
 from revoskit.errors import AnnotationError, ArchiveError, MissingFilesError
+from revoskit.files import require_room
 from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, SHA256, WHERE_TO_GET_THEM, Layout
 
 SOURCES = ("LV-VIS", "MOSE", "OVIS", "TAO", "UVO", "MeViS")
@@ -230,14 +230,6 @@ def _present(root: Path, places: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def _require_room(root: Path, needed: int) -> None:
-    free = shutil.disk_usage(root).free
-    if needed > free:
-        raise ArchiveError(
-            f"unpacking takes {needed:,} more bytes, and the disk of {root} has {free:,} free: make room"
-        )
-
-
 # --- zip --------------------------------------------------------------------------------------------------------------
 
 
@@ -255,7 +247,7 @@ def _unpack_zip(archive: Pieces, root: Path, place: _Places, done: Unpacked, num
     there = _present(root, (where for _, where in planned))
     missing = [(member, where) for member, where in planned if not _is_there(there, member, where)]
     done.already_there += len(planned) - len(missing)
-    _require_room(root, sum(member.size for member, _ in missing))
+    require_room(root, sum(member.size for member, _ in missing), ArchiveError)
     for folder in {os.path.dirname(where) for _, where in missing}:
         (root / folder).mkdir(parents=True, exist_ok=True)
 
@@ -312,7 +304,7 @@ def _unpack_inner(archive: Pieces, inner: Member, root: Path, place: _Places, do
         window = Pieces(archive.cut(inner.begins(archive), inner.packed))
         return _unpack_zip(window, root, place, done, num_proc)
     taken_out = root / f"{FRAMES_ARCHIVE}.inner"
-    _require_room(root, inner.size)
+    require_room(root, inner.size, ArchiveError)
     with tqdm(total=inner.size, unit="B", unit_scale=True, desc=f"taking out {inner.name}", disable=None) as bar:
         _write(taken_out, _counted(inner.contents(archive), bar.update))
     try:

@@ -307,6 +307,14 @@ def test_a_shard_that_fails_leaves_the_others_and_nothing_half_done(data, publis
     assert not (tmp_path / "README.md").exists()
 
 
+def test_frames_that_would_fill_the_disk_are_not_begun(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10}))
+    with pytest.raises(UsageError, match=r"has 10 bytes free: make room, or name a folder on another disk"):
+        run(data, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*/*"))
+    run(data, tmp_path / "annotations", content=Content(frames="none"))  # what these take is not known beforehand
+
+
 def test_other_options_or_other_data_are_refused_and_nothing_is_changed(data, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
     folder = run(copy, tmp_path / "out")

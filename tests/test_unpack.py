@@ -350,7 +350,7 @@ def test_a_member_that_inflates_beyond_its_size_is_damaged_not_written(here):
 
 def test_unpacking_that_would_fill_the_disk_is_not_begun(here, made, monkeypatch):
     zip_frames(made, here.root / FRAMES_ARCHIVE)
-    monkeypatch.setattr(unpack.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10}))
     with pytest.raises(ArchiveError, match="make room"):
         unpack.unpack(here)
     assert not (here.root / FRAMES_FOLDER).exists()
