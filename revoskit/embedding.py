@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +32,6 @@ class Frames:
         self._layout = layout
         self._resize = resize
         self._threads = ThreadPoolExecutor(READERS)
-        self._memory = _Memory()
 
     def __enter__(self) -> Frames:
         return self
@@ -65,7 +65,7 @@ class Frames:
                 f"the frames of video {video.video_id!r} take {offsets[-1]:,} bytes, a row can hold "
                 f"{MAX_FRAME_BYTES:,}: publish smaller ones with --max-side"
             )
-        content = self._memory.take(int(offsets[-1]))
+        content = _MEMORY.take(int(offsets[-1]))
         into = memoryview(content)
         places = [into[start:end] for start, end in itertools.pairwise(offsets)]
         for _ in self._threads.map(_read, paths, places):
@@ -82,23 +82,28 @@ class _Memory:
     """Memory for the frames of a video, given again once nothing refers to what lay in it.
 
     Memory that the process has not had before costs more than reading the frames into it, and what Arrow gets back it
-    soon returns to the system.
+    soon returns to the system. It holds as much as was in use at once: two row groups, of shard after shard.
     """
 
     def __init__(self) -> None:
         self._free: list[np.ndarray] = []
+        self._lock = threading.Lock()
 
     def take(self, num_bytes: int) -> np.ndarray:
         """Uninitialised, uint8 (num_bytes,)."""
-        fitting = next((i for i, block in enumerate(self._free) if len(block) >= num_bytes), None)
-        if fitting is None:
-            self._free.clear()  # too small for this video: let them go
-            block = np.empty(num_bytes, np.uint8)
-        else:
-            block = self._free.pop(fitting)
+        with self._lock:
+            fitting = next((i for i, block in enumerate(self._free) if len(block) >= num_bytes), None)
+            if fitting is None:
+                self._free.clear()  # too small for this video: let them go
+                block = np.empty(num_bytes, np.uint8)
+            else:
+                block = self._free.pop(fitting)
         taken = block[:num_bytes]
-        weakref.finalize(taken, self._free.append, block).atexit = False
+        weakref.finalize(taken, self._free.append, block).atexit = False  # by any thread, at any time
         return taken
+
+
+_MEMORY = _Memory()  # of this process
 
 
 def _read(path: str, into: memoryview) -> None:

@@ -43,7 +43,8 @@ def test_a_column_holds_the_files_and_their_names(tmp_path):
         assert [frame["path"] for frame in column.to_pylist()[0]] == [f"{name}.jpg" for name in video.frame_names]
 
 
-def test_memory_is_used_again_once_a_column_is_gone_and_never_before(tmp_path):
+def test_memory_is_used_again_once_a_column_is_gone_and_never_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "_MEMORY", embedding._Memory())
     videos = [video_of(tmp_path, [size] * 3, f"video/{i}") for i, size in enumerate([900, 700, 800, 500, 2000])]
 
     def address(column) -> int:
