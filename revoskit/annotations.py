@@ -157,6 +157,7 @@ class Annotations:
                 layout.tracks.is_file() and any(video.annotation_ids for video in self.videos.values())
             )
             if self.hidden:
+                self.videos = {video_id: _without_tracks(video) for video_id, video in self.videos.items()}
                 return
             self._tracks = open_once(TrackFile, layout.tracks)
             self._foreground = open_once(ForegroundFile, layout.foreground) if layout.foreground.is_file() else None
@@ -187,6 +188,12 @@ class Annotations:
     def masks(self, video: Video) -> VideoMasks:
         """The masks of a video; where the split keeps them back (`hidden`), sequences without a single mask."""
         return HiddenMasks(video) if self.hidden else VideoMasks(video, self._tracks, self._foreground)
+
+
+def _without_tracks(video: Video) -> Video:
+    """A video whose expressions name no objects: where the masks are kept back, a name leads nowhere."""
+    nameless = [msgspec.structs.replace(e, object_ids=(), annotation_ids=()) for e in video.expressions]
+    return msgspec.structs.replace(video, expressions=tuple(nameless))
 
 
 def open_annotations(layout: Layout, split: str) -> Annotations:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -14,10 +15,15 @@ from revoskit.errors import RevosError
 PART = ".part"
 
 
+def part_of(path: Path) -> Path:
+    """The temporary name of a file, a new one each time: a process that outlives its run may still write to its own."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PART}")
+
+
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to that takes its name when the block ends well; what is left of a failed one is removed."""
-    part = path.with_name(path.name + PART)
+    part = part_of(path)
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         with part.open("wb") as file:

@@ -31,7 +31,7 @@ from revoskit.annotations import Video, VideoMasks, open_annotations
 from revoskit.engine import run
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.families import FAMILIES
-from revoskit.files import PART, whole
+from revoskit.files import part_of, whole
 from revoskit.layout import Layout
 from revoskit.predictions import Predictions, open_predictions
 from revoskit.rle import MaskSequence
@@ -358,7 +358,7 @@ def _write_small_frames(paths: list[str | None], folder: Path, max_side: int) ->
             size = _bounded(image.size, max_side)
             if _is_copy(target, size, status.st_mtime_ns):
                 continue
-            partial = target.with_name(target.name + PART)
+            partial = part_of(target)
             if size == image.size:
                 shutil.copyfile(source, partial)
             else:

@@ -402,6 +402,26 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert _tree(tmp_path / "out") == _tree(tmp_path / "straight")
 
 
+def test_shards_are_written_anew_where_frames_have_changed_since(own_miniature, tmp_path, monkeypatch):
+    monkeypatch.setattr(webdataset, "SHARD_BYTES", 1)
+    own, folder = Layout.at(own_miniature.root), tmp_path / "shards"
+    export(own, "webdataset", folder, frames="copy")
+    (folder / "revos-train-000001.tar").write_bytes(b"spoiled")
+    frame = next((own.root / "JPEGImages").rglob("00000.jpg"))
+    Image.new("RGB", (64, 36)).save(frame, quality=20)
+    export(own, "webdataset", folder)
+    export(own, "webdataset", tmp_path / "anew")
+    assert _tree(folder) == _tree(tmp_path / "anew")
+
+
+def test_what_a_killed_run_left_half_written_goes_with_the_next(layout, tmp_path):
+    export(layout, "coco", tmp_path / "out", ["validation"])
+    left = tmp_path / "out" / "valid" / "instances.json.0123abcd.part"
+    left.write_bytes(b"half")
+    export(layout, "coco", tmp_path / "out", ["validation"])
+    assert not left.exists()
+
+
 def test_a_run_again_changes_nothing(layout, tmp_path):
     first = export(layout, "coco", tmp_path / "out", ["train_sub"])
     again = export(layout, "coco", tmp_path / "out", ["train_sub"])

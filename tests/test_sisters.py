@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -143,6 +144,20 @@ def test_a_hidden_split_whose_masks_are_here_has_them(tmp_path):
 
     assert not annotations.hidden
     assert len(annotations.masks(video).track(3003000)) == 2
+
+
+def test_a_hidden_split_that_names_objects_all_the_same_is_shown_without_them(tmp_path):
+    root = miniature.write_sister(tmp_path / "m", "mevis", videos=3, frames=2, height=32, width=48).root
+    (root / "valid/meta_expressions.json").write_bytes((root / "train/meta_expressions.json").read_bytes())
+    shutil.copytree(root / "train/JPEGImages", root / "valid/JPEGImages", dirs_exist_ok=True)
+    annotations = open_annotations(Layout.at(root, "mevis"), "valid")
+    assert annotations.hidden
+    for video in annotations:
+        assert video.annotation_ids == ()
+        assert all(expression.object_ids == () for expression in video.expressions)
+    picture = tmp_path / "shown.png"
+    assert cli.main(["show", "--family", "mevis", "--data-dir", str(root), video.video_id, "-o", str(picture)]) == 0
+    assert picture.exists()
 
 
 def test_a_split_that_is_not_hidden_must_have_its_masks(tmp_path):

@@ -93,6 +93,8 @@ def _begin(folder: Path, report: Report) -> Report:
         raise UsageError(f"{path} is not the journal of an export ({error}): name another folder") from None
     if earlier.to != report.to:
         raise UsageError(f"{folder} holds an export to {earlier.to}: name another folder for {report.to}")
+    for part in folder.rglob(f"*{PART}"):  # of a run that was killed
+        part.unlink(missing_ok=True)
     if earlier.source != report.source:
         raise UsageError(
             f"{folder} was exported from other annotation files than those that are here now: remove it, or name "

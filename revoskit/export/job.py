@@ -13,7 +13,7 @@ import msgspec
 
 from revoskit import engine
 from revoskit.annotations import Annotations
-from revoskit.files import PART
+from revoskit.files import part_of
 
 FRAMES = "JPEGImages"
 HOW = ("link", "copy", "symlink")
@@ -105,7 +105,7 @@ def place(source: str, target: Path, how: str) -> str:
             return "linked"
         except OSError:  # another file system, or one without links
             pass
-    part = target.with_name(target.name + PART)
+    part = part_of(target)
     shutil.copyfile(source, part)
     os.replace(part, target)
     return "copied"

@@ -71,8 +71,8 @@ def _frames(job: Job, shard: _Shard) -> int:
 
 
 def _write_shard(job: Job, shard: _Shard) -> bool:
-    """Write one shard, unless it is there; returns whether it did."""
-    if shard.path.exists():
+    """Write one shard, unless it is there as it would be written now; returns whether it did."""
+    if _frames_in(shard.path) == _frames_of(job, shard):
         return False
     with whole(shard.path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for number, video_id in shard.videos:
@@ -82,8 +82,30 @@ def _write_shard(job: Job, shard: _Shard) -> bool:
             paths = job.annotations.layout.frame_paths(video_id, video.frame_names)
             for i, path in enumerate(paths):
                 with open(path, "rb") as frame:
-                    _add(tar, f"{number:06d}.{i:05d}.jpg", os.fstat(frame.fileno()).st_size, frame)
+                    _add(tar, _frame_name(number, i), os.fstat(frame.fileno()).st_size, frame)
     return True
+
+
+def _frames_in(path: Path) -> list[tuple[str, int]] | None:
+    """Names and sizes of the frames in a shard; None where there is no sound one."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            return [(member.name, member.size) for member in tar if member.name.endswith(".jpg")]
+    except (FileNotFoundError, tarfile.TarError):
+        return None
+
+
+def _frames_of(job: Job, shard: _Shard) -> list[tuple[str, int]]:
+    """The same, as the dataset has them now: which videos a shard holds follows from the sizes of all frames."""
+    found = []
+    for number, video_id in shard.videos:
+        paths = job.annotations.layout.frame_paths(video_id, job.annotations.video(video_id).frame_names)
+        found += [(_frame_name(number, i), os.stat(path).st_size) for i, path in enumerate(paths)]
+    return found
+
+
+def _frame_name(number: int, index: int) -> str:
+    return f"{number:06d}.{index:05d}.jpg"
 
 
 def _add(tar: tarfile.TarFile, name: str, size: int, content: io.BufferedIOBase) -> None:
