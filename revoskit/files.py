@@ -20,6 +20,12 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PART}")
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove what killed runs left half written anywhere below a folder."""
+    for part in folder.rglob(f"*.{'[0-9a-f]' * 8}{PART}"):
+        part.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to that takes its name when the block ends well; what is left of a failed one is removed."""

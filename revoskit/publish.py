@@ -30,7 +30,7 @@ from revoskit.annotations import Annotations, Video, open_annotations
 from revoskit.card import card
 from revoskit.engine import run
 from revoskit.errors import MissingFilesError, UsageError
-from revoskit.files import require_room, write_whole
+from revoskit.files import remove_parts, require_room, write_whole
 from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
 from revoskit.shards import CONFIGS, NUM_BYTES, Content, Shard, WrittenShard, published_size, write_shard
 
@@ -237,7 +237,7 @@ def publish(
             for shard, _ in work:
                 progress(shard.num_bytes)
     finally:
-        _remove_partials(folder)  # a worker that is stopped leaves its own behind
+        remove_parts(folder)  # a worker that is stopped leaves its own behind
     written = [read_shard(folder, shard) for shard in plan.shards]
     counts = stats.count(layout, plan.splits)
     write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
@@ -284,7 +284,7 @@ def _claim(folder: Path, plan: Plan) -> None:
             "delete that one first."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_partials(folder)
+    remove_parts(folder)
     if earlier != plan:
         write_whole(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)))
 
@@ -314,9 +314,3 @@ def _difference(earlier: Plan, plan: Plan) -> str:
     if name in ("configs", "content", "shard_bytes"):
         return f"{names[name]}: {getattr(earlier, name)}, not {getattr(plan, name)}"
     return names[name]
-
-
-def _remove_partials(folder: Path) -> None:
-    for config in CONFIGS:
-        for partial in (folder / config).glob("*.parquet.*.partial"):
-            partial.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ from datasets import Features, Value
 from revoskit.annotations import Expression, Video, VideoMasks, open_annotations
 from revoskit.embedding import Frames
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
+from revoskit.files import part_of
 from revoskit.info import plain
 from revoskit.layout import Layout
 from revoskit.rle import MaskSequence
@@ -32,7 +32,7 @@ CONFIGS = ("expressions", "videos")
 VIDEO_INDEX = "video_index"
 NUM_BYTES = b"revoskit.num_bytes"  # in a shard's footer: what its rows take once loaded
 
-# A row group is what streaming reads, and so holds, at a time. It ends with the video that brings it to this size.
+# A row group is the least that a reader can take, and what the writer holds. It ends with the video that fills it.
 ROW_GROUP_BYTES = 16_000_000
 MASKS_AT_A_TIME = 32
 
@@ -100,12 +100,12 @@ def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) ->
     """
     path = folder / shard.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    part = part_of(path)
     try:
-        _write_parquet(partial, shard, layout, content)
-        os.replace(partial, path)
+        _write_parquet(part, shard, layout, content)
+        os.replace(part, path)
     finally:
-        partial.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:

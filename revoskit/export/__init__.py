@@ -19,7 +19,7 @@ from revoskit.annotations import Annotations, open_annotations
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
 from revoskit.export.job import HOW, Counts, Job
-from revoskit.files import PART, whole
+from revoskit.files import PART, remove_parts, whole
 from revoskit.layout import Layout
 
 TARGETS: dict[str, ModuleType] = {"mevis": mevis, "ytvos": ytvos, "webdataset": webdataset, "coco": coco}
@@ -93,8 +93,7 @@ def _begin(folder: Path, report: Report) -> Report:
         raise UsageError(f"{path} is not the journal of an export ({error}): name another folder") from None
     if earlier.to != report.to:
         raise UsageError(f"{folder} holds an export to {earlier.to}: name another folder for {report.to}")
-    for part in folder.rglob(f"*{PART}"):  # of a run that was killed
-        part.unlink(missing_ok=True)
+    remove_parts(folder)
     if earlier.source != report.source:
         raise UsageError(
             f"{folder} was exported from other annotation files than those that are here now: remove it, or name "
