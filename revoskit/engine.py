@@ -6,9 +6,11 @@ A pool of our own, since the standard one gives up altogether when a worker is k
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import multiprocessing
 import pickle
 import signal
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -49,17 +51,48 @@ def run(
         WorkerError: a worker process died on the same item again and again. All other items have been yielded by then.
         Exception: whatever `function` raises; what is unfinished is dropped.
     """
-    if engine not in ENGINES:
-        raise UsageError(f"there is no engine {engine!r}: use {' or '.join(ENGINES)}")
-    if address is not None and engine != "ray":
-        raise UsageError(f"address={address!r} is the address of a Ray cluster: say engine='ray' with it")
-    if num_proc < 1:
-        raise UsageError(f"num_proc is {num_proc}: expected 1 or more")
+    require(num_proc, engine, address)
     if engine == "ray":
         return _on_ray(function, items, num_proc, address)
     if num_proc == 1:
         return ((item, function(item)) for item in items)
     return _in_processes(function, items, num_proc)
+
+
+def require(num_proc: int, engine: str = "local", address: str | None = None) -> None:
+    """See that `run` could begin: for who would write something before.
+
+    Raises:
+        UsageError: as `run` does.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"there is no engine {engine!r}: use {' or '.join(ENGINES)}")
+    if address is not None and engine != "ray":
+        raise UsageError(f"the address {address!r} is that of a Ray cluster: it goes with engine ray (--engine ray)")
+    if num_proc < 1:
+        raise UsageError(f"the number of processes (num_proc, --num-proc) is {num_proc}: expected 1 or more")
+    if engine == "ray" and importlib.util.find_spec("ray") is None:
+        raise UsageError("engine ray needs Ray: pip install 'revos-dataset[ray]'")
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done, where native code or a fork must not be left half-way.
+
+    The signal's handler is exchanged rather than the signal blocked: the system would give it to another thread.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    held: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *signalled: held.append(signalled))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        before(*held[0])
 
 
 # --- a pool of processes ----------------------------------------------------------------------------------------------
@@ -78,7 +111,7 @@ class _Worker:
     def __init__(self, function: Callable) -> None:
         self.connection, theirs = multiprocessing.Pipe()
         self.process = multiprocessing.Process(target=_work, args=(function, theirs, self.connection), daemon=True)
-        with _interrupts_held():
+        with interrupts_held():  # what it raises in the midst of a fork is lost here, and noise in the child
             self.process.start()
         theirs.close()  # so that its end is the only one, and its death is the end of the stream
         self.item: Any = None
@@ -93,19 +126,6 @@ class _Worker:
         self.process.terminate()
         self.process.join()
         self.connection.close()
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait: what it raises in the midst of a fork is lost in the parent, and noise in the child."""
-    if not hasattr(signal, "pthread_sigmask"):  # as on Windows, which does not fork
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(function: Callable, connection: Connection, other_end: Connection) -> None:
@@ -199,16 +219,8 @@ def _worker_error(lost: list[str]) -> WorkerError:
 
 
 def _on_ray(function: Callable, items: Iterable, num_proc: int, address: str | None) -> Iterator[tuple[Any, Any]]:
-    try:
-        import ray
-    except ImportError:
-        raise UsageError("engine='ray' needs Ray: pip install 'revos-dataset[ray]'") from None
-    return _ray_tasks(ray, function, items, num_proc, address)
+    import ray
 
-
-def _ray_tasks(
-    ray: Any, function: Callable, items: Iterable, num_proc: int, address: str | None
-) -> Iterator[tuple[Any, Any]]:
     ours = not ray.is_initialized()
     if ours:
         local = {"num_cpus": num_proc, "include_dashboard": False} if address is None else {}

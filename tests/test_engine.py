@@ -202,6 +202,22 @@ def test_an_interrupt_while_a_worker_is_started_is_not_lost(tmp_path):
     assert (process.returncode, process.stderr) == (130, "")
 
 
+def test_interrupts_that_are_held_come_once_the_block_is_done():
+    done = []
+
+    def interrupted_twice():
+        with engine.interrupts_held():
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+            done.append("whole")
+        done.append("more")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_twice()
+    assert done == ["whole"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 KILLED = """
 import os, signal, sys, time
 from revoskit import engine
@@ -227,9 +243,9 @@ def test_workers_whose_parent_is_killed_end_quietly(tmp_path):
 def test_what_cannot_be_meant_is_refused():
     with pytest.raises(UsageError, match="no engine 'dask'"):
         engine.run(square, [1], engine="dask")
-    with pytest.raises(UsageError, match="engine='ray'"):
+    with pytest.raises(UsageError, match="goes with engine ray"):
         engine.run(square, [1], address="auto")
-    with pytest.raises(UsageError, match="num_proc is 0"):
+    with pytest.raises(UsageError, match=r"\(num_proc, --num-proc\) is 0"):
         engine.run(square, [1], num_proc=0)
 
 
