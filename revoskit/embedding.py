@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
 from revoskit.annotations import Video
-from revoskit.errors import MissingFilesError, RevosError
+from revoskit.errors import FrameError, MissingFilesError, RevosError
 from revoskit.layout import Layout
 
 JPEG_QUALITY = 90
@@ -28,9 +29,8 @@ READERS = 8
 class Frames:
     """Reads the frames of one video after the other. To be used in a `with` block: it keeps threads."""
 
-    def __init__(self, layout: Layout, *, resize: bool) -> None:
+    def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._resize = resize
         self._threads = ThreadPoolExecutor(READERS)
 
     def __enter__(self) -> Frames:
@@ -39,20 +39,21 @@ class Frames:
     def __exit__(self, *error: object) -> None:
         self._threads.shutdown()
 
-    def column(self, video: Video) -> pa.Array:
+    def column(self, video: Video, *, resize: bool) -> pa.Array:
         """The column `frames` of one row, as `datasets` stores images: bytes, and the file's name for a path.
 
         With `resize`, frames are brought to the size that `video` has.
 
         Raises:
             MissingFilesError: a frame is not on disk.
-            RevosError: a frame cannot be read, or there are too many for a row.
+            FrameError: a frame cannot be read, or is not a whole JPEG.
+            RevosError: there are too many for a row.
         """
         paths = self._layout.frame_paths(video.video_id, video.frame_names)
         if None in paths:
             name = video.frame_names[paths.index(None)]
             raise MissingFilesError(f"{self._layout.video_folder(video.video_id)} has no {name}.jpg")
-        jpegs = self._smaller(paths, video) if self._resize else self._verbatim(paths, video)
+        jpegs = self._smaller(paths, video) if resize else self._verbatim(paths, video)
         names = pa.array([os.path.basename(path) for path in paths], pa.string())
         images = pa.StructArray.from_arrays([jpegs, names], ["bytes", "path"])
         return pa.ListArray.from_arrays(pa.array([0, len(paths)], pa.int32()), images)
@@ -109,19 +110,36 @@ _MEMORY = _Memory()  # of this process
 def _read(path: str, into: memoryview) -> None:
     with open(path, "rb", buffering=0) as file:
         if file.readinto(into) != len(into) or file.read(1):
-            raise RevosError(f"{path} changed while it was read")
+            raise FrameError(f"{path} changed while it was read: give the command again once the frames are settled")
+    if into[:2] != b"\xff\xd8" or into[-2:] != b"\xff\xd9":  # of every whole JPEG, unless something was added to it
+        with _opened(path) as image:
+            image.load()
 
 
 def _resized(path: str, width: int, height: int) -> bytes:
     """A frame encoded anew at this size, or as it is where it has that size already."""
+    with _opened(path) as image:
+        if image.size == (width, height):
+            content = bytearray(os.stat(path).st_size)
+            _read(path, memoryview(content))
+            return bytes(content)
+        image.draft(None, (width, height))  # the decoder can halve the size at hardly any cost
+        pixels = image if image.mode in ("L", "RGB") else image.convert("RGB")
+        made = io.BytesIO()
+        pixels.resize((width, height), Image.Resampling.LANCZOS).save(made, "JPEG", quality=JPEG_QUALITY)
+        return made.getvalue()
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Image.Image]:
+    """A JPEG, so that whatever is wrong with it is said in one way."""
     try:
-        with Image.open(path) as image:
-            if image.size == (width, height):
-                return Path(path).read_bytes()
-            image.draft(None, (width, height))  # the decoder can halve the size at hardly any cost
-            pixels = image if image.mode in ("L", "RGB") else image.convert("RGB")
-            made = io.BytesIO()
-            pixels.resize((width, height), Image.Resampling.LANCZOS).save(made, "JPEG", quality=JPEG_QUALITY)
-            return made.getvalue()
-    except OSError as error:
-        raise RevosError(f"{path} cannot be read as an image: {error}") from None
+        with Image.open(path, formats=["JPEG"]) as image:
+            yield image
+    except FrameError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise FrameError(
+            f"{path} is not a whole JPEG ({os.path.getsize(path):,} bytes): {error}\nUnpack it anew; `revoskit check` "
+            "names every such frame."
+        ) from None

@@ -114,7 +114,7 @@ def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -
     with (
         pq.ParquetWriter(path, schema, **_encodings(schema)) as writer,
         ThreadPoolExecutor(1) as thread,
-        Frames(layout, resize=content.max_side is not None) as frames,
+        Frames(layout) as frames,
     ):
         writing: Future | None = None
         for group in _row_groups(_tables(shard, layout, content, schema, frames)):
@@ -170,7 +170,8 @@ def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, f
         video = annotations.video(video_id)
         masks = annotations.masks(video)
         size = published_size(video, content)
-        if size != (video.height, video.width):
+        smaller = size != (video.height, video.width)
+        if smaller:
             video = msgspec.structs.replace(video, height=size[0], width=size[1])
             masks = _ResizedMasks(masks, *size)
         if shard.config == "expressions":
@@ -181,7 +182,7 @@ def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, f
         table = pa.Table.from_pylist([video_example(video, masks, [])], schema)
         if content.frames == "embed":
             place = schema.get_field_index("frames")
-            table = table.set_column(place, schema.field(place), frames.column(video))
+            table = table.set_column(place, schema.field(place), frames.column(video, resize=smaller))
         yield table
 
 
