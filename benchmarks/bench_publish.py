@@ -38,6 +38,7 @@ from revoskit.rle import MaskSequence
 from revoskit.shards import Content, Shard, write_shard
 
 HEIGHT, WIDTH = 1080, 1920
+END_OF_JPEG = b"\xff\xd9"
 TRACKS_PER_VIDEO, EXPRESSIONS_PER_VIDEO = 8, 34  # as in the real dataset, on average
 
 
@@ -53,7 +54,7 @@ def write_dataset(root: Path, videos: int, frames: int, frame_bytes: int) -> int
         folder = root / FRAMES_FOLDER / video_id
         folder.mkdir(parents=True)
         for name in names:
-            (folder / f"{name}.jpg").write_bytes(jpeg + rng.bytes(max(0, frame_bytes - len(jpeg))))
+            (folder / f"{name}.jpg").write_bytes(jpeg + rng.bytes(max(0, frame_bytes - len(jpeg) - 2)) + END_OF_JPEG)
         ids = [1000 * number + i for i in range(TRACKS_PER_VIDEO)]
         for i in ids:
             start = int(rng.integers(len(pool)))

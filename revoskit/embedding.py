@@ -21,7 +21,7 @@ from revoskit.layout import Layout
 
 JPEG_QUALITY = 90
 # Arrow counts the bytes of a binary array, and Parquet those of a page, in 31 bits.
-MAX_FRAME_BYTES = 2**31 - 2**24
+MAX_COLUMN_BYTES = 2**31 - 2**24
 # Files read at a time: a disk, and a network more so, takes long to answer and then answers many at once.
 READERS = 8
 
@@ -61,10 +61,10 @@ class Frames:
     def _verbatim(self, paths: list[str], video: Video) -> pa.Array:
         """The files' bytes, read straight into the buffer that Arrow keeps: copying them costs as much as reading."""
         offsets = np.concatenate([[0], np.cumsum([os.stat(path).st_size for path in paths])])
-        if offsets[-1] > MAX_FRAME_BYTES:
+        if offsets[-1] > MAX_COLUMN_BYTES:
             raise RevosError(
                 f"the frames of video {video.video_id!r} take {offsets[-1]:,} bytes, a row can hold "
-                f"{MAX_FRAME_BYTES:,}: publish smaller ones with --max-side"
+                f"{MAX_COLUMN_BYTES:,}: publish smaller ones with --max-side"
             )
         content = _MEMORY.take(int(offsets[-1]))
         into = memoryview(content)

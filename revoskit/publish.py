@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -28,11 +29,22 @@ from tqdm import tqdm
 from revoskit import stats
 from revoskit.annotations import Annotations, Video, open_annotations
 from revoskit.card import card
-from revoskit.engine import run
+from revoskit.engine import require, run
 from revoskit.errors import MissingFilesError, UsageError
+from revoskit.families import FAMILIES, REVOS
 from revoskit.files import remove_parts, require_room, write_whole
 from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
-from revoskit.shards import CONFIGS, NUM_BYTES, Content, Shard, WrittenShard, published_size, write_shard
+from revoskit.shards import (
+    CONFIGS,
+    IDENTITY,
+    NUM_BYTES,
+    Content,
+    Shard,
+    WrittenShard,
+    identity,
+    published_size,
+    write_shard,
+)
 
 PLAN = ".publish.json"
 CARD = "README.md"
@@ -47,9 +59,8 @@ class Plan(msgspec.Struct, frozen=True):
     shard_bytes: int
     annotations: tuple[tuple[str, int, int], ...]
     """The annotation files: name, bytes, time of the last change in nanoseconds."""
-    frames: str
-    """A digest of the same of every frame; of nothing where no frames are published."""
     shards: tuple[Shard, ...]
+    """Each with a digest of its frames."""
 
     @property
     def num_bytes(self) -> int:
@@ -78,26 +89,30 @@ def make_plan(
         UsageError: the options cannot be meant.
         MissingFilesError: files, or frames that are to be embedded, are not on disk.
     """
+    if layout.family != REVOS:
+        raise UsageError(f"only ReVOS is published: what {FAMILIES[layout.family].title} allows is for its own page")
     configs = tuple(config for config in CONFIGS if config in set(_known(configs)))
-    if content.max_side is not None and (content.frames == "none" or content.max_side < 1):
-        raise UsageError("a longest side (--max-side) is of embedded frames (--frames embed), and at least 1 pixel")
-    if shard_bytes < 1:
-        raise UsageError(f"a shard of {shard_bytes} bytes cannot hold anything")
-    layout.require()
     embedding = content.frames == "embed" and "videos" in configs
+    if content.max_side is not None and (not embedding or content.max_side < 1):
+        raise UsageError(
+            "a longest side (--max-side) is of embedded frames, and at least 1 pixel: it goes with config videos and "
+            "--frames embed"
+        )
+    if shard_bytes < 1:
+        raise UsageError(f"a shard of {shard_bytes} bytes (--shard-size) cannot hold anything")
+    layout.require()
     frames = _FrameFiles(layout) if embedding else None
     shards: list[Shard] = []
     for config in configs:
         for split in layout.splits():
             annotations = open_annotations(layout, split)
-            sizes = [_source_bytes(annotations, video, config, content, frames) for video in annotations]
-            shards += _divide(config, split, list(annotations), sizes, shard_bytes)
+            sources = [_source(annotations, video, config, content, frames) for video in annotations]
+            shards += _divide(config, split, list(annotations), sources, shard_bytes)
     if frames:
         frames.refuse_missing()
     if not shards:
         raise UsageError(f"{layout.root} has nothing to publish: no split lists a video with an expression")
-    digest = frames.digest() if frames else ""
-    return Plan(configs, content, shard_bytes, layout.annotation_state(), digest, tuple(shards))
+    return Plan(configs, content, shard_bytes, layout.annotation_state(), tuple(shards))
 
 
 def _known(configs: Iterable[str]) -> list[str]:
@@ -108,36 +123,42 @@ def _known(configs: Iterable[str]) -> list[str]:
     return configs
 
 
+class _Source(NamedTuple):
+    """What the rows of a video are made from."""
+
+    mask_bytes: int
+    frame_bytes: int = 0
+    """Of embedded frames; an estimate where they will be made smaller."""
+    frames: str = ""
+    """Name, size and time of each of them."""
+
+
 class _FrameFiles:
-    """The frames on disk, as each video's are looked at: sizes, and a digest of everything that was seen."""
+    """The frames on disk, as each video's are looked at."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._digest = hashlib.sha256()
-        self._missing: list[str] = []
+        self._missing: dict[str, None] = {}
 
-    def num_bytes(self, video: Video) -> int:
+    def look(self, video: Video) -> list[tuple[str, int, int]]:
+        """Name, bytes, and time of the last change in nanoseconds of each frame that is there."""
         folder = self._layout.video_folder(video.video_id)
         found = {}
         if folder.is_dir():
             with os.scandir(folder) as entries:
-                found = {entry.name: entry.stat() for entry in entries}
-        total = 0
+                found = {entry.name: entry for entry in entries if entry.is_file()}  # a link may lead nowhere
+        looked = []
         for name in video.frame_names:
-            status = found.get(f"{name}.jpg")
-            if status is None:
-                self._missing.append(f"{video.video_id}/{name}.jpg")
-                continue
-            self._digest.update(repr((video.video_id, name, status.st_size, status.st_mtime_ns)).encode())
-            total += status.st_size
-        return total
-
-    def digest(self) -> str:
-        return self._digest.hexdigest()
+            if entry := found.get(f"{name}.jpg"):
+                status = entry.stat()
+                looked.append((name, status.st_size, status.st_mtime_ns))
+            else:
+                self._missing[f"{video.video_id}/{name}.jpg"] = None
+        return looked
 
     def refuse_missing(self) -> None:
         if self._missing:
-            first = ", ".join(self._missing[:3]) + (", …" if len(self._missing) > 3 else "")
+            first = ", ".join(list(self._missing)[:3]) + (", …" if len(self._missing) > 3 else "")
             root = self._layout.root
             raise MissingFilesError(
                 f"{len(self._missing):,} frames that the annotations list are not under {root}/{FRAMES_FOLDER} or "
@@ -145,20 +166,22 @@ class _FrameFiles:
             )
 
 
-def _source_bytes(
+def _source(
     annotations: Annotations, video: Video, config: str, content: Content, frames: _FrameFiles | None
-) -> int:
-    """What a video's rows take, measured on the official files; an estimate for frames that will be made smaller."""
+) -> _Source:
+    """What a video's rows take, measured on the official files."""
     if config == "expressions":
-        return sum(annotations.track_bytes(i) for e in video.expressions for i in e.annotation_ids)
-    tracks = sum(annotations.track_bytes(i) for i in video.annotation_ids)
+        return _Source(sum(annotations.track_bytes(i) for e in video.expressions for i in e.annotation_ids))
+    mask_bytes = sum(annotations.track_bytes(i) for i in video.annotation_ids)
     if frames is None:
-        return tracks
+        return _Source(mask_bytes)
+    looked = frames.look(video)
     height, width = published_size(video, content)
-    return tracks + frames.num_bytes(video) * height * width // (video.height * video.width)
+    frame_bytes = sum(size for _, size, _ in looked) * height * width // (video.height * video.width)
+    return _Source(mask_bytes, frame_bytes, repr((video.video_id, looked)))
 
 
-def _divide(config: str, split: str, videos: list[Video], sizes: list[int], shard_bytes: int) -> list[Shard]:
+def _divide(config: str, split: str, videos: list[Video], sources: list[_Source], shard_bytes: int) -> list[Shard]:
     """Consecutive videos together, as many as fit; one that is larger than a shard gets one of its own.
 
     A split without rows gets no shard: `datasets` does not load it.
@@ -166,18 +189,28 @@ def _divide(config: str, split: str, videos: list[Video], sizes: list[int], shar
     if not (videos if config == "videos" else any(video.expressions for video in videos)):
         return []
     starts, filled = [], 0
-    for index, size in enumerate(sizes):
+    for index, source in enumerate(sources):
+        size = source.mask_bytes + source.frame_bytes
         if index == 0 or filled + size > shard_bytes:
             starts.append(index)
             filled = 0
         filled += size
-    shards = []
-    for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(videos)], strict=True)):
-        some = videos[start:end]
-        rows = len(some) if config == "videos" else sum(len(video.expressions) for video in some)
-        ids = tuple(video.video_id for video in some)
-        shards.append(Shard(config, split, number, len(starts), start, ids, rows, sum(sizes[start:end])))
-    return shards
+    return [
+        _shard(config, split, number, len(starts), start, videos[start:end], sources[start:end])
+        for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(videos)], strict=True))
+    ]
+
+
+def _shard(
+    config: str, split: str, number: int, count: int, first: int, videos: list[Video], sources: list[_Source]
+) -> Shard:
+    ids = tuple(video.video_id for video in videos)
+    rows = len(videos) if config == "videos" else sum(len(video.expressions) for video in videos)
+    frame_bytes = sum(source.frame_bytes for source in sources)
+    num_bytes = frame_bytes + sum(source.mask_bytes for source in sources)
+    states = "".join(source.frames for source in sources)
+    frames = hashlib.sha256(states.encode()).hexdigest() if states else ""
+    return Shard(config, split, number, count, first, ids, rows, num_bytes, frame_bytes, frames)
 
 
 def parse_size(text: str) -> int:
@@ -220,16 +253,18 @@ def publish(
     Raises:
         UsageError: `folder` holds something else, or a publication of other data or with other options; or its disk
             has no room for the frames.
+        RevosError: what `write_shard` raises.
     """
+    require(num_proc, engine, address)
     _claim(folder, plan)
     missing = []
     for shard in plan.shards:
-        if read_shard(folder, shard) is None:
+        if read_shard(folder, shard, plan.content) is None:
             missing.append(shard)
         else:
             progress(shard.num_bytes)
-    if plan.content == Content("embed"):  # frames as they are; masks, once compressed, and smaller frames take far less
-        require_room(folder, sum(shard.num_bytes for shard in missing if shard.config == "videos"), UsageError)
+    if plan.content.max_side is None:  # frames as they are; smaller ones take far less, and masks once compressed
+        require_room(folder, sum(shard.frame_bytes for shard in missing), UsageError)
     write = functools.partial(write_shard, layout=layout, folder=folder.absolute(), content=plan.content)
     work = run(write, missing, num_proc=num_proc, engine=engine, address=address)
     try:
@@ -238,7 +273,7 @@ def publish(
                 progress(shard.num_bytes)
     finally:
         remove_parts(folder)  # a worker that is stopped leaves its own behind
-    written = [read_shard(folder, shard) for shard in plan.shards]
+    written = [read_shard(folder, shard, plan.content) for shard in plan.shards]
     counts = stats.count(layout, plan.splits)
     write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
     return written
@@ -261,32 +296,72 @@ def human_size(num_bytes: int) -> str:
     return f"{tqdm.format_sizeof(num_bytes)}B"
 
 
-def read_shard(folder: Path, shard: Shard) -> WrittenShard | None:
-    """What the footer of a shard in place says; None where there is no whole one."""
+def read_shard(folder: Path, shard: Shard, content: Content) -> WrittenShard | None:
+    """What the footer of a shard in place says; None where there is no whole one, or it is that of another."""
     path = folder / shard.path
     try:
         footer = pq.read_metadata(path)
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
-    if footer.num_rows != shard.rows:
+    said = footer.metadata or {}
+    if said.get(IDENTITY) != identity(shard, content).encode():
         return None
-    return WrittenShard(shard, path.stat().st_size, int(footer.metadata[NUM_BYTES]))
+    return WrittenShard(shard, path.stat().st_size, int(said[NUM_BYTES]))
+
+
+# --- whose folder it is -----------------------------------------------------------------------------------------------
 
 
 def _claim(folder: Path, plan: Plan) -> None:
     """See that the folder is this plan's: a new one, or that of an earlier run with the same."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: name a folder, which may be a new one")
     earlier = _earlier_plan(folder)
     if earlier is None and any((folder / name).exists() for name in (CARD, *CONFIGS)):
         raise UsageError(f"{folder} holds something that was not published from here: name a new folder")
-    if earlier is not None and earlier != plan and any(read_shard(folder, shard) for shard in earlier.shards):
-        raise UsageError(
-            f"{folder} was published {_difference(earlier, plan)}. Nothing was changed there: name another folder, or "
-            "delete that one first."
-        )
+    if earlier is not None and earlier != plan:
+        _give_way(folder, earlier, plan)
     folder.mkdir(parents=True, exist_ok=True)
     remove_parts(folder)
     if earlier != plan:
         write_whole(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)))
+
+
+def _give_way(folder: Path, earlier: Plan, plan: Plan) -> None:
+    """Make way for another plan, where what was published is not finished and the data has changed since.
+
+    It may have been corrected because that run stopped at it. Shards go that were made from what has changed.
+    """
+    written = [shard for shard in earlier.shards if read_shard(folder, shard, earlier.content)]
+    then, now = _options(earlier), _options(plan)
+    if written and then != now:
+        other = [name for name in now if then[name] != now[name]]
+        then, now = (" and ".join(options[name] for name in other) for options in (then, now))
+        raise UsageError(
+            f"{folder} was published with {then}, and this is with {now}. Nothing was changed there: say {then} to go "
+            "on with it, name another folder, or delete that one first."
+        )
+    if written and (folder / CARD).exists():
+        what = "annotation files" if earlier.annotations != plan.annotations else "frames"
+        raise UsageError(
+            f"{folder} is whole, and was published from other {what}, or they have changed since. Nothing was changed "
+            "there: name another folder, or delete that one first."
+        )
+    kept = set(plan.shards) if earlier.annotations == plan.annotations else set()
+    for shard in written:
+        if shard not in kept:
+            (folder / shard.path).unlink()
+
+
+def _options(plan: Plan) -> dict[str, str]:
+    """Each of the command's options, in its own spelling."""
+    size, max_side = plan.shard_bytes, plan.content.max_side
+    return {
+        "configs": f"--configs {','.join(plan.configs)}",
+        "frames": f"--frames {plan.content.frames}",
+        "max_side": "no --max-side" if max_side is None else f"--max-side {max_side}",
+        "shard_size": f"--shard-size {size}" if size % 1_000_000 else f"--shard-size {size // 1_000_000}MB",
+    }
 
 
 def _earlier_plan(folder: Path) -> Plan | None:
@@ -299,18 +374,3 @@ def _earlier_plan(folder: Path) -> Plan | None:
         raise UsageError(
             f"{path} is not a plan that this version can continue ({error}): name another folder"
         ) from None
-
-
-def _difference(earlier: Plan, plan: Plan) -> str:
-    names = {
-        "configs": "with other configs",
-        "content": "with other content",
-        "shard_bytes": "with another shard size",
-        "annotations": "from other annotation files, or they have changed since",
-        "frames": "from other frames, or they have changed since",
-        "shards": "with shards divided in another way",
-    }
-    name = next(name for name in names if getattr(earlier, name) != getattr(plan, name))
-    if name in ("configs", "content", "shard_bytes"):
-        return f"{names[name]}: {getattr(earlier, name)}, not {getattr(plan, name)}"
-    return names[name]

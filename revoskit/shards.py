@@ -6,10 +6,12 @@ machine writes it. Plain `datasets` reads the files, without any of our code.
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Value
 
-from revoskit.annotations import Expression, Video, VideoMasks, open_annotations
-from revoskit.embedding import Frames
+from revoskit.annotations import Annotations, Expression, Video, VideoMasks, open_annotations
+from revoskit.embedding import MAX_COLUMN_BYTES, Frames
+from revoskit.engine import interrupts_held
+from revoskit.errors import RevosError
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
 from revoskit.files import part_of
 from revoskit.info import plain
@@ -30,9 +34,11 @@ from revoskit.rle import MaskSequence
 
 CONFIGS = ("expressions", "videos")
 VIDEO_INDEX = "video_index"
-NUM_BYTES = b"revoskit.num_bytes"  # in a shard's footer: what its rows take once loaded
+# In a shard's footer: what it is, and what its rows take once loaded.
+IDENTITY = b"revoskit.shard"
+NUM_BYTES = b"revoskit.num_bytes"
 
-# A row group is the least that a reader can take, and what the writer holds. It ends with the video that fills it.
+# A row group is the least that a reader can take, and what the writer holds. It ends with the row that fills it.
 ROW_GROUP_BYTES = 16_000_000
 MASKS_AT_A_TIME = 32
 
@@ -59,11 +65,21 @@ class Shard(msgspec.Struct, frozen=True):
     rows: int
     num_bytes: int
     """What the frames and masks take in the official files."""
+    frame_bytes: int = 0
+    """Those of the frames that are embedded."""
+    frames: str = ""
+    """A digest of the size and time of every frame that is embedded."""
 
     @property
     def path(self) -> str:
         """Where it goes, relative to the published folder."""
         return f"{self.config}/{self.split}-{self.number:05d}-of-{self.count:05d}.parquet"
+
+
+def identity(shard: Shard, content: Content) -> str:
+    """What a shard's footer says it is, wherever and whenever it was written."""
+    what = msgspec.json.encode([msgspec.structs.replace(shard, frames=""), content])
+    return hashlib.sha256(what).hexdigest()
 
 
 class WrittenShard(msgspec.Struct, frozen=True):
@@ -95,8 +111,9 @@ def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) ->
 
     Raises:
         MissingFilesError: a frame is not on disk.
+        FrameError: a frame cannot be read, or is not a whole JPEG.
         AnnotationError: a video's masks are missing or malformed.
-        RevosError: a frame cannot be read, or a video's frames are too many for a row.
+        RevosError: a video's frames or masks are too many for a row, or the disk is full.
     """
     path = folder / shard.path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,28 +121,52 @@ def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) ->
     try:
         _write_parquet(part, shard, layout, content)
         os.replace(part, path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise RevosError(f"the disk of {folder} is full: make room there, and the same command goes on") from error
     finally:
         part.unlink(missing_ok=True)
 
 
 def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:
     schema = arrow_schema(published_features(shard.config, content))
-    num_bytes = 0
-    with (
-        pq.ParquetWriter(path, schema, **_encodings(schema)) as writer,
-        ThreadPoolExecutor(1) as thread,
-        Frames(layout) as frames,
-    ):
-        writing: Future | None = None
+    with _Writer(path, schema) as writer, Frames(layout) as frames:
         for group in _row_groups(_tables(shard, layout, content, schema, frames)):
-            if writing:
-                writing.result()
-            # Native code that needs no interpreter: meanwhile the next masks are checked.
-            writing = thread.submit(writer.write_table, group, row_group_size=group.num_rows)
-            num_bytes += group.nbytes
-        if writing:
-            writing.result()
-        writer.add_key_value_metadata({NUM_BYTES: str(num_bytes).encode()})
+            writer.write(group)
+        writer.finish({IDENTITY: identity(shard, content).encode()})
+
+
+class _Writer:
+    """Writes row groups in a thread: native code that needs no interpreter, so that meanwhile the next are made."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(path, schema, **_encodings(schema))
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future | None = None
+        self._num_bytes = 0
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with interrupts_held():  # closed while the thread still writes, it would crash
+            self._thread.shutdown()
+            self._writer.close()
+
+    def write(self, group: pa.Table) -> None:
+        """Begin to write a row group, once the one before is written."""
+        self._wait()
+        self._writing = self._thread.submit(self._writer.write_table, group, row_group_size=group.num_rows)
+        self._num_bytes += group.nbytes
+
+    def finish(self, metadata: dict[bytes, bytes]) -> None:
+        self._wait()
+        self._writer.add_key_value_metadata({**metadata, NUM_BYTES: str(self._num_bytes).encode()})
+
+    def _wait(self) -> None:
+        if self._writing:
+            self._writing.result()
 
 
 def arrow_schema(features: Features) -> pa.Schema:
@@ -175,15 +216,41 @@ def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, f
             video = msgspec.structs.replace(video, height=size[0], width=size[1])
             masks = _ResizedMasks(masks, *size)
         if shard.config == "expressions":
-            rows = [{VIDEO_INDEX: index, **expression_example(video, e, masks, [])} for e in video.expressions]
-            if rows:
+            for some in _by_size(annotations, video):
+                rows = [{VIDEO_INDEX: index, **expression_example(video, e, masks, [])} for e in some]
                 yield pa.Table.from_pylist(rows, schema)
             continue
+        _require_fitting(annotations, video, video.annotation_ids, "its tracks")
         table = pa.Table.from_pylist([video_example(video, masks, [])], schema)
         if content.frames == "embed":
             place = schema.get_field_index("frames")
             table = table.set_column(place, schema.field(place), frames.column(video, resize=smaller))
         yield table
+
+
+def _by_size(annotations: Annotations, video: Video) -> Iterator[list[Expression]]:
+    """A video's expressions, as many together as fill a row group: they can be thousands, each with all its masks."""
+    some: list[Expression] = []
+    num_bytes = 0
+    for expression in video.expressions:
+        what = f"the masks of expression {expression.expression_id!r}"
+        num_bytes += _require_fitting(annotations, video, expression.annotation_ids, what)
+        some.append(expression)
+        if num_bytes >= ROW_GROUP_BYTES:
+            yield some
+            some, num_bytes = [], 0
+    if some:
+        yield some
+
+
+def _require_fitting(annotations: Annotations, video: Video, annotation_ids: Iterable[int], what: str) -> int:
+    """The bytes of these tracks in the official file; an error where a row cannot hold as many."""
+    num_bytes = sum(annotations.track_bytes(i) for i in annotation_ids)
+    if num_bytes > MAX_COLUMN_BYTES:
+        raise RevosError(
+            f"video {video.video_id!r}: {what} take {num_bytes:,} bytes, a row can hold {MAX_COLUMN_BYTES:,}"
+        )
+    return num_bytes
 
 
 def published_size(video: Video, content: Content) -> tuple[int, int]:

@@ -145,7 +145,7 @@ def test_a_frame_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, s
 
 
 def test_more_than_a_row_can_hold_is_refused_with_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding, "MAX_FRAME_BYTES", 15)
+    monkeypatch.setattr(embedding, "MAX_COLUMN_BYTES", 15)
     with (
         Frames(Layout.at(tmp_path)) as frames,
         pytest.raises(RevosError, match=r"'made/up' take 20 bytes, a row can hold 15: .*--max-side"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -26,7 +27,7 @@ from revoskit import publish as publishing
 from revoskit import shards
 from revoskit.annotations import open_annotations
 from revoskit.cli import main
-from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.errors import AnnotationError, FrameError, MissingFilesError, RevosError, UsageError
 from revoskit.layout import Layout
 from revoskit.miniature import write_miniature
 from revoskit.shards import Content
@@ -158,7 +159,7 @@ def test_annotations_can_be_published_where_no_frame_is_on_disk(data, tmp_path):
     for path in data.glob("*.json"):
         shutil.copy(path, bare)
     run(bare, tmp_path / "out", content=Content(frames="none"))
-    with pytest.raises(MissingFilesError, match=r"(?s)45 frames .*LV-VIS/train/01020/00000.jpg, .*--frames none"):
+    with pytest.raises(MissingFilesError, match=r"(?s)40 frames .*LV-VIS/train/01020/00000.jpg, .*--frames none"):
         publishing.make_plan(Layout.at(bare))
 
 
@@ -192,8 +193,13 @@ def test_smaller_frames_have_masks_and_sizes_to_fit(data, tmp_path):
 
 
 def test_frames_that_are_small_enough_stay_as_they_are(data, tmp_path):
-    as_they_are = run(data, tmp_path / "a", configs=["videos"])
-    assert digests(run(data, tmp_path / "b", configs=["videos"], content=Content(max_side=128))) == digests(as_they_are)
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    Image.new("RGB", (32, 32)).save(next(copy.rglob("00003.jpg")))  # not of its video's size: not ours to stretch
+    as_they_are = load(run(copy, tmp_path / "a", configs=["videos"]), "videos", tmp_path / "cache")
+    content = Content(max_side=128)
+    limited = run(copy, tmp_path / "b", configs=["videos"], content=content)
+    for split, rows in load(limited, "videos", tmp_path / "cache").items():
+        assert list(rows) == list(as_they_are[split])
 
 
 def test_a_frame_that_is_no_image_is_named(data, tmp_path):
@@ -237,6 +243,24 @@ def test_row_groups_are_small_and_hold_whole_videos(data, tmp_path, monkeypatch)
     folder = run(data, tmp_path)
     footer = pq.read_metadata(next(folder.glob("videos/train-*")))
     assert [footer.row_group(i).num_rows for i in range(footer.num_row_groups)] == [1] * 4
+
+
+def test_the_expressions_of_one_video_can_take_several_row_groups(data, tmp_path, monkeypatch):
+    whole = load(run(data, tmp_path / "whole"), "expressions", tmp_path / "cache")
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 300)
+    folder = run(data, tmp_path / "divided")
+    footer = pq.read_metadata(next(folder.glob("expressions/train-*")))
+    assert footer.num_row_groups > 4  # videos
+    assert max(footer.row_group(i).num_rows for i in range(footer.num_row_groups)) < 7  # expressions of each
+    for split, rows in load(folder, "expressions", tmp_path / "cache").items():
+        assert list(rows) == list(whole[split])
+
+
+@pytest.mark.parametrize(("config", "what"), [("videos", "its tracks"), ("expressions", "the masks of expression '0'")])
+def test_masks_that_no_row_can_hold_are_refused(data, tmp_path, monkeypatch, config, what):
+    monkeypatch.setattr(shards, "MAX_COLUMN_BYTES", 100)
+    with pytest.raises(RevosError, match=rf"'LV-VIS/train/01020': {what} take [\d,]+ bytes, a row can hold 100"):
+        run(data, tmp_path, configs=[config])
 
 
 def test_a_video_without_expressions_and_a_split_without_videos_do_no_harm(data, tmp_path):
@@ -293,6 +317,17 @@ def test_a_run_that_was_killed_goes_on_where_it_was(data, published, tmp_path):
     assert len(seen) == len(digests(published))
 
 
+def test_what_is_not_the_shard_that_its_name_says_is_written_again(data, published, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(published, folder)
+    first, second, third = sorted(folder.glob("videos/train-*"))[:3]
+    assert pq.read_metadata(first).num_rows == pq.read_metadata(second).num_rows
+    shutil.copyfile(first, second)
+    pq.write_table(pq.read_table(third).replace_schema_metadata(None), third)  # somebody else's, with as many rows
+    run(data, folder, shard_bytes=20_000)
+    assert digests(folder) == digests(published)
+
+
 def test_a_shard_that_fails_leaves_the_others_and_nothing_half_done(data, published, tmp_path, monkeypatch):
     def fail(video, masks, frames):
         if video.video_id.startswith("MOSE"):
@@ -310,29 +345,105 @@ def test_a_shard_that_fails_leaves_the_others_and_nothing_half_done(data, publis
 
 
 def test_frames_that_would_fill_the_disk_are_not_begun(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10}))
-    with pytest.raises(UsageError, match=r"has 10 bytes free: make room, or name a folder on another disk"):
+    needed = sum(path.stat().st_size for path in data.rglob("*.jpg")) + sum(  # train_sub is published beside train
+        path.stat().st_size
+        for video_id in open_annotations(Layout.at(data), "train_sub").videos
+        for path in (data / "JPEGImages" / video_id).glob("*.jpg")
+    )
+    free = {"free": needed - 1}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), free))
+    with pytest.raises(UsageError, match=rf"{needed:,} bytes .* has {needed - 1:,} bytes free: make room, or name"):
         run(data, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*/*"))
     run(data, tmp_path / "annotations", content=Content(frames="none"))  # what these take is not known beforehand
+    free["free"] = needed
+    run(data, tmp_path / "out")
+
+
+def test_a_disk_that_is_full_is_named(data, tmp_path, monkeypatch):
+    def fail(self, group):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    monkeypatch.setattr(shards._Writer, "write", fail)
+    with pytest.raises(RevosError, match=rf"the disk of {re.escape(str(tmp_path))} is full: make room"):
+        run(data, tmp_path)
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_written(data, tmp_path):
+    with pytest.raises(UsageError, match="--num-proc"):
+        run(data, tmp_path / "out", num_proc=0)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is a file: name a folder"):
+        run(data, tmp_path / "file")
+
+
+def test_a_frame_that_is_a_link_to_nothing_is_missing(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    frame = next(copy.rglob("00002.jpg"))
+    frame.unlink()
+    frame.symlink_to("nowhere.jpg")
+    with pytest.raises(
+        MissingFilesError, match=rf"1 frames .*{re.escape(str(frame.relative_to(copy / 'JPEGImages')))}"
+    ):
+        run(copy, tmp_path / "out")
+
+
+def test_other_datasets_are_not_published(tmp_path):
+    with pytest.raises(UsageError, match="only ReVOS is published: what MeViS allows"):
+        publishing.make_plan(Layout.at(tmp_path, "mevis"))
 
 
 def test_other_options_or_other_data_are_refused_and_nothing_is_changed(data, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
     folder = run(copy, tmp_path / "out")
     before = digests(folder)
-    with pytest.raises(UsageError, match="with another shard size: 1000000000, not 20000"):
+    with pytest.raises(UsageError, match="with --shard-size 1000MB, and this is with --shard-size 20000"):
         run(copy, folder, shard_bytes=20_000)
-    with pytest.raises(UsageError, match=r"other content: .*'embed'.*, not .*'none'"):
+    with pytest.raises(UsageError, match=r"with --frames embed, and this is with --frames none.* say --fr"):
         run(copy, folder, content=Content(frames="none"))
+    with pytest.raises(UsageError, match="with no --max-side, and this is with --max-side 64"):
+        run(copy, folder, content=Content(max_side=64))
     frame = next(copy.rglob("00001.jpg"))
     os.utime(frame, ns=(0, 0))
-    with pytest.raises(UsageError, match="other frames, or they have changed"):
+    with pytest.raises(UsageError, match="is whole, and was published from other frames, or they have changed"):
         run(copy, folder)
     os.utime(copy / "mask_dict.json", ns=(0, 0))
-    with pytest.raises(UsageError, match="other annotation files, or they have changed"):
+    with pytest.raises(UsageError, match="is whole, and was published from other annotation files"):
         run(copy, folder)
     assert digests(folder) == before
+
+
+def test_a_run_that_stopped_at_a_bad_frame_goes_on_once_it_is_mended(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    last = list(open_annotations(Layout.at(copy), "validation").videos)[-1]
+    frame, whole = copy / "JPEGImages" / last / "00004.jpg", b""
+    for damaged in (True, False):
+        whole = whole or frame.read_bytes()
+        frame.write_bytes(whole[:-50] if damaged else whole)
+        if damaged:
+            with pytest.raises(FrameError, match=re.escape(str(frame))):
+                run(copy, tmp_path / "out", shard_bytes=20_000)
+            before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*.parquet")}
+    run(copy, tmp_path / "out", shard_bytes=20_000)
+    assert len(before) > 5
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert digests(tmp_path / "out") == digests(run(data, tmp_path / "anew", shard_bytes=20_000))
+
+
+def test_a_run_that_stopped_at_bad_masks_starts_anew_once_they_are_mended(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    path = copy / "mask_dict.json"
+    tracks = json.loads(path.read_text())
+    path.write_text(json.dumps({**tracks, list(tracks)[-1]: [{"size": [1, 1], "counts": "x"}]}))
+    with pytest.raises(AnnotationError):
+        run(copy, tmp_path / "out", shard_bytes=20_000)
+    assert digests(tmp_path / "out")
+    shutil.copyfile(data / "mask_dict.json", path)
+    assert digests(run(copy, tmp_path / "out", shard_bytes=20_000)) == digests(
+        run(data, tmp_path / "anew", shard_bytes=20_000)
+    )
 
 
 def test_a_plan_of_which_nothing_is_written_yet_gives_way(data, tmp_path):
@@ -355,6 +466,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(data, tmp_path):
         ({"configs": ["clips"]}, "no config clips: expected expressions or videos"),
         ({"configs": []}, "none named"),
         ({"content": Content("none", 64)}, "--frames embed"),
+        ({"content": Content("embed", 64), "configs": ["expressions"]}, "config videos"),
         ({"content": Content("embed", 0)}, "at least 1 pixel"),
         ({"shard_bytes": 0}, "0 bytes"),
     ],
