@@ -66,6 +66,13 @@ def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.Argum
     return parser
 
 
+def _path(text: str) -> Path:
+    """As a shell passes it: empty where a variable is not set, which must not mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, found nothing")
+    return Path(text)
+
+
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", metavar="ROOT", help=f"the folder of mask_dict.json and JPEGImages/ (default: ${ROOT_VARIABLE})"
@@ -108,7 +115,7 @@ def _print_json(value: Any) -> None:
 def _add_demo(commands: Any) -> None:
     parser = _command(commands, "demo", _demo, "make a miniature of the dataset, load it, and show what is in it")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("revos-demo"), metavar="FOLDER", help="default: revos-demo"
+        "-o", "--output", type=_path, default=Path("revos-demo"), metavar="FOLDER", help="default: revos-demo"
     )
 
 
@@ -154,7 +161,7 @@ def _add_info(commands: Any) -> None:
     parser = _command(commands, "info", _info, "describe the dataset's configs, as in dataset_infos/")
     parser.add_argument(
         "--write",
-        type=Path,
+        type=_path,
         metavar="FOLDER",
         nargs="?",
         const=Path("dataset_infos"),
@@ -193,7 +200,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--num-proc", type=int, default=1, metavar="N", help="videos at a time (default: 1)")
     parser.add_argument("--engine", choices=["local", "ray"], default="local", help="where to work (default: local)")
     parser.add_argument("--address", help="of a running Ray cluster (default: start Ray on this machine)")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="write scores.json and scores.csv there")
+    parser.add_argument("-o", "--output", type=_path, metavar="DIR", help="write scores.json and scores.csv there")
     parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds the videos of")
     parser.add_argument("--against-published", action="store_true", help="show the J&F among the published ones")
     _add_json(parser)
@@ -321,7 +328,7 @@ def _add_check(commands: Any) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="with --alignment: write the better mappings, for load_dataset(alignment=FILE)",
     )
@@ -373,7 +380,7 @@ def _add_export(commands: Any) -> None:
     _add_data_dir(parser)
     _add_split(parser, None)
     parser.add_argument("--to", choices=["mevis", "ytvos", "webdataset", "coco"], required=True, help="whose layout")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("-o", "--output", type=_path, required=True, metavar="FOLDER")
     parser.add_argument(
         "--frames",
         choices=["link", "copy", "symlink"],
@@ -403,7 +410,7 @@ def _export(args: argparse.Namespace) -> int:
 def _add_publish(commands: Any) -> None:
     parser = _command(commands, "publish", _publish, "write the dataset as Parquet with a card; upload it to the Hub")
     _add_data_dir(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="continued where it exists")
+    parser.add_argument("-o", "--output", type=_path, required=True, metavar="FOLDER", help="continued where it exists")
     parser.add_argument(
         "--frames",
         choices=["embed", "none"],
@@ -426,7 +433,7 @@ def _publish(args: argparse.Namespace) -> int:
     from revoskit import publish, push
     from revoskit.shards import Content
 
-    target = push.Target(args.push, args.private) if args.push else None
+    target = None if args.push is None else push.Target(args.push, args.private)
     if args.private and not target:
         raise UsageError("--private is about --push OWNER/NAME")
     if target:
@@ -435,8 +442,9 @@ def _publish(args: argparse.Namespace) -> int:
         push.check_access(target)
     content = Content(args.frames or ("none" if target else "embed"), args.max_side)
     layout = Layout.at(args.data_dir)
+    configs = [config.strip() for config in args.configs.split(",")]
     shard_bytes = publish.parse_size(args.shard_size)
-    plan = publish.make_plan(layout, content=content, configs=args.configs.split(","), shard_bytes=shard_bytes)
+    plan = publish.make_plan(layout, content=content, configs=configs, shard_bytes=shard_bytes)
     with tqdm(total=plan.num_bytes, unit="B", unit_scale=True, desc="writing", disable=None) as bar:
         written = publish.publish(
             layout,
@@ -452,9 +460,9 @@ def _publish(args: argparse.Namespace) -> int:
     print(publish.describe(args.output, written), file=sys.stderr if args.json else sys.stdout)
     url = None
     if target:
-        print(f"\n{push.describe(args.output, target, content)}", file=sys.stderr)
+        print(f"\n{push.describe(args.output, written, target, content)}", file=sys.stderr)
         if args.yes or _confirmed("Upload this?"):
-            url = push.upload(args.output, target)
+            url = push.upload(args.output, written, target)
             print(f"Uploaded: {url}", file=sys.stderr if args.json else sys.stdout)
         else:
             print(f"Not uploaded. {args.output} is whole: the same command asks again.", file=sys.stderr)
@@ -490,7 +498,7 @@ def _add_show(commands: Any) -> None:
     parser.add_argument("--opacity", type=float, default=0.45, help="of the tint, 0 to 1 (default: 0.45)")
     parser.add_argument("--outline", type=int, default=2, metavar="PIXELS", help="0 for none (default: 2)")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help=".png, .jpg, .gif or .mp4 (default: a .png here)"
+        "-o", "--output", type=_path, metavar="FILE", help=".png, .jpg, .gif or .mp4 (default: a .png here)"
     )
 
 
@@ -520,7 +528,7 @@ def _add_gallery(commands: Any) -> None:
         "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
     )
     parser.add_argument("--num-proc", type=int, default=os.cpu_count() or 1, metavar="N", help="default: all cores")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("-o", "--output", type=_path, required=True, metavar="FOLDER")
 
 
 def _gallery(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN = "hf_standin"
 
@@ -37,6 +37,8 @@ class StandInHub:
         self.objects: dict[str, bytes] = {}
         self.received: list[str] = []  # the SHA-256 of every object that was sent
         self.refuse_uploads_after: int | None = None
+        self.organizations: list[str] = []
+        self.role = "write"
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.environment = {"HF_ENDPOINT": self.address, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
@@ -116,7 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
     # --- accounts and repositories
 
     def whoami(self) -> None:
-        self._reply(200, {"type": "user", "name": "someone", "orgs": [], "auth": {}})
+        organizations = [{"type": "org", "name": name} for name in self.hub.organizations]
+        token = {"accessToken": {"displayName": "made", "role": self.hub.role}}
+        self._reply(200, {"type": "user", "name": "someone", "orgs": organizations, "auth": token})
 
     def create(self) -> None:
         asked = json.loads(self.body)
@@ -197,7 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
         return self._reply(200, entries + [{"type": "directory", "oid": "0", "path": path} for path in folders])
 
     def paths_info(self, repository: Repository, revision: str) -> None:
-        asked = json.loads(self.body)["paths"]
+        is_json = "json" in self.headers.get("Content-Type", "")  # old clients send a form
+        asked = json.loads(self.body)["paths"] if is_json else parse_qs(self.body.decode())["paths"]
         found = [self._entry(repository, path) for path in asked if path in repository.files]
         folders = [path for path in asked if any(file.startswith(f"{path}/") for file in repository.files)]
         self._reply(200, found + [{"type": "directory", "oid": "0", "path": path} for path in folders])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -14,22 +15,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import Features, load_dataset
 from PIL import Image
 from pycocotools import mask as coco
-from standin_hub import Repository, StandInHub
+from standin_hub import TOKEN, Repository, StandInHub
 
 import revos
 from revoskit import publish as publishing
+from revoskit import push as pushing
 from revoskit import shards
 from revoskit.annotations import open_annotations
 from revoskit.cli import main
 from revoskit.errors import AnnotationError, FrameError, MissingFilesError, RevosError, UsageError
 from revoskit.layout import Layout
 from revoskit.miniature import write_miniature
+from revoskit.push import Target
 from revoskit.shards import Content
 
 SMALL = {"frames": 5, "height": 72, "width": 128}
@@ -573,15 +577,81 @@ def test_a_push_brings_all_without_frames_and_goes_on_after_an_interruption(hub,
     assert read.stdout.strip() == "LV-VIS/train/01020", read.stderr
 
 
+def test_a_push_brings_this_publication_and_nothing_else_wherever_it_was_pushed_before(hub, data, tmp_path):
+    folder = run(data, tmp_path / "out", configs=["expressions"])
+    shutil.copyfile(next(folder.glob("*/*.parquet")), folder / "expressions" / "mine.parquet")
+    options = ("--frames", "embed", "--configs", "expressions", "--shard-size", "1GB", "--yes", "--json")
+    for name in ("someone/revos", "someone/again"):
+        done = push(hub, data, folder, *options, "--push", name)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["url"] == f"{hub.address}/datasets/{name}"
+        assert re.search(r"expressions/train-\*-of-00001.parquet +1 ", done.stderr)
+        assert "annotations only" in done.stderr
+        assert set(hub.repositories[name].files) == {*digests(folder), "README.md"} - {"expressions/mine.parquet"}
+
+
+def test_who_will_see_it_is_asked_of_the_hub(hub, data, tmp_path):
+    hub.repositories["someone/revos"] = Repository(private=True)
+    done = push(hub, data, tmp_path / "out", "--yes")
+    assert "/datasets/someone/revos, which exists (private: you" in done.stderr
+    assert hub.repositories["someone/revos"].files
+
+
 def test_a_push_asks_and_takes_no_for_an_answer(hub, data, tmp_path):
     ours, theirs = pty.openpty()
     os.write(ours, b"n\n")
     done = push(hub, data, tmp_path / "out", stdin=theirs)
     assert done.returncode == 0, done.stderr
     assert "non-commercial" in done.stderr
-    assert "/datasets/someone/revos (public: anyone)" in done.stderr
+    assert "/datasets/someone/revos, a new repository (public: anyone)" in done.stderr
     assert "Not uploaded" in done.stderr
     assert not hub.repositories
+
+
+@pytest.fixture
+def logged_in(hub, monkeypatch):
+    for module in (huggingface_hub.constants, huggingface_hub.hf_api):  # read from the one or the other
+        monkeypatch.setattr(module, "ENDPOINT", hub.address, raising=False)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return hub
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("someone-else/revos", r"is not you \(someone\) .* push to someone or the-lab, such as someone/revos"),
+        ("revos", "'revos' is not of the form OWNER/NAME"),
+        ("a/b/c", "'a/b/c' is not of the form OWNER/NAME"),
+        ("", "'' is not of the form OWNER/NAME"),
+        ("someone/re vos", "cannot be a repository"),
+    ],
+)
+def test_a_repository_that_cannot_be_written_to_is_refused_before_any_work(logged_in, data, tmp_path, name, message):
+    logged_in.organizations = ["the-lab"]
+    options = ["publish", "--data-dir", str(data), "-o", str(tmp_path / "out"), "--yes", "--push", name]
+    error = io.StringIO()
+    with contextlib.redirect_stderr(error):
+        assert main(options) == 2
+    assert re.search(message, error.getvalue())
+    assert not (tmp_path / "out").exists()
+    pushing.check_access(Target("The-Lab/revos"))  # names there differ by more than case
+
+
+def test_a_token_that_may_only_read_is_refused(logged_in):
+    logged_in.role = "read"
+    with pytest.raises(UsageError, match=r"token of someone may only read: .*/settings/tokens"):
+        pushing.check_access(Target("someone/revos"))
+
+
+def test_a_token_that_the_hub_does_not_know_and_none_at_all_are_told_apart(logged_in, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(RevosError, match=r"(?s)Invalid.*hf auth login") as caught:
+        pushing.check_access(Target("someone/revos"))
+    assert "continues" not in str(caught.value)
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match="nobody is logged in to the Hub"):
+        pushing.check_access(Target("someone/revos"))
 
 
 def test_a_private_push_does_not_go_to_a_public_repository(hub, data, tmp_path):
@@ -590,3 +660,4 @@ def test_a_private_push_does_not_go_to_a_public_repository(hub, data, tmp_path):
     assert done.returncode == 2
     assert "exists and is public" in done.stderr
     assert hub.repositories["someone/revos"].commits == 0
+    assert not (tmp_path / "out").exists()  # before hours of work
