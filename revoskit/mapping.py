@@ -138,7 +138,7 @@ class AlignedAnnotations:
     """
 
     def __init__(self, filed: Annotations, mappings: dict[str, Mapping]) -> None:
-        self.layout, self.split, self._filed = filed.layout, filed.split, filed
+        self.layout, self.split, self.unsized, self._filed = filed.layout, filed.split, filed.unsized, filed
         self.videos = dict(filed.videos)
         self._kept: dict[str, list[int]] = {}
         for video_id in filed.videos.keys() & mappings.keys():

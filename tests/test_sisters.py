@@ -134,6 +134,123 @@ def test_a_size_that_can_be_read_nowhere_is_an_error(tmp_path):
         open_annotations(Layout.at(root, "mevis"), "valid")
 
 
+@pytest.fixture
+def sizeless(tmp_path):
+    """A MeViS that says no size: `train` has two videos, the hidden `valid` one; their folders, and how to load it."""
+    root = miniature.write_sister(tmp_path / "m", "mevis", videos=5, frames=3, height=32, width=48).root
+    for split in ("train", "valid"):
+        path = root / split / "meta_expressions.json"
+        document = json.loads(path.read_bytes())
+        for video in document["videos"].values():
+            for said in ("height", "width"):
+                video.pop(said, None)
+        path.write_text(json.dumps(document))
+    folders = {split: sorted((root / split / "JPEGImages").iterdir()) for split in ("train", "valid")}
+
+    def build(missing_frames):
+        builder = revos.Revos(
+            data_dir=str(root),
+            config_name="videos",
+            family="mevis",
+            missing_frames=missing_frames,
+            cache_dir=str(tmp_path / "c"),
+        )
+        builder.download_and_prepare()
+        return builder.as_dataset()
+
+    return folders, build
+
+
+def _lose(folder, names=("00000", "00001", "00002")):
+    for name in names:
+        (folder / f"{name}.jpg").unlink()
+
+
+@pytest.mark.parametrize("lost", [["00000"], ["00000", "00001", "00002"]])
+def test_a_video_without_a_size_can_be_left_out_for_its_missing_frames(sizeless, lost):
+    folders, build = sizeless
+    _lose(folders["train"][0], lost)
+
+    with pytest.warns(UserWarning, match="train: left out 1 videos that lack frames on disk"):
+        rows = build("skip_video")
+
+    assert [row["video_id"] for row in rows["train"]] == [folders["train"][1].name]
+
+
+def test_a_hidden_video_whose_size_nothing_tells_can_be_left_out(sizeless):
+    folders, build = sizeless
+    for split in ("valid", "train"):
+        _lose(folders[split][0])
+    shutil.rmtree(folders["train"][1])
+
+    with pytest.warns(UserWarning, match="none of its videos has all its frames") as warned:
+        assert list(build("skip_video")) == ["valid_u", "test"]
+    assert {str(warning.message) for warning in warned} == {
+        f"{split} is left out: none of its videos has all its frames on disk" for split in ("train", "valid")
+    }
+
+
+def test_frames_that_come_back_give_a_video_its_size(sizeless):
+    folders, build = sizeless
+    aside = folders["valid"][0].with_name("aside")
+    folders["valid"][0].rename(aside)
+    with pytest.warns(UserWarning, match="valid is left out"):
+        assert "valid" not in build("skip_video")
+    aside.rename(folders["valid"][0])
+
+    assert build("skip_video")["valid"][0]["height"] == 32
+
+
+def test_a_size_that_is_not_said_is_read_from_another_frame_or_a_mask_where_the_first_is_missing(sizeless):
+    folders, build = sizeless
+    _lose(folders["train"][0], ["00000"])
+    _lose(folders["train"][1])
+
+    rows = build("keep")["train"]
+
+    assert sorted((row["height"], row["width"]) for row in rows) == [(32, 48), (48, 32)]
+    assert [len(row["foreground"]) for row in rows] == [3, 3]
+    assert [frame is None for frame in rows[0]["frames"]] == [True, False, False]
+
+
+def test_a_size_that_nothing_tells_is_an_error_where_its_video_is_to_be_kept(sizeless):
+    folders, build = sizeless
+    _lose(folders["valid"][0])
+
+    with pytest.raises(AnnotationError) as error:
+        build("keep")
+    said = str(error.value)
+    assert f"video {folders['valid'][0].name!r} does not say its height and width" in said
+    assert "missing_frames='skip_video'" in said
+    assert "check" not in said
+
+
+def test_missing_frames_are_the_error_even_where_they_would_have_told_the_size(sizeless):
+    folders, build = sizeless
+    _lose(folders["train"][0], ["00000"])
+    _lose(folders["valid"][0])
+
+    with pytest.raises(MissingFilesError) as error:
+        build("error")
+    assert f"train: 1 of 6 frames, in 1 of 2 videos: {folders['train'][0].name}/00000.jpg" in str(error.value)
+    assert f"valid: 3 of 3 frames, in 1 of 1 videos: {folders['valid'][0].name}/00000.jpg" in str(error.value)
+
+
+@pytest.mark.parametrize("size", [[], [32], [0, 48], [32, 2**40], [2**20, 2**20]])
+def test_a_mask_that_is_of_no_size_tells_none(sizeless, size):
+    folders, build = sizeless
+    split = folders["train"][0].parent.parent
+    video = json.loads((split / "meta_expressions.json").read_bytes())["videos"][folders["train"][0].name]
+    tracks = json.loads((split / "mask_dict.json").read_bytes())
+    for annotation_id in {i for expression in video["expressions"].values() for i in expression["anno_id"]}:
+        tracks[str(annotation_id)] = [{"size": size, "counts": "x"}] * 3
+    (split / "mask_dict.json").write_text(json.dumps(tracks))
+    _lose(folders["train"][0])
+
+    with pytest.raises(AnnotationError, match="does not say its height and width"):
+        build("keep")
+
+
 def test_a_hidden_split_whose_masks_are_here_has_them(tmp_path):
     root = miniature.write_sister(tmp_path / "m", "mevis", videos=3, frames=2, height=32, width=48).root
     for name in ("mask_dict.json", "meta_expressions.json"):
