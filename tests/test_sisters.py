@@ -10,11 +10,12 @@ import pytest
 from pycocotools import mask as coco
 
 import revos
-from revoskit import cli, miniature
+from revoskit import Clips, alignment, cli, collate, miniature, pictures
 from revoskit.annotations import open_annotations
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.families import FAMILIES, REVOS
 from revoskit.layout import EXPRESSIONS, Layout
+from revoskit.mapping import Linear, write_mapping
 
 SISTERS = [family for family in FAMILIES if family != REVOS]
 SHOWN = [(family, split) for family in SISTERS for split, files in FAMILIES[family].splits.items() if not files.hidden]
@@ -406,6 +407,85 @@ def test_a_sister_is_shown(sisters, tmp_path, family, split, capsys):
     assert f'"title":"{FAMILIES[family].title}"' in index
     assert '"type":null' in index
     assert "frames are not on disk" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [{}, {"sampling": "visible"}, {"tracks": True}])
+@pytest.mark.parametrize("config", ["expressions", "videos"])
+def test_a_clip_of_a_hidden_split_is_refused_for_want_of_masks(load, config, options):
+    row = load("mevis", config)["valid"][0]
+    with pytest.raises(UsageError, match=rf"video '{row['video_id']}'.* has no masks: its split keeps them back"):
+        Clips(2, **options)(row)
+
+
+@pytest.mark.parametrize("output", ["numpy", "torch"])
+@pytest.mark.parametrize("config", ["expressions", "videos"])
+def test_clips_without_a_type_have_a_number_that_is_none_of_the_types(load, config, output):
+    if output == "torch":
+        pytest.importorskip("torch")
+    rows = load("fevos", config)["train"].with_transform(Clips(2, size=16, output=output))
+    assert (np.asarray(collate([rows[0], rows[1]])["expression_type"]) == -1).all()
+
+
+def test_a_clip_of_a_video_without_any_target_has_empty_masks(load):
+    row = load("mevis_v2", "videos")["train"][0]
+    absent = [expression for expression in row["expressions"] if not expression["annotation_ids"]]
+    clip = Clips(2)(row | {"tracks": [], "expressions": absent})
+    assert clip["masks"].shape == (1, 2, 48, 80)
+    assert not clip["masks"].any()
+
+
+def test_masks_that_are_kept_back_belong_to_no_other_frames_either(sisters, tmp_path):
+    layout = Layout.at(sisters["mevis"].root, "mevis")
+    video_id = next(iter(open_annotations(layout, "valid").videos))
+    write_mapping(tmp_path / "accepted.json", {video_id: Linear(1)})
+    options = {"data_dir": str(layout.root), "family": "mevis", "alignment": str(tmp_path / "accepted.json")}
+    with pytest.raises(UsageError, match=rf"valid keeps its masks back.*take video '{video_id}' out of the mapping"):
+        revos.Revos(cache_dir=str(tmp_path / "c"), **options).download_and_prepare()
+    with pytest.raises(UsageError, match="valid keeps its masks back"):
+        alignment.find_misaligned(layout, ["train", "valid"])
+
+
+def test_the_masks_of_a_sister_are_compared_with_the_frames_of_their_split(sisters, tmp_path):
+    root = tmp_path / "m"
+    miniature.write_sister(root, "mevis", videos=2, frames=6, height=32, width=48)
+    layout = Layout.at(root, "mevis")
+    video = next(iter(open_annotations(layout, "valid_u")))
+    (root / "train/JPEGImages" / video.video_id).mkdir()
+    frame = min((root / "valid_u/JPEGImages").rglob("*.jpg"))
+    frame.write_bytes(b"not a picture")
+
+    (found,) = alignment.find_misaligned(layout, ["valid_u"])
+
+    assert found.folder_frames == 6
+    assert found.note.startswith(f"cannot read {frame} ")
+    assert "revoskit check" not in found.note  # it knows the files of ReVOS alone
+
+
+def test_counts_of_a_hidden_split_say_that_its_masks_are_kept_back(sisters, capsys):
+    arguments = ["stats", "--data-dir", str(sisters["mevis"].root), "--family", "mevis"]
+    assert cli.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "The masks of valid, test are kept back" in said
+    shown = next(line for line in said.splitlines() if line.startswith("valid "))
+    assert "%" not in shown
+    assert cli.main([*arguments, "--split", "valid_u"]) == 0
+    assert "kept back" not in capsys.readouterr().out
+    assert cli.main([*arguments, "--json"]) == 0
+    hidden = {row["split"]: row["hidden"] for row in json.loads(capsys.readouterr().out)}
+    assert hidden == {"train": False, "valid_u": False, "valid": True, "test": True}
+
+
+def test_a_picture_of_a_hidden_split_says_that_its_masks_are_kept_back(sisters, tmp_path, capsys):
+    layout = Layout.at(sisters["mevis"].root, "mevis")
+    shown, hidden = (next(iter(open_annotations(layout, split))).video_id for split in ("train", "valid"))
+    arguments = ["show", "--data-dir", str(layout.root), "--family", "mevis", "-o", str(tmp_path / "sheet.png")]
+    assert cli.main([*arguments, hidden, "0"]) == 0
+    assert "valid keeps its masks back" in capsys.readouterr().err
+    assert "masks kept back" in pictures.find_scene(layout, hidden, "0").caption
+    assert pictures.find_scene(layout, hidden, "0").panels[0].title == "masks kept back"
+    assert "0 tracks" not in pictures.find_scene(layout, hidden).caption
+    assert cli.main([*arguments, shown, "0"]) == 0
+    assert "back" not in capsys.readouterr().err + pictures.find_scene(layout, shown, "0").caption
 
 
 def test_predictions_are_not_compared_with_masks_that_are_kept_back(sisters, tmp_path, capsys):
