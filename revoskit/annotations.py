@@ -83,8 +83,9 @@ class VideoMasks:
     Expressions of a video share objects, so every union is made once for each distinct set of tracks.
     """
 
-    def __init__(self, video: Video, tracks: TrackFile, foreground: ForegroundFile | None) -> None:
+    def __init__(self, video: Video, tracks: TrackFile, foreground: ForegroundFile | None, family: str) -> None:
         self.video = video
+        self._family = family
         self._tracks = tracks
         self._foreground_file = foreground
         self._by_id: dict[int, MaskSequence] = {}
@@ -98,7 +99,7 @@ class VideoMasks:
             AnnotationError: mask_dict.json has no such track, or it does not fit the video.
         """
         if annotation_id not in self._by_id:
-            with _advising():
+            with _advising(self._family):
                 self._by_id[annotation_id] = self._tracks.read(annotation_id, self.video)
         return self._by_id[annotation_id]
 
@@ -122,7 +123,7 @@ class VideoMasks:
         """The union of every track that the video's expressions name, from its own file where that has the video."""
         if self._foreground is None:
             if self._foreground_file is not None and self.video.video_id in self._foreground_file:
-                with _advising():
+                with _advising(self._family):
                     self._foreground = self._foreground_file.read(self.video)
             else:
                 self._foreground = self.union(self.video.annotation_ids)
@@ -153,7 +154,7 @@ class Annotations:
         self.split = split
         self.unsized: dict[str, UnsizedError] = {}
         """The videos that are not among `videos`, since nothing tells their size."""
-        with _advising():
+        with _advising(layout.family):
             self.videos, faults = scan_expressions(layout.expressions(split), _Form.of(layout, split))
             for fault in faults:
                 if not isinstance(fault, UnsizedError):
@@ -193,7 +194,9 @@ class Annotations:
 
     def masks(self, video: Video) -> VideoMasks:
         """The masks of a video; where the split keeps them back (`hidden`), sequences without a single mask."""
-        return HiddenMasks(video) if self.hidden else VideoMasks(video, self._tracks, self._foreground)
+        if self.hidden:
+            return HiddenMasks(video)
+        return VideoMasks(video, self._tracks, self._foreground, self.layout.family)
 
 
 def _without_tracks(video: Video) -> Video:
@@ -232,13 +235,15 @@ def _annotations(layout: Layout, split: str, stamps: tuple) -> Annotations:
 
 
 @contextlib.contextmanager
-def _advising() -> Iterator[None]:
+def _advising(family: str) -> Iterator[None]:
     """What to do, after what is wrong: for those who load and cannot go on, not for `check`, which lists all of it."""
     try:
         yield
     except AnnotationError as error:
-        advice = "Correct the file or get it anew. `revoskit check` lists all that is wrong with a copy of ReVOS."
-        error.args = (f"{error}\n{advice}",)
+        advice = "`revoskit check` lists all that is wrong with a copy of ReVOS."
+        if family != REVOS:
+            advice = f"See {FAMILIES[family].homepage}."
+        error.args = (f"{error}\nCorrect the file or get it anew. {advice}",)
         raise
 
 

@@ -12,7 +12,9 @@ from pycocotools import mask as coco
 import revos
 from revoskit import Clips, alignment, cli, collate, miniature, pictures
 from revoskit.annotations import open_annotations
+from revoskit.check import check
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.export import TARGETS, export
 from revoskit.families import FAMILIES, REVOS
 from revoskit.layout import EXPRESSIONS, Layout
 from revoskit.mapping import Linear, write_mapping
@@ -486,6 +488,55 @@ def test_a_picture_of_a_hidden_split_says_that_its_masks_are_kept_back(sisters, 
     assert "0 tracks" not in pictures.find_scene(layout, hidden).caption
     assert cli.main([*arguments, shown, "0"]) == 0
     assert "back" not in capsys.readouterr().err + pictures.find_scene(layout, shown, "0").caption
+
+
+def test_a_sister_is_not_checked_against_what_is_known_of_revos(sisters):
+    with pytest.raises(UsageError, match="check knows the files of ReVOS, not those of FeVOS"):
+        check(Layout.at(sisters["fevos"].root, "fevos"))
+
+
+@pytest.mark.parametrize("family", SISTERS)
+def test_a_sister_is_exported_under_its_own_name(sisters, tmp_path, family):
+    layout = Layout.at(sisters[family].root, family)
+    splits = [split for split, files in FAMILIES[family].splits.items() if not files.hidden]
+    for to in TARGETS:
+        report = export(layout, to, tmp_path / to, splits)
+        assert list(report.splits) == splits
+    tars = sorted(path.name for path in (tmp_path / "webdataset").glob("*.tar"))
+    assert tars == sorted(f"{family}-{split}-000000.tar" for split in splits)
+    for path in (tmp_path / "coco").glob("*/instances.json"):
+        assert json.loads(path.read_bytes())["info"]["description"].startswith(f"{FAMILIES[family].title}, ")
+    back = Layout.at(tmp_path / "mevis", "mevis")
+    for split in splits:
+        ours = open_annotations(layout, split)
+        theirs = open_annotations(back, {"validation": "valid_u"}.get(split, split))
+        assert list(ours.videos.values()) == list(theirs.videos.values())
+        for video in ours:
+            assert theirs.masks(video).foreground() == ours.masks(video).foreground()
+
+
+@pytest.mark.parametrize(
+    ("family", "advice"),
+    [("revos", "`revoskit check` lists all"), ("fevos", "See https://huggingface.co/datasets/FudanCVL/FeVOS")],
+)
+def test_a_broken_track_is_answered_with_advice_about_its_own_dataset(tmp_path, family, advice):
+    root, options = tmp_path / "d", {"videos": 1, "frames": 2, "height": 32, "width": 48}
+    if family == REVOS:
+        miniature.write_miniature(root, **options)
+    else:
+        miniature.write_sister(root, family, **options)
+    path = root / "mask_dict.json"
+    path.write_text(json.dumps({key: masks[:1] for key, masks in json.loads(path.read_bytes()).items()}))
+    annotations = open_annotations(Layout.at(root, family), "train")
+
+    with pytest.raises(AnnotationError) as error:
+        annotations.masks(next(iter(annotations))).track(3003000)
+    assert advice in str(error.value)
+    assert ("revoskit check" in str(error.value)) == (family == REVOS)
+    path.write_text("[]")
+    with pytest.raises(AnnotationError) as error:
+        open_annotations(Layout.at(root, family), "train")
+    assert advice in str(error.value)
 
 
 def test_predictions_are_not_compared_with_masks_that_are_kept_back(sisters, tmp_path, capsys):

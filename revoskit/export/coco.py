@@ -22,6 +22,7 @@ import msgspec
 
 from revoskit.annotations import Annotations, Video
 from revoskit.export.job import Counts, Job, place_all_frames
+from revoskit.families import FAMILIES
 from revoskit.files import whole
 from revoskit.rle import MaskSequence
 
@@ -42,7 +43,8 @@ def _write_instances(annotations: Annotations, path: Path, progress: Callable[[i
     """One track at a time: all of them together can be larger than memory."""
     videos = {video.video_id: number for number, video in enumerate(annotations, 1)}
     with whole(path) as file:
-        file.write(b'{"info": {"description": "ReVOS, %s"}, ' % annotations.split.encode())
+        title = FAMILIES[annotations.layout.family].title
+        file.write(b'{"info": {"description": "%s, %s"}, ' % (title.encode(), annotations.split.encode()))
         file.write(b'"categories": [{"id": 1, "name": "object", "supercategory": "object"}], "videos": ')
         file.write(msgspec.json.encode([_video(video, videos[video.video_id]) for video in annotations]))
         file.write(b', "expressions": ')

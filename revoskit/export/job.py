@@ -82,6 +82,10 @@ class Job:
     def split(self) -> str:
         return self.annotations.split
 
+    @property
+    def family(self) -> str:
+        return self.annotations.layout.family
+
     def counts(self, folder: str) -> Counts:
         videos = list(self.annotations)
         return Counts(
