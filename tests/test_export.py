@@ -162,7 +162,8 @@ def test_what_the_pictures_cannot_say_is_left_out_counted_and_kept_apart(layout,
     for video in open_annotations(layout, "train"):
         ids = {**kept[video.video_id]["expressions"], **apart[video.video_id]["expressions"]}
         assert set(ids) == {expression.expression_id for expression in video.expressions}
-    assert "9 of the expressions mean several objects or none" in describe(reports["ytvos"], folder)
+    assert "9 of the expressions mean several objects, none, or one that" in describe(reports["ytvos"], folder)
+    assert "tracks have no pixel" not in describe(reports["ytvos"], folder)
 
 
 def test_pixels_lost_to_later_objects_are_counted(small, layout, exported):
@@ -182,6 +183,39 @@ def test_objects_list_the_frames_they_show_in(small, exported):
     shown = small.pixels[3003002].any((1, 2))
     assert objects["3"]["frames"] == [f"{i:05d}" for i in np.flatnonzero(shown)]
     assert not shown.all()
+
+
+def test_an_object_is_listed_for_the_frames_in_which_the_pictures_have_pixels_of_it(own_miniature, tmp_path, edit_json):
+    ball, box, triangle = (str(3003000 + i) for i in range(3))
+
+    def cover(tracks):
+        tracks[triangle] = list(tracks[ball])  # all of the first object, and of the second what it shows in one frame
+        tracks[triangle][1] = tracks[box][1]
+        tracks[ball][1] = None
+
+    edit_json(own_miniature.root / TRACKS, cover)
+    report = export(Layout.at(own_miniature.root), "ytvos", tmp_path / "out", ["train_sub"])
+
+    objects = json.loads((tmp_path / "out/train_sub/meta.json").read_text())["videos"][FIRST]["objects"]
+    shown = {"2": [], "3": []}
+    for i in range(4):
+        for number in np.unique(np.asarray(Image.open(tmp_path / f"out/train_sub/Annotations/{FIRST}/{i:05d}.png"))):
+            if number:
+                shown[str(number)].append(f"{i:05d}")
+    assert {number: entry["frames"] for number, entry in objects.items()} == shown
+    assert "00001" not in shown["2"]
+    assert objects["2"]["annotation_id"] == int(box)
+    kept, apart = (
+        json.loads((tmp_path / f"out/meta_expressions/train_sub/{name}.json").read_text())["videos"][FIRST]
+        for name in ("meta_expressions", "meta_expressions_left_out")
+    )
+    assert all(expression["obj_id"] in objects for expression in kept["expressions"].values())
+    assert [apart["expressions"][id]["obj_id"] for id in ("0", "3")] == [["1"], ["1"]]
+    assert report.splits["train_sub"].left_out == len(apart["expressions"]) == 5
+    assert report.splits["train_sub"].tracks_left_out == 1
+    said = describe(report, tmp_path)
+    assert "5 of the expressions mean several objects, none, or one that no pixel is left of" in said
+    assert "1 of the tracks have no pixel in what is written, and are left out" in said
 
 
 def test_long_videos_are_drawn_in_parts(tmp_path):
