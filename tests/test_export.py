@@ -86,6 +86,7 @@ def test_mevis_comes_back_through_the_builder_of_the_family(layout, exported):
     back = Layout.at(exported[0] / "mevis", "mevis")
 
     assert back.splits() == ["train", "valid_u"]
+    assert "family='mevis' reads train and valid_u there" in describe(exported[1]["mevis"], exported[0] / "mevis")
     for split, name in [("train", "train"), ("validation", "valid_u")]:
         ours, theirs = open_annotations(layout, split), open_annotations(back, name)
         assert list(ours.videos) == list(theirs.videos)
