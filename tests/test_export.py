@@ -344,6 +344,60 @@ def test_instances_are_read_by_trackeval(exported, tmp_path, capsys):
         assert all(np.diag(frame).min() > 0.999 for frame in sequence["similarity_scores"] if frame.size)
 
 
+def test_a_track_that_two_videos_share_is_an_annotation_of_each(own_miniature, tmp_path, edit_json):
+    other = "MOSE/train/a1b2c3d4"
+
+    def share(content):  # both videos are of one size
+        content["videos"][other]["expressions"]["0"]["anno_id"] = [3003000]
+
+    edit_json(own_miniature.root / EXPRESSIONS["train"], share)
+    export(Layout.at(own_miniature.root), "coco", tmp_path / "out", ["train"])
+
+    document = json.loads((tmp_path / "out/train/instances.json").read_text())
+    numbers = {entry["file_names"][0].rsplit("/", 1)[0]: entry["id"] for entry in document["videos"]}
+    by_id = {track["id"]: track for track in document["annotations"]}
+    assert len(by_id) == len(document["annotations"])
+    shared = [track for track in document["annotations"] if track["annotation_id"] == 3003000]
+    assert [track["video_id"] for track in shared] == [numbers[FIRST], numbers[other]]
+    assert shared[0]["id"] == 3003000
+    for expression in document["expressions"]:  # each means the annotations of its own video
+        assert {by_id[i]["video_id"] for i in expression["annotation_ids"]} <= {expression["video_id"]}
+
+
+def test_a_track_with_the_number_zero_gets_another_since_coco_reads_zero_as_none(own_miniature, tmp_path, edit_json):
+    def rename(content):
+        content["videos"][FIRST]["expressions"]["0"]["anno_id"] = [0]
+
+    edit_json(own_miniature.root / EXPRESSIONS["train_sub"], rename)
+    edit_json(own_miniature.root / TRACKS, lambda tracks: tracks.update({"0": tracks["3003000"]}))
+    export(Layout.at(own_miniature.root), "coco", tmp_path / "out", ["train_sub"])
+
+    document = json.loads((tmp_path / "out/train_sub/instances.json").read_text())
+    assert {track["annotation_id"]: track["id"] for track in document["annotations"]} == {
+        0: 3003003,
+        3003000: 3003000,
+        3003001: 3003001,
+        3003002: 3003002,
+    }
+    assert document["expressions"][0]["annotation_ids"] == [3003003]
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_a_track_without_a_mask_is_left_out_and_counted_since_nothing_can_match_it(
+    own_miniature, tmp_path, edit_json, blank
+):
+    empty = {"size": [36, 64], "counts": MaskSequence.empty(1, 36, 64)[0]["counts"]} if blank else None
+    edit_json(own_miniature.root / TRACKS, lambda tracks: tracks.update({"3003001": [empty] * 4}))
+    report = export(Layout.at(own_miniature.root), "coco", tmp_path / "out", ["train_sub"])
+
+    document = json.loads((tmp_path / "out/train_sub/instances.json").read_text())
+    assert [track["id"] for track in document["annotations"]] == [3003000, 3003002]
+    said = {expression["expression_id"]: expression["annotation_ids"] for expression in document["expressions"]}
+    assert (said["1"], said["2"]) == ([], [3003000, 3003002])
+    assert report.splits["train_sub"].tracks_left_out == 1
+    assert "1 of the tracks have no pixel in what is written, and are left out" in describe(report, tmp_path)
+
+
 # --- What all have in common ------------------------------------------------------------------------------------------
 
 
