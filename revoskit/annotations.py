@@ -453,7 +453,7 @@ def _size_of(video: Video, layout: Layout, where: str) -> tuple[int, int]:
     try:
         with Image.open(path) as image:  # reads the header alone
             return image.height, image.width
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise AnnotationError(f"{where} does not say its height and width, and {path} is no picture: {error}") from None
 
 

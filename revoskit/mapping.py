@@ -51,7 +51,7 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Mapping]:
     path = Path(path)
     if not path.is_file():
         raise MissingFilesError(
-            f"there is no mapping file {path}: `revoskit check --alignment --output FILE` writes one"
+            f"there is no mapping file {path}: `revoskit check --alignment --output FILE` writes one for ReVOS"
         )
     try:
         mappings = msgspec.json.decode(path.read_bytes(), type=dict[str, Mapping])

@@ -132,9 +132,10 @@ def test_a_size_that_can_be_read_nowhere_is_an_error(tmp_path):
 
     with pytest.raises(AnnotationError, match=r"does not say its height and width.*expected .*00000\.jpg"):
         open_annotations(Layout.at(root, "mevis"), "valid")
-    frame.write_bytes(b"not a picture")
-    with pytest.raises(AnnotationError, match="is no picture"):
-        open_annotations(Layout.at(root, "mevis"), "valid")
+    for content in (b"not a picture", b"P6 100000 100000 255\n"):  # the second is refused for being so large
+        frame.write_bytes(content)
+        with pytest.raises(AnnotationError, match="is no picture"):
+            open_annotations(Layout.at(root, "mevis"), "valid")
 
 
 @pytest.fixture
