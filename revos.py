@@ -102,7 +102,8 @@ class RevosConfig(datasets.BuilderConfig):
 
     def annotations(self, layout: Layout, split: str) -> Annotations | AlignedAnnotations:
         """A split as filed, or with the accepted mappings applied."""
-        filed = open_annotations(layout, split)
+        # Such a video lacks its frames: what to do about it is for `missing_frames` to say, unless it is to be kept.
+        filed = open_annotations(layout, split, set_unsized_aside=self.missing_frames != "keep")
         return AlignedAnnotations(filed, read_mapping(self.alignment)) if self.alignment else filed
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
@@ -131,8 +132,12 @@ class RevosConfig(datasets.BuilderConfig):
 
 
 def _video_folders(layout: Layout) -> list[Path]:
-    splits = [open_annotations(layout, split) for split in layout.splits()]
-    folders = {of_split.layout.video_folder(video_id) for of_split in splits for video_id in of_split.videos}
+    splits = [open_annotations(layout, split, set_unsized_aside=True) for split in layout.splits()]
+    folders = {
+        of_split.layout.video_folder(video_id)
+        for of_split in splits
+        for video_id in [*of_split.videos, *of_split.unsized]
+    }
     return sorted(folder for folder in folders if folder.is_dir())
 
 
@@ -245,7 +250,7 @@ def _frames(layout: Layout, video: revoskit.annotations.Video) -> list[dict | No
 
 def _incomplete_videos(annotations: Annotations) -> dict[str, list[str]]:
     """The frames that are not on disk, by video."""
-    incomplete = {}
+    incomplete = {video_id: list(error.frame_names) for video_id, error in annotations.unsized.items()}
     for video in annotations:
         paths = annotations.layout.frame_paths(video.video_id, video.frame_names)
         missing = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
@@ -271,11 +276,11 @@ def _not_empty(splits: dict[str, Annotations], skip: dict[str, dict[str, list[st
     """
     kept, notes = {}, []
     for split, of_split in splits.items():
-        if len(skip[split]) < len(of_split.videos):
+        if of_split.videos.keys() - skip[split].keys():
             kept[split] = of_split
             if skip[split]:
                 notes.append(f"{split}: left out {len(skip[split])} videos that lack frames on disk")
-        elif of_split.videos:
+        elif of_split.videos or of_split.unsized:
             notes.append(f"{split} is left out: none of its videos has all its frames on disk")
         else:
             notes.append(f"{split} is left out: {of_split.layout.expressions(split)} has no videos")
@@ -302,12 +307,12 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
     for split, videos in incomplete.items():
         if not videos:
             continue
-        listed = sum(len(video.frame_names) for video in splits[split])
+        listed = sum(len(video.frame_names) for video in [*splits[split], *splits[split].unsized.values()])
         missing = [f"{video_id}/{name}.jpg" for video_id, names in videos.items() for name in names]
         first = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         lines.append(
             f"  {split}: {len(missing):,} of {listed:,} frames, in {len(videos):,} of "
-            f"{len(splits[split].videos):,} videos: {first}"
+            f"{len(splits[split].videos) + len(splits[split].unsized):,} videos: {first}"
         )
     if lines:
         family = next(iter(splits.values())).layout.family

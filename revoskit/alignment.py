@@ -20,7 +20,8 @@ from tabulate import tabulate
 
 from revoskit import engine, evidence
 from revoskit.annotations import Video, open_annotations
-from revoskit.errors import AnnotationError
+from revoskit.errors import AnnotationError, UsageError
+from revoskit.families import REVOS
 from revoskit.layout import Layout
 from revoskit.mapping import Linear, Mapping, folder_frames
 from revoskit.rle import MaskSequence
@@ -104,10 +105,16 @@ def find_misaligned(
     """Examine every video of the splits, one that is in several only once; in file order.
 
     `progress` is called with 1 after each video. A video whose annotations cannot be read is `undecided`.
+
+    Raises:
+        UsageError: a split keeps its masks back.
     """
     items: dict[str, str] = {}
     for split in splits:
-        for video_id in open_annotations(layout, split).videos:
+        annotations = open_annotations(layout, split)
+        if annotations.hidden:
+            raise UsageError(f"{split} keeps its masks back: there is nothing to compare its frames with, leave it out")
+        for video_id in annotations.videos:
             items.setdefault(video_id, split)
     found = {}
     work = functools.partial(_examine_item, layout)
@@ -135,9 +142,9 @@ def examine(layout: Layout, split: str, video_id: str) -> Alignment:
         tracks = [masks.track(i) for i in video.annotation_ids]
     except AnnotationError as error:
         return Alignment(split, video_id, UNDECIDED, note=str(error))
-    folder = folder_frames(layout, video_id)
+    folder = folder_frames(annotations.layout, video_id)
     sample = _Sample.of(tracks)
-    paths = [str(layout.video_folder(video_id) / f"{name}.jpg") for name in folder]
+    paths = [str(annotations.layout.video_folder(video_id) / f"{name}.jpg") for name in folder]
     seen = Alignment(split, video_id, UNDECIDED, len(sample.tracks), len(sample.indices), len(folder))
     if len(sample.indices) < _MIN_FRAMES:
         return msgspec.structs.replace(seen, note=f"fewer than {_MIN_FRAMES} frames have masks")
@@ -145,7 +152,8 @@ def examine(layout: Layout, split: str, video_id: str) -> Alignment:
     try:
         return _judge(seen, trial, video, folder)
     except _UnreadableFrame as error:
-        return msgspec.structs.replace(seen, note=f"{error}: see `revoskit check --frames`")
+        advice = ": see `revoskit check --frames`" if layout.family == REVOS else ""
+        return msgspec.structs.replace(seen, note=f"{error}{advice}")
 
 
 def _judge(seen: Alignment, trial: _Trial, video: Video, folder: list[str]) -> Alignment:

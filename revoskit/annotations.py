@@ -21,10 +21,10 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from revoskit.errors import AnnotationError, MaskError, MissingFilesError
+from revoskit.errors import AnnotationError, MaskError, MissingFilesError, UnsizedError
 from revoskit.families import FAMILIES, REVOS, Family
 from revoskit.layout import Layout, check_file_stem, check_relative
-from revoskit.rle import RLE, MaskSequence
+from revoskit.rle import MAX_PIXELS, RLE, MaskSequence
 
 
 class ExpressionType(enum.IntEnum):
@@ -83,8 +83,9 @@ class VideoMasks:
     Expressions of a video share objects, so every union is made once for each distinct set of tracks.
     """
 
-    def __init__(self, video: Video, tracks: TrackFile, foreground: ForegroundFile | None) -> None:
+    def __init__(self, video: Video, tracks: TrackFile, foreground: ForegroundFile | None, family: str) -> None:
         self.video = video
+        self._family = family
         self._tracks = tracks
         self._foreground_file = foreground
         self._by_id: dict[int, MaskSequence] = {}
@@ -98,7 +99,7 @@ class VideoMasks:
             AnnotationError: mask_dict.json has no such track, or it does not fit the video.
         """
         if annotation_id not in self._by_id:
-            with _advising():
+            with _advising(self._family):
                 self._by_id[annotation_id] = self._tracks.read(annotation_id, self.video)
         return self._by_id[annotation_id]
 
@@ -122,7 +123,7 @@ class VideoMasks:
         """The union of every track that the video's expressions name, from its own file where that has the video."""
         if self._foreground is None:
             if self._foreground_file is not None and self.video.video_id in self._foreground_file:
-                with _advising():
+                with _advising(self._family):
                     self._foreground = self._foreground_file.read(self.video)
             else:
                 self._foreground = self.union(self.video.annotation_ids)
@@ -151,8 +152,14 @@ class Annotations:
     def __init__(self, layout: Layout, split: str) -> None:
         self.layout = layout
         self.split = split
-        with _advising():
-            self.videos = read_expressions(layout.expressions(split), _Form.of(layout, split))
+        self.unsized: dict[str, UnsizedError] = {}
+        """The videos that are not among `videos`, since nothing tells their size."""
+        with _advising(layout.family):
+            self.videos, faults = scan_expressions(layout.expressions(split), _Form.of(layout, split))
+            for fault in faults:
+                if not isinstance(fault, UnsizedError):
+                    raise fault
+                self.unsized[fault.video_id] = fault
             self.hidden = layout.files(split).hidden and not (
                 layout.tracks.is_file() and any(video.annotation_ids for video in self.videos.values())
             )
@@ -187,7 +194,9 @@ class Annotations:
 
     def masks(self, video: Video) -> VideoMasks:
         """The masks of a video; where the split keeps them back (`hidden`), sequences without a single mask."""
-        return HiddenMasks(video) if self.hidden else VideoMasks(video, self._tracks, self._foreground)
+        if self.hidden:
+            return HiddenMasks(video)
+        return VideoMasks(video, self._tracks, self._foreground, self.layout.family)
 
 
 def _without_tracks(video: Video) -> Video:
@@ -196,19 +205,28 @@ def _without_tracks(video: Video) -> Video:
     return msgspec.structs.replace(video, expressions=tuple(nameless))
 
 
-def open_annotations(layout: Layout, split: str) -> Annotations:
+def open_annotations(layout: Layout, split: str, *, set_unsized_aside: bool = False) -> Annotations:
     """The annotations of a split, read once a process as long as the files stay as they are.
+
+    Args:
+        set_unsized_aside: take videos whose size nothing tells for such as lack frames: they are in `unsized`.
 
     Raises:
         MissingFilesError: files are missing.
         AnnotationError: a file is not in the official format; the message says where and what was expected.
+        UnsizedError: nothing tells the size of a video.
     """
     layout.require()
     if not layout.expressions(split).is_file():
         raise MissingFilesError(
             f"{layout.expressions(split)} is not there. The splits that are: {', '.join(layout.splits())}"
         )
-    return _annotations(layout.within(split), split, layout.annotation_state())
+    found = _annotations(layout.within(split), split, layout.annotation_state())
+    if found.unsized:  # their frames may have come since
+        found = Annotations(found.layout, split)
+    if found.unsized and not set_unsized_aside:
+        raise next(iter(found.unsized.values()))
+    return found
 
 
 @functools.lru_cache(maxsize=3)
@@ -217,13 +235,15 @@ def _annotations(layout: Layout, split: str, stamps: tuple) -> Annotations:
 
 
 @contextlib.contextmanager
-def _advising() -> Iterator[None]:
+def _advising(family: str) -> Iterator[None]:
     """What to do, after what is wrong: for those who load and cannot go on, not for `check`, which lists all of it."""
     try:
         yield
     except AnnotationError as error:
-        advice = "Correct the file or get it anew. `revoskit check` lists all that is wrong with a copy of ReVOS."
-        error.args = (f"{error}\n{advice}",)
+        advice = "`revoskit check` lists all that is wrong with a copy of ReVOS."
+        if family != REVOS:
+            advice = f"See {FAMILIES[family].homepage}."
+        error.args = (f"{error}\nCorrect the file or get it anew. {advice}",)
         raise
 
 
@@ -411,27 +431,52 @@ def _video(video_id: str, value: Any, path: Path, form: _Form, faults: list[Anno
     check_relative(_text(video_id, where), f"{path}: video id")
     for name in entry.frames:
         check_file_stem(_text(name, where), f"{where}: frame")
-    if entry.height is None or entry.width is None:
-        entry.height, entry.width = _first_frame_size(video_id, entry.frames[0], form.layout, where)
     expressions: list[Expression] = []
     for key, expression in _object(value.get("expressions"), f"{where}: 'expressions'").items():
         with _noting(faults):
             expressions.append(_expression(key, expression, where, form))
-    return Video(video_id, entry.height, entry.width, tuple(entry.frames), tuple(expressions))
+    video = Video(video_id, entry.height or 0, entry.width or 0, tuple(entry.frames), tuple(expressions))
+    if entry.height is None or entry.width is None:
+        height, width = _size_of(video, form.layout, where)
+        return msgspec.structs.replace(video, height=height, width=width)
+    return video
 
 
-def _first_frame_size(video_id: str, frame_name: str, layout: Layout, where: str) -> tuple[int, int]:
-    path = layout.frame_paths(video_id, [frame_name])[0]
+def _size_of(video: Video, layout: Layout, where: str) -> tuple[int, int]:
+    """The size of a video that does not say it: that of the first of its frames on disk, or else of its masks."""
+    paths = layout.frame_paths(video.video_id, video.frame_names)
+    path = next((path for path in paths if path is not None), None)
     if path is None:
-        raise AnnotationError(
-            f"{where} does not say its height and width, and its first frame, from which they could be read, is not "
-            f"on disk: expected {layout.video_folder(video_id) / frame_name}.jpg"
-        )
+        if size := _mask_size(video, layout.tracks):
+            return size
+        raise _unsized(video, layout, where)
     try:
         with Image.open(path) as image:  # reads the header alone
             return image.height, image.width
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise AnnotationError(f"{where} does not say its height and width, and {path} is no picture: {error}") from None
+
+
+def _mask_size(video: Video, path: Path) -> tuple[int, int] | None:
+    """What the first mask of any of a video's tracks says, if it can be a size."""
+    tracks: TrackFile | tuple = open_once(TrackFile, path) if path.is_file() else ()
+    for key in map(str, video.annotation_ids):
+        masks = tracks.unchecked(key) if key in tracks else []
+        size = next((mask["size"] for mask in masks if mask), [])
+        if len(size) == 2 and min(size) > 0 and size[0] * size[1] <= MAX_PIXELS:
+            return size[0], size[1]
+    return None
+
+
+def _unsized(video: Video, layout: Layout, where: str) -> UnsizedError:
+    error = UnsizedError(
+        f"{where} does not say its height and width, and neither a frame nor a mask of it is there to read them from: "
+        f"expected {layout.video_folder(video.video_id) / video.frame_names[0]}.jpg or another of its "
+        f"{len(video.frame_names)} frames. Put one there, or leave the video out: load_dataset(..., "
+        "missing_frames='skip_video')."
+    )
+    error.video_id, error.frame_names = video.video_id, video.frame_names
+    return error
 
 
 def _expression(expression_id: str, value: Any, video: str, form: _Form) -> Expression:

@@ -34,7 +34,8 @@ from revoskit.annotations import (
     open_once,
     scan_expressions,
 )
-from revoskit.errors import AnnotationError, MissingFilesError
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.families import FAMILIES, REVOS
 from revoskit.findings import ERROR, NOTE, SEVERITIES, Finding, Tally
 from revoskit.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout
 from revoskit.rle import RLE, MaskSequence, faults
@@ -78,8 +79,11 @@ def check(
         num_proc: processes; by default one for each core.
 
     Raises:
+        UsageError: the copy is of another dataset than ReVOS.
         MissingFilesError: the root is not a folder, or a split that was asked for is not there.
     """
+    if layout.family != REVOS:
+        raise UsageError(f"check knows the files of ReVOS, not those of {FAMILIES[layout.family].title}")
     if not layout.root.is_dir():
         raise MissingFilesError(f"{layout.root} is not a folder. {WHERE_TO_GET_THEM}")
     for split in splits or ():

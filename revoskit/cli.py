@@ -513,6 +513,8 @@ def _show(args: argparse.Namespace) -> int:
         pictures.save(subject, output, frames=args.frames, fps=args.fps, style=style, progress=bar.update)
     if subject.missing_frames:
         print(f"{len(subject.missing_frames)} of {subject.frame_count} frames are not on disk", file=sys.stderr)
+    if subject.hidden_split:
+        print(f"{subject.hidden_split} keeps its masks back: the frames are shown without any", file=sys.stderr)
     print(output)
     return 0
 

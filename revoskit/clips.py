@@ -80,7 +80,7 @@ class Clips:
         masks: uint8 (T, H, W), 1 on the objects that the expression means; all 0 if it means none.
         frame_indices: int64 (T,), positions in the row's `frames`; -1 for padding.
         valid: bool (T,), False for repeated frames and for padding.
-        expression, video_id, expression_id: str. expression_type: int.
+        expression, video_id, expression_id: str. expression_type: int, -1 where the dataset has no types.
         original_size: int64 (2,), height and width of the video.
         broken_frames: int, how many frames this clip had to do without.
 
@@ -90,7 +90,7 @@ class Clips:
     which of them each expression means.
 
     Raises, when made: UsageError. When called: FrameError for a frame that is broken or gone, MaskError for a mask that
-    is not sound, UsageError for rows that lack a column.
+    is not sound, UsageError for rows that lack a column, or whose masks are kept back.
     """
 
     def __init__(
@@ -170,6 +170,7 @@ class Clips:
                 f"a clip needs the column{'s' * (len(missing) > 1)} {', '.join(missing)}; the rows have "
                 f"{', '.join(row) or 'none'}"
             )
+        _require_masks(row)
         grid = Grid(row["height"], row["width"], *self._result_size(row["height"], row["width"]))
         clip = self._of_video(row, grid) if per_video else self._of_expression(row, grid)
         clip["video_id"] = row["video_id"]
@@ -200,8 +201,8 @@ class Clips:
         clip = self._frames(row, grid, row["expression_id"], visible)
         masks = _parse(row["masks"], clip["frame_indices"].tolist(), grid, where)
         clip["masks"] = masks.sample(grid.rows, grid.columns)
-        for name in ("expression", "expression_type", "expression_id"):
-            clip[name] = row[name]
+        clip["expression"], clip["expression_id"] = row["expression"], row["expression_id"]
+        clip["expression_type"] = _type(row)
         return clip
 
     def _of_video(self, row: Row, grid: Grid) -> Clip:
@@ -228,7 +229,7 @@ class Clips:
             clip["masks"] = _unions(masks, means)
         clip["expression"] = [expression["expression"] for expression in expressions]
         clip["expression_id"] = [expression["expression_id"] for expression in expressions]
-        clip["expression_type"] = np.array([expression["expression_type"] for expression in expressions], np.int64)
+        clip["expression_type"] = np.array([_type(expression) for expression in expressions], np.int64)
         return clip
 
     def _choose_expressions(self, row: Row) -> list[Row]:
@@ -257,6 +258,21 @@ class Clips:
             else:
                 return {"frames": frames, "frame_indices": indices, "valid": valid, "broken_frames": broken}
         raise FrameError(f"video {row['video_id']!r} has no frame that can be read, of {len(row['frames'])}")
+
+
+def _require_masks(row: Row) -> None:
+    """See that the row's split does not keep its masks back: then even the union of all tracks has no mask at all."""
+    masks = row.get("foreground" if "tracks" in row else "masks")
+    if masks is not None and len(masks) == 0:
+        where = f"video {row['video_id']!r}" + (f", expression {row['expression_id']!r}" if "masks" in row else "")
+        raise UsageError(
+            f"{where} has no masks: its split keeps them back, and clips are frames with masks. Take a split that has "
+            "them, or read the row's `frames` without Clips"
+        )
+
+
+def _type(expression: Row) -> int:
+    return _FILL["expression_type"] if expression["expression_type"] is None else expression["expression_type"]
 
 
 def _read_frames(row: Row, indices: np.ndarray, grid: Grid) -> np.ndarray:

@@ -19,6 +19,13 @@ class AnnotationError(RevosError, ValueError):
     """An annotation file that does not say what the official format says."""
 
 
+class UnsizedError(AnnotationError):
+    """A video whose size neither its entry nor a frame or mask of it tells: none of its frames is on disk."""
+
+    video_id: str
+    frame_names: tuple[str, ...]
+
+
 class MaskError(AnnotationError):
     """A run-length encoding that does not describe a mask of the stated size."""
 

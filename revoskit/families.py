@@ -36,7 +36,7 @@ class Family:
     typed: bool = False
     """`type_id` is there, and means what it means in ReVOS."""
     sized: bool = False
-    """`height` and `width` are always there; otherwise they may have to be read from a video's first frame."""
+    """`height` and `width` are always there; otherwise they may have to be read from a frame or a mask."""
     spaces_as_underscores: bool = False
     """An expression is a category's name, with `_` in place of spaces."""
 

@@ -24,7 +24,7 @@ from typing import Annotated
 import msgspec
 
 from revoskit.annotations import Annotations, Expression, Video, VideoMasks
-from revoskit.errors import AnnotationError, MissingFilesError
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.files import whole
 from revoskit.layout import Layout, check_file_stem, check_relative
 from revoskit.rle import MaskSequence
@@ -51,7 +51,7 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Mapping]:
     path = Path(path)
     if not path.is_file():
         raise MissingFilesError(
-            f"there is no mapping file {path}: `revoskit check --alignment --output FILE` writes one"
+            f"there is no mapping file {path}: `revoskit check --alignment --output FILE` writes one for ReVOS"
         )
     try:
         mappings = msgspec.json.decode(path.read_bytes(), type=dict[str, Mapping])
@@ -134,14 +134,22 @@ class AlignedAnnotations:
     """The annotations of a split with accepted mappings applied; used as `Annotations` is.
 
     A mapped video has the frames that its masks belong to as its `frame_names`, in the order of the masks. All other
-    videos are as filed, and so are those that have no frames on disk: there is nothing to count among.
+    videos are as filed, and so are those that have no frames on disk: there is nothing to count among. Where the split
+    keeps its masks back, a mapping of any of its videos is a UsageError.
     """
 
     def __init__(self, filed: Annotations, mappings: dict[str, Mapping]) -> None:
         self.layout, self.split, self._filed = filed.layout, filed.split, filed
+        self.hidden, self.unsized = filed.hidden, filed.unsized
         self.videos = dict(filed.videos)
         self._kept: dict[str, list[int]] = {}
-        for video_id in filed.videos.keys() & mappings.keys():
+        mapped = filed.videos.keys() & mappings.keys()
+        if filed.hidden and mapped:
+            raise UsageError(
+                f"{filed.split} keeps its masks back, so that there is none to find a frame for: take video "
+                f"{min(mapped)!r} out of the mapping file"
+            )
+        for video_id in mapped:
             folder = folder_frames(self.layout, video_id)
             if not folder:
                 continue

@@ -108,6 +108,8 @@ class Scene:
     caption: str
     frame_paths: tuple[str | None, ...]
     panels: tuple[Panel, ...]
+    hidden_split: str | None = None
+    """The split that the video is of, where that keeps its masks back."""
 
     @property
     def frame_count(self) -> int:
@@ -179,21 +181,23 @@ def scene(
         )
         for i in ids
     )
-    panels = [Panel("ground truth", truth)]
+    panels = [Panel("masks kept back" if annotations.hidden else "ground truth", truth)]
     if prediction is not None:
         panels.append(Panel("prediction", (Layer("prediction", prediction, PREDICTION_COLOR),)))
     count = f"{len(video.frame_names)} frames of {video.width}×{video.height}"
     if expression is None:
-        heading, about = video.video_id, f"{len(ids)} tracks · {len(video.expressions)} expressions"
+        tracks = "" if annotations.hidden else f"{len(ids)} tracks · "
+        heading, about = video.video_id, f"{tracks}{len(video.expressions)} expressions"
     else:
         kind = f"{expression.type.label} · " if expression.type is not None else ""
         heading, about = expression.text, f"{kind}{video.video_id} · expression {expression.expression_id}"
     return Scene(
         video,
         " ".join(heading.split()) or "(no text)",
-        f"{about} · {count}",
+        f"{about} · {count}" + (" · masks kept back" if annotations.hidden else ""),
         tuple(annotations.layout.frame_paths(video.video_id, video.frame_names)),
         tuple(panels),
+        annotations.split if annotations.hidden else None,
     )
 
 

@@ -28,6 +28,8 @@ class Counts(msgspec.Struct, frozen=True):
     objects_per_expression: float
     sizes: dict[str, int]
     """Videos by size, "width x height"."""
+    hidden: bool
+    """The masks are kept back: what is counted of tracks and masks is 0, and says nothing."""
 
 
 class Statistics(Counts, frozen=True):
@@ -106,6 +108,7 @@ def _count(annotations: Annotations, source: str, videos: list[Video]) -> Counts
         tracks=sum(len(video.annotation_ids) for video in videos),
         objects_per_expression=sum(naming) / len(naming) if naming else 0.0,
         sizes=dict(Counter(f"{video.width}x{video.height}" for video in videos).most_common()),
+        hidden=annotations.hidden,
     )
 
 
@@ -117,12 +120,17 @@ def table(statistics: list[Statistics]) -> str:
         sizes = [f"{size} ({videos})" for size, videos in row.sizes.items()]
         shown = ", ".join(sizes[:2]) + (f", {len(sizes) - 2} more" if len(sizes) > 2 else "")
         numbers = [row.videos, sum(row.expressions.values()), *(row.expressions[kind] for kind in kinds)]
-        numbers += [row.tracks, row.frames]
+        tracks = f"{row.tracks:,}"
+        covered = [f"{row.objects_per_expression:.2f}", f"{row.annotated:.1%}", f"{row.coverage:.1%}"]
+        if row.hidden:
+            tracks, covered = "-", ["-"] * 3
         rows.append(
             [row.split if row.source == ALL_SOURCES else "", row.source, *(f"{number:,}" for number in numbers)]
-            + [f"{row.objects_per_expression:.2f}", f"{row.annotated:.1%}", f"{row.coverage:.1%}", shown]
+            + [tracks, f"{row.frames:,}", *covered, shown]
         )
     headers = ["split", "source", "videos", "expressions", *kinds, "tracks", "frames"]
     headers += ["objects per\nexpression", "annotated", "coverage", "sizes (videos)"]
     alignment = ["left", "left", *["right"] * (len(headers) - 3), "left"]
-    return tabulate(rows, headers, colalign=alignment, disable_numparse=True)
+    text = tabulate(rows, headers, colalign=alignment, disable_numparse=True)
+    hidden = dict.fromkeys(row.split for row in statistics if row.hidden)
+    return f"{text}\n\nThe masks of {', '.join(hidden)} are kept back: there are none to count." if hidden else text

@@ -86,6 +86,7 @@ def test_mevis_comes_back_through_the_builder_of_the_family(layout, exported):
     back = Layout.at(exported[0] / "mevis", "mevis")
 
     assert back.splits() == ["train", "valid_u"]
+    assert "family='mevis' reads train and valid_u there" in describe(exported[1]["mevis"], exported[0] / "mevis")
     for split, name in [("train", "train"), ("validation", "valid_u")]:
         ours, theirs = open_annotations(layout, split), open_annotations(back, name)
         assert list(ours.videos) == list(theirs.videos)
@@ -162,7 +163,8 @@ def test_what_the_pictures_cannot_say_is_left_out_counted_and_kept_apart(layout,
     for video in open_annotations(layout, "train"):
         ids = {**kept[video.video_id]["expressions"], **apart[video.video_id]["expressions"]}
         assert set(ids) == {expression.expression_id for expression in video.expressions}
-    assert "9 of the expressions mean several objects or none" in describe(reports["ytvos"], folder)
+    assert "9 of the expressions mean several objects, none, or one that" in describe(reports["ytvos"], folder)
+    assert "tracks have no pixel" not in describe(reports["ytvos"], folder)
 
 
 def test_pixels_lost_to_later_objects_are_counted(small, layout, exported):
@@ -182,6 +184,39 @@ def test_objects_list_the_frames_they_show_in(small, exported):
     shown = small.pixels[3003002].any((1, 2))
     assert objects["3"]["frames"] == [f"{i:05d}" for i in np.flatnonzero(shown)]
     assert not shown.all()
+
+
+def test_an_object_is_listed_for_the_frames_in_which_the_pictures_have_pixels_of_it(own_miniature, tmp_path, edit_json):
+    ball, box, triangle = (str(3003000 + i) for i in range(3))
+
+    def cover(tracks):
+        tracks[triangle] = list(tracks[ball])  # all of the first object, and of the second what it shows in one frame
+        tracks[triangle][1] = tracks[box][1]
+        tracks[ball][1] = None
+
+    edit_json(own_miniature.root / TRACKS, cover)
+    report = export(Layout.at(own_miniature.root), "ytvos", tmp_path / "out", ["train_sub"])
+
+    objects = json.loads((tmp_path / "out/train_sub/meta.json").read_text())["videos"][FIRST]["objects"]
+    shown = {"2": [], "3": []}
+    for i in range(4):
+        for number in np.unique(np.asarray(Image.open(tmp_path / f"out/train_sub/Annotations/{FIRST}/{i:05d}.png"))):
+            if number:
+                shown[str(number)].append(f"{i:05d}")
+    assert {number: entry["frames"] for number, entry in objects.items()} == shown
+    assert "00001" not in shown["2"]
+    assert objects["2"]["annotation_id"] == int(box)
+    kept, apart = (
+        json.loads((tmp_path / f"out/meta_expressions/train_sub/{name}.json").read_text())["videos"][FIRST]
+        for name in ("meta_expressions", "meta_expressions_left_out")
+    )
+    assert all(expression["obj_id"] in objects for expression in kept["expressions"].values())
+    assert [apart["expressions"][id]["obj_id"] for id in ("0", "3")] == [["1"], ["1"]]
+    assert report.splits["train_sub"].left_out == len(apart["expressions"]) == 5
+    assert report.splits["train_sub"].tracks_left_out == 1
+    said = describe(report, tmp_path)
+    assert "5 of the expressions mean several objects, none, or one that no pixel is left of" in said
+    assert "1 of the tracks have no pixel in what is written, and are left out" in said
 
 
 def test_long_videos_are_drawn_in_parts(tmp_path):
@@ -307,6 +342,60 @@ def test_instances_are_read_by_trackeval(exported, tmp_path, capsys):
         (ids,) = sequence["classes_to_gt_track_ids"].values()
         assert len(ids) == 3
         assert all(np.diag(frame).min() > 0.999 for frame in sequence["similarity_scores"] if frame.size)
+
+
+def test_a_track_that_two_videos_share_is_an_annotation_of_each(own_miniature, tmp_path, edit_json):
+    other = "MOSE/train/a1b2c3d4"
+
+    def share(content):  # both videos are of one size
+        content["videos"][other]["expressions"]["0"]["anno_id"] = [3003000]
+
+    edit_json(own_miniature.root / EXPRESSIONS["train"], share)
+    export(Layout.at(own_miniature.root), "coco", tmp_path / "out", ["train"])
+
+    document = json.loads((tmp_path / "out/train/instances.json").read_text())
+    numbers = {entry["file_names"][0].rsplit("/", 1)[0]: entry["id"] for entry in document["videos"]}
+    by_id = {track["id"]: track for track in document["annotations"]}
+    assert len(by_id) == len(document["annotations"])
+    shared = [track for track in document["annotations"] if track["annotation_id"] == 3003000]
+    assert [track["video_id"] for track in shared] == [numbers[FIRST], numbers[other]]
+    assert shared[0]["id"] == 3003000
+    for expression in document["expressions"]:  # each means the annotations of its own video
+        assert {by_id[i]["video_id"] for i in expression["annotation_ids"]} <= {expression["video_id"]}
+
+
+def test_a_track_with_the_number_zero_gets_another_since_coco_reads_zero_as_none(own_miniature, tmp_path, edit_json):
+    def rename(content):
+        content["videos"][FIRST]["expressions"]["0"]["anno_id"] = [0]
+
+    edit_json(own_miniature.root / EXPRESSIONS["train_sub"], rename)
+    edit_json(own_miniature.root / TRACKS, lambda tracks: tracks.update({"0": tracks["3003000"]}))
+    export(Layout.at(own_miniature.root), "coco", tmp_path / "out", ["train_sub"])
+
+    document = json.loads((tmp_path / "out/train_sub/instances.json").read_text())
+    assert {track["annotation_id"]: track["id"] for track in document["annotations"]} == {
+        0: 3003003,
+        3003000: 3003000,
+        3003001: 3003001,
+        3003002: 3003002,
+    }
+    assert document["expressions"][0]["annotation_ids"] == [3003003]
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_a_track_without_a_mask_is_left_out_and_counted_since_nothing_can_match_it(
+    own_miniature, tmp_path, edit_json, blank
+):
+    empty = {"size": [36, 64], "counts": MaskSequence.empty(1, 36, 64)[0]["counts"]} if blank else None
+    edit_json(own_miniature.root / TRACKS, lambda tracks: tracks.update({"3003001": [empty] * 4}))
+    report = export(Layout.at(own_miniature.root), "coco", tmp_path / "out", ["train_sub"])
+
+    document = json.loads((tmp_path / "out/train_sub/instances.json").read_text())
+    assert [track["id"] for track in document["annotations"]] == [3003000, 3003002]
+    said = {expression["expression_id"]: expression["annotation_ids"] for expression in document["expressions"]}
+    assert (said["1"], said["2"]) == ([], [3003000, 3003002])
+    assert report.splits["train_sub"].tracks_left_out == 1
+    assert "1 of the tracks have no pixel in what is written, and are left out" in describe(report, tmp_path)
 
 
 # --- What all have in common ------------------------------------------------------------------------------------------

@@ -10,11 +10,14 @@ import pytest
 from pycocotools import mask as coco
 
 import revos
-from revoskit import cli, miniature
+from revoskit import Clips, alignment, cli, collate, miniature, pictures
 from revoskit.annotations import open_annotations
+from revoskit.check import check
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.export import TARGETS, export
 from revoskit.families import FAMILIES, REVOS
 from revoskit.layout import EXPRESSIONS, Layout
+from revoskit.mapping import Linear, write_mapping
 
 SISTERS = [family for family in FAMILIES if family != REVOS]
 SHOWN = [(family, split) for family in SISTERS for split, files in FAMILIES[family].splits.items() if not files.hidden]
@@ -129,9 +132,127 @@ def test_a_size_that_can_be_read_nowhere_is_an_error(tmp_path):
 
     with pytest.raises(AnnotationError, match=r"does not say its height and width.*expected .*00000\.jpg"):
         open_annotations(Layout.at(root, "mevis"), "valid")
-    frame.write_bytes(b"not a picture")
-    with pytest.raises(AnnotationError, match="is no picture"):
-        open_annotations(Layout.at(root, "mevis"), "valid")
+    for content in (b"not a picture", b"P6 100000 100000 255\n"):  # the second is refused for being so large
+        frame.write_bytes(content)
+        with pytest.raises(AnnotationError, match="is no picture"):
+            open_annotations(Layout.at(root, "mevis"), "valid")
+
+
+@pytest.fixture
+def sizeless(tmp_path):
+    """A MeViS that says no size: `train` has two videos, the hidden `valid` one; their folders, and how to load it."""
+    root = miniature.write_sister(tmp_path / "m", "mevis", videos=5, frames=3, height=32, width=48).root
+    for split in ("train", "valid"):
+        path = root / split / "meta_expressions.json"
+        document = json.loads(path.read_bytes())
+        for video in document["videos"].values():
+            for said in ("height", "width"):
+                video.pop(said, None)
+        path.write_text(json.dumps(document))
+    folders = {split: sorted((root / split / "JPEGImages").iterdir()) for split in ("train", "valid")}
+
+    def build(missing_frames):
+        builder = revos.Revos(
+            data_dir=str(root),
+            config_name="videos",
+            family="mevis",
+            missing_frames=missing_frames,
+            cache_dir=str(tmp_path / "c"),
+        )
+        builder.download_and_prepare()
+        return builder.as_dataset()
+
+    return folders, build
+
+
+def _lose(folder, names=("00000", "00001", "00002")):
+    for name in names:
+        (folder / f"{name}.jpg").unlink()
+
+
+@pytest.mark.parametrize("lost", [["00000"], ["00000", "00001", "00002"]])
+def test_a_video_without_a_size_can_be_left_out_for_its_missing_frames(sizeless, lost):
+    folders, build = sizeless
+    _lose(folders["train"][0], lost)
+
+    with pytest.warns(UserWarning, match="train: left out 1 videos that lack frames on disk"):
+        rows = build("skip_video")
+
+    assert [row["video_id"] for row in rows["train"]] == [folders["train"][1].name]
+
+
+def test_a_hidden_video_whose_size_nothing_tells_can_be_left_out(sizeless):
+    folders, build = sizeless
+    for split in ("valid", "train"):
+        _lose(folders[split][0])
+    shutil.rmtree(folders["train"][1])
+
+    with pytest.warns(UserWarning, match="none of its videos has all its frames") as warned:
+        assert list(build("skip_video")) == ["valid_u", "test"]
+    assert {str(warning.message) for warning in warned} == {
+        f"{split} is left out: none of its videos has all its frames on disk" for split in ("train", "valid")
+    }
+
+
+def test_frames_that_come_back_give_a_video_its_size(sizeless):
+    folders, build = sizeless
+    aside = folders["valid"][0].with_name("aside")
+    folders["valid"][0].rename(aside)
+    with pytest.warns(UserWarning, match="valid is left out"):
+        assert "valid" not in build("skip_video")
+    aside.rename(folders["valid"][0])
+
+    assert build("skip_video")["valid"][0]["height"] == 32
+
+
+def test_a_size_that_is_not_said_is_read_from_another_frame_or_a_mask_where_the_first_is_missing(sizeless):
+    folders, build = sizeless
+    _lose(folders["train"][0], ["00000"])
+    _lose(folders["train"][1])
+
+    rows = build("keep")["train"]
+
+    assert sorted((row["height"], row["width"]) for row in rows) == [(32, 48), (48, 32)]
+    assert [len(row["foreground"]) for row in rows] == [3, 3]
+    assert [frame is None for frame in rows[0]["frames"]] == [True, False, False]
+
+
+def test_a_size_that_nothing_tells_is_an_error_where_its_video_is_to_be_kept(sizeless):
+    folders, build = sizeless
+    _lose(folders["valid"][0])
+
+    with pytest.raises(AnnotationError) as error:
+        build("keep")
+    said = str(error.value)
+    assert f"video {folders['valid'][0].name!r} does not say its height and width" in said
+    assert "missing_frames='skip_video'" in said
+    assert "check" not in said
+
+
+def test_missing_frames_are_the_error_even_where_they_would_have_told_the_size(sizeless):
+    folders, build = sizeless
+    _lose(folders["train"][0], ["00000"])
+    _lose(folders["valid"][0])
+
+    with pytest.raises(MissingFilesError) as error:
+        build("error")
+    assert f"train: 1 of 6 frames, in 1 of 2 videos: {folders['train'][0].name}/00000.jpg" in str(error.value)
+    assert f"valid: 3 of 3 frames, in 1 of 1 videos: {folders['valid'][0].name}/00000.jpg" in str(error.value)
+
+
+@pytest.mark.parametrize("size", [[], [32], [0, 48], [32, 2**40], [2**20, 2**20]])
+def test_a_mask_that_is_of_no_size_tells_none(sizeless, size):
+    folders, build = sizeless
+    split = folders["train"][0].parent.parent
+    video = json.loads((split / "meta_expressions.json").read_bytes())["videos"][folders["train"][0].name]
+    tracks = json.loads((split / "mask_dict.json").read_bytes())
+    for annotation_id in {i for expression in video["expressions"].values() for i in expression["anno_id"]}:
+        tracks[str(annotation_id)] = [{"size": size, "counts": "x"}] * 3
+    (split / "mask_dict.json").write_text(json.dumps(tracks))
+    _lose(folders["train"][0])
+
+    with pytest.raises(AnnotationError, match="does not say its height and width"):
+        build("keep")
 
 
 def test_a_hidden_split_whose_masks_are_here_has_them(tmp_path):
@@ -289,6 +410,134 @@ def test_a_sister_is_shown(sisters, tmp_path, family, split, capsys):
     assert f'"title":"{FAMILIES[family].title}"' in index
     assert '"type":null' in index
     assert "frames are not on disk" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [{}, {"sampling": "visible"}, {"tracks": True}])
+@pytest.mark.parametrize("config", ["expressions", "videos"])
+def test_a_clip_of_a_hidden_split_is_refused_for_want_of_masks(load, config, options):
+    row = load("mevis", config)["valid"][0]
+    with pytest.raises(UsageError, match=rf"video '{row['video_id']}'.* has no masks: its split keeps them back"):
+        Clips(2, **options)(row)
+
+
+@pytest.mark.parametrize("output", ["numpy", "torch"])
+@pytest.mark.parametrize("config", ["expressions", "videos"])
+def test_clips_without_a_type_have_a_number_that_is_none_of_the_types(load, config, output):
+    if output == "torch":
+        pytest.importorskip("torch")
+    rows = load("fevos", config)["train"].with_transform(Clips(2, size=16, output=output))
+    assert (np.asarray(collate([rows[0], rows[1]])["expression_type"]) == -1).all()
+
+
+def test_a_clip_of_a_video_without_any_target_has_empty_masks(load):
+    row = load("mevis_v2", "videos")["train"][0]
+    absent = [expression for expression in row["expressions"] if not expression["annotation_ids"]]
+    clip = Clips(2)(row | {"tracks": [], "expressions": absent})
+    assert clip["masks"].shape == (1, 2, 48, 80)
+    assert not clip["masks"].any()
+
+
+def test_masks_that_are_kept_back_belong_to_no_other_frames_either(sisters, tmp_path):
+    layout = Layout.at(sisters["mevis"].root, "mevis")
+    video_id = next(iter(open_annotations(layout, "valid").videos))
+    write_mapping(tmp_path / "accepted.json", {video_id: Linear(1)})
+    options = {"data_dir": str(layout.root), "family": "mevis", "alignment": str(tmp_path / "accepted.json")}
+    with pytest.raises(UsageError, match=rf"valid keeps its masks back.*take video '{video_id}' out of the mapping"):
+        revos.Revos(cache_dir=str(tmp_path / "c"), **options).download_and_prepare()
+    with pytest.raises(UsageError, match="valid keeps its masks back"):
+        alignment.find_misaligned(layout, ["train", "valid"])
+
+
+def test_the_masks_of_a_sister_are_compared_with_the_frames_of_their_split(sisters, tmp_path):
+    root = tmp_path / "m"
+    miniature.write_sister(root, "mevis", videos=2, frames=6, height=32, width=48)
+    layout = Layout.at(root, "mevis")
+    video = next(iter(open_annotations(layout, "valid_u")))
+    (root / "train/JPEGImages" / video.video_id).mkdir()
+    frame = min((root / "valid_u/JPEGImages").rglob("*.jpg"))
+    frame.write_bytes(b"not a picture")
+
+    (found,) = alignment.find_misaligned(layout, ["valid_u"])
+
+    assert found.folder_frames == 6
+    assert found.note.startswith(f"cannot read {frame} ")
+    assert "revoskit check" not in found.note  # it knows the files of ReVOS alone
+
+
+def test_counts_of_a_hidden_split_say_that_its_masks_are_kept_back(sisters, capsys):
+    arguments = ["stats", "--data-dir", str(sisters["mevis"].root), "--family", "mevis"]
+    assert cli.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "The masks of valid, test are kept back" in said
+    shown = next(line for line in said.splitlines() if line.startswith("valid "))
+    assert "%" not in shown
+    assert cli.main([*arguments, "--split", "valid_u"]) == 0
+    assert "kept back" not in capsys.readouterr().out
+    assert cli.main([*arguments, "--json"]) == 0
+    hidden = {row["split"]: row["hidden"] for row in json.loads(capsys.readouterr().out)}
+    assert hidden == {"train": False, "valid_u": False, "valid": True, "test": True}
+
+
+def test_a_picture_of_a_hidden_split_says_that_its_masks_are_kept_back(sisters, tmp_path, capsys):
+    layout = Layout.at(sisters["mevis"].root, "mevis")
+    shown, hidden = (next(iter(open_annotations(layout, split))).video_id for split in ("train", "valid"))
+    arguments = ["show", "--data-dir", str(layout.root), "--family", "mevis", "-o", str(tmp_path / "sheet.png")]
+    assert cli.main([*arguments, hidden, "0"]) == 0
+    assert "valid keeps its masks back" in capsys.readouterr().err
+    assert "masks kept back" in pictures.find_scene(layout, hidden, "0").caption
+    assert pictures.find_scene(layout, hidden, "0").panels[0].title == "masks kept back"
+    assert "0 tracks" not in pictures.find_scene(layout, hidden).caption
+    assert cli.main([*arguments, shown, "0"]) == 0
+    assert "back" not in capsys.readouterr().err + pictures.find_scene(layout, shown, "0").caption
+
+
+def test_a_sister_is_not_checked_against_what_is_known_of_revos(sisters):
+    with pytest.raises(UsageError, match="check knows the files of ReVOS, not those of FeVOS"):
+        check(Layout.at(sisters["fevos"].root, "fevos"))
+
+
+@pytest.mark.parametrize("family", SISTERS)
+def test_a_sister_is_exported_under_its_own_name(sisters, tmp_path, family):
+    layout = Layout.at(sisters[family].root, family)
+    splits = [split for split, files in FAMILIES[family].splits.items() if not files.hidden]
+    for to in TARGETS:
+        report = export(layout, to, tmp_path / to, splits)
+        assert list(report.splits) == splits
+    tars = sorted(path.name for path in (tmp_path / "webdataset").glob("*.tar"))
+    assert tars == sorted(f"{family}-{split}-000000.tar" for split in splits)
+    for path in (tmp_path / "coco").glob("*/instances.json"):
+        assert json.loads(path.read_bytes())["info"]["description"].startswith(f"{FAMILIES[family].title}, ")
+    back = Layout.at(tmp_path / "mevis", "mevis")
+    for split in splits:
+        ours = open_annotations(layout, split)
+        theirs = open_annotations(back, {"validation": "valid_u"}.get(split, split))
+        assert list(ours.videos.values()) == list(theirs.videos.values())
+        for video in ours:
+            assert theirs.masks(video).foreground() == ours.masks(video).foreground()
+
+
+@pytest.mark.parametrize(
+    ("family", "advice"),
+    [("revos", "`revoskit check` lists all"), ("fevos", "See https://huggingface.co/datasets/FudanCVL/FeVOS")],
+)
+def test_a_broken_track_is_answered_with_advice_about_its_own_dataset(tmp_path, family, advice):
+    root, options = tmp_path / "d", {"videos": 1, "frames": 2, "height": 32, "width": 48}
+    if family == REVOS:
+        miniature.write_miniature(root, **options)
+    else:
+        miniature.write_sister(root, family, **options)
+    path = root / "mask_dict.json"
+    path.write_text(json.dumps({key: masks[:1] for key, masks in json.loads(path.read_bytes()).items()}))
+    annotations = open_annotations(Layout.at(root, family), "train")
+
+    with pytest.raises(AnnotationError) as error:
+        annotations.masks(next(iter(annotations))).track(3003000)
+    assert advice in str(error.value)
+    assert ("revoskit check" in str(error.value)) == (family == REVOS)
+    path.write_text("[]")
+    with pytest.raises(AnnotationError) as error:
+        open_annotations(Layout.at(root, family), "train")
+    assert advice in str(error.value)
 
 
 def test_predictions_are_not_compared_with_masks_that_are_kept_back(sisters, tmp_path, capsys):

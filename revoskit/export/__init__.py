@@ -1,5 +1,7 @@
 """ReVOS in the layouts that other code bases read: MeViS, Ref-YouTube-VOS, WebDataset, and YouTube-VIS's COCO.
 
+A dataset with files of the same kind (`revoskit.families`) goes the same way, under its own name.
+
     FOLDER/export.json          what is exported here, and what it came to: an interrupted run goes on from it
     FOLDER/...                  the target's own files; see the module of each
 
@@ -110,7 +112,8 @@ def _save(folder: Path, report: Report) -> None:
 def _require_masks(splits: dict[str, Annotations]) -> None:
     hidden = [split for split, of_split in splits.items() if of_split.hidden]
     if hidden:
-        raise UsageError(f"{', '.join(hidden)} keeps its masks back, so that there is nothing to export: leave it out")
+        keep, it = ("keeps its masks", "it") if len(hidden) == 1 else ("keep their masks", "them")
+        raise UsageError(f"{', '.join(hidden)} {keep} back, so that there is nothing to export: leave {it} out")
 
 
 def _require_frames(splits: dict[str, Annotations]) -> None:

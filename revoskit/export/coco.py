@@ -3,18 +3,23 @@
     FOLDER/<split>/JPEGImages/<video_id>/<frame>.jpg
     FOLDER/<split>/instances.json
         videos        id, height, width, length, file_names (under JPEGImages/)
-        annotations   one a track: id (ReVOS's annotation id), video_id, category_id, iscrowd, and for each frame
+        annotations   one a track: id, video_id, category_id, iscrowd, and for each frame
                       segmentations (RLE or null), bboxes ([x, y, width, height] or null), areas (pixels or null);
                       an RLE's counts are a list of numbers, as in YouTube-VIS, not COCO's compressed string
         categories    one, "object": ReVOS has none
-        expressions   not of YouTube-VIS: id, video_id, expression_id, expression, type, annotation_ids
+        expressions   not of YouTube-VIS: id, video_id, expression_id, expression, type, annotation_ids (each an id of
+                      an annotation here)
 
-Each annotation also has `image_id`, equal to its `video_id`, without which COCO's own class does not open the file.
+An annotation's `id` is ReVOS's annotation id, or a number above all of those where an earlier video has the same track,
+or where COCO would read the id as none; `annotation_id` is always ReVOS's. A track without a pixel is left out: nothing
+that is predicted could match it. Each annotation also has `image_id`, equal to its `video_id`, without which COCO's own
+class does not open the file.
 Read in public documents and code: TrackEval's `docs/YouTube-VIS-format.txt` and `trackeval/datasets/youtube_vis.py`.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +27,7 @@ import msgspec
 
 from revoskit.annotations import Annotations, Video
 from revoskit.export.job import Counts, Job, place_all_frames
+from revoskit.families import FAMILIES
 from revoskit.files import whole
 from revoskit.rle import MaskSequence
 
@@ -34,30 +40,50 @@ def write(job: Job, progress: Callable[[int], object]) -> Counts:
     name = NAMES.get(job.split, job.split)
     counts = job.counts(name)
     place_all_frames(job, job.folder / name, counts, progress)
-    _write_instances(job.annotations, job.folder / name / "instances.json", progress)
+    counts.tracks_left_out = _write_instances(job.annotations, job.folder / name / "instances.json", progress)
     return counts
 
 
-def _write_instances(annotations: Annotations, path: Path, progress: Callable[[int], object]) -> None:
-    """One track at a time: all of them together can be larger than memory."""
+def _write_instances(annotations: Annotations, path: Path, progress: Callable[[int], object]) -> int:
+    """One track at a time: all of them together can be larger than memory. Returns how many are left out."""
     videos = {video.video_id: number for number, video in enumerate(annotations, 1)}
+    ids = _ids(annotations)
+    left_out: set[int] = set()
     with whole(path) as file:
-        file.write(b'{"info": {"description": "ReVOS, %s"}, ' % annotations.split.encode())
+        title = FAMILIES[annotations.layout.family].title
+        file.write(b'{"info": {"description": "%s, %s"}, ' % (title.encode(), annotations.split.encode()))
         file.write(b'"categories": [{"id": 1, "name": "object", "supercategory": "object"}], "videos": ')
         file.write(msgspec.json.encode([_video(video, videos[video.video_id]) for video in annotations]))
-        file.write(b', "expressions": ')
-        file.write(msgspec.json.encode(list(_expressions(annotations, videos))))
         file.write(b', "annotations": [')
-        first = True
+        between = b""
         for video in annotations:
             masks = annotations.masks(video)
             for annotation_id in video.annotation_ids:
-                file.write(b"" if first else b", ")
-                track = _track(annotation_id, videos[video.video_id], video, masks.track(annotation_id))
-                file.write(msgspec.json.encode(track))
-                first = False
+                track, number = masks.track(annotation_id), ids[video.video_id, annotation_id]
+                if not track.areas().any():
+                    left_out.add(number)
+                    continue
+                known = {"id": number, "annotation_id": annotation_id} | _track(videos[video.video_id], video, track)
+                file.write(between + msgspec.json.encode(known))
+                between = b", "
             progress(1)
-        file.write(b"]}")
+        file.write(b'], "expressions": ')
+        shown = {track: number for track, number in ids.items() if number not in left_out}
+        file.write(msgspec.json.encode(list(_expressions(annotations, videos, shown))) + b"}")
+    return len(left_out)
+
+
+def _ids(annotations: Annotations) -> dict[tuple[str, int], int]:
+    """For each video's tracks a number that no other has: COCO's class keeps one of equal ids, and takes 0 for none."""
+    tracks = [(video.video_id, annotation_id) for video in annotations for annotation_id in video.annotation_ids]
+    free = itertools.count(max([0, *(annotation_id for _, annotation_id in tracks)]) + 1)
+    ids: dict[tuple[str, int], int] = {}
+    taken: set[int] = set()
+    for track in tracks:
+        own = track[1] > 0 and track[1] not in taken
+        ids[track] = track[1] if own else next(free)
+        taken.add(ids[track])
+    return ids
 
 
 def _video(video: Video, number: int) -> dict:
@@ -70,12 +96,11 @@ def _video(video: Video, number: int) -> dict:
     }
 
 
-def _track(annotation_id: int, video_number: int, video: Video, track: MaskSequence) -> dict:
+def _track(video_number: int, video: Video, track: MaskSequence) -> dict:
     def annotated(values: list) -> list:
         return [None if mask is None else value for mask, value in zip(track, values, strict=True)]
 
     return {
-        "id": annotation_id,
         "video_id": video_number,
         "image_id": video_number,
         "category_id": 1,
@@ -89,7 +114,7 @@ def _track(annotation_id: int, video_number: int, video: Video, track: MaskSeque
     }
 
 
-def _expressions(annotations: Annotations, videos: dict[str, int]) -> Iterator[dict]:
+def _expressions(annotations: Annotations, videos: dict[str, int], ids: dict[tuple[str, int], int]) -> Iterator[dict]:
     every = ((video, expression) for video in annotations for expression in video.expressions)
     for number, (video, expression) in enumerate(every, 1):
         yield {
@@ -98,5 +123,5 @@ def _expressions(annotations: Annotations, videos: dict[str, int]) -> Iterator[d
             "expression_id": expression.expression_id,
             "expression": expression.text,
             "type": None if expression.type is None else expression.type.label,
-            "annotation_ids": expression.annotation_ids,
+            "annotation_ids": [ids[video.video_id, i] for i in expression.annotation_ids if (video.video_id, i) in ids],
         }

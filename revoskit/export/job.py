@@ -35,6 +35,8 @@ class Counts(msgspec.Struct):
     """Frames that an earlier run had put there."""
     left_out: int = 0
     """Expressions that the target cannot hold."""
+    tracks_left_out: int = 0
+    """Tracks of which nothing is to be seen in what is written."""
     object_pixels: int = 0
     """Pixels of all masks together, where they are drawn into one picture."""
     covered_pixels: int = 0
@@ -58,9 +60,11 @@ class Counts(msgspec.Struct):
         """What a reader of the export should know."""
         if self.left_out:
             yield (
-                f"  {self.left_out:,} of the expressions mean several objects or none, which this layout cannot say: "
-                "they are in meta_expressions_left_out.json"
+                f"  {self.left_out:,} of the expressions mean several objects, none, or one that no pixel is left of, "
+                "which this layout cannot say: they are in meta_expressions_left_out.json"
             )
+        if self.tracks_left_out:
+            yield f"  {self.tracks_left_out:,} of the tracks have no pixel in what is written, and are left out"
         if self.covered_pixels:
             share = self.covered_pixels / self.object_pixels
             yield (
@@ -81,6 +85,10 @@ class Job:
     @property
     def split(self) -> str:
         return self.annotations.split
+
+    @property
+    def family(self) -> str:
+        return self.annotations.layout.family
 
     def counts(self, folder: str) -> Counts:
         videos = list(self.annotations)

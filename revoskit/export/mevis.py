@@ -4,8 +4,9 @@
     FOLDER/<split>/mask_dict.json              the tracks, by annotation id, as ReVOS has them
     FOLDER/<split>/meta_expressions.json       as in ReVOS, with its type_id
 
-ReVOS's validation split becomes `valid_u`, MeViS's split with masks; its `valid` is the one without. Frames are put in
-the order of their names, and masks with them, since loaders of MeViS sort the one and count on the other.
+ReVOS's validation split becomes `valid_u`, MeViS's split with masks; its `valid` is the one without. MeViS has no
+`train_sub`, which keeps its name. Frames are put in the order of their names, and masks with them, since loaders of
+MeViS sort the one and count on the other.
 Read in public code: `lmpm/data/datasets/mevis.py` and `tools/eval_mevis.py` of henghuiding/MeViS.
 """
 
@@ -22,7 +23,10 @@ from revoskit.files import whole
 
 PASSES = 2
 NAMES = {"validation": "valid_u"}
-HOW_TO_READ = "Loaders of MeViS take {folder} for their mevis folder; so does revos with family='mevis'."
+HOW_TO_READ = (
+    "Loaders of MeViS take {folder} for their mevis folder; revos with family='mevis' reads train and valid_u there, "
+    "the splits with masks that MeViS has."
+)
 
 
 def write(job: Job, progress: Callable[[int], object]) -> Counts:

@@ -1,6 +1,6 @@
 """WebDataset shards: plain tar files with a sample for each video.
 
-    FOLDER/revos-<split>-000000.tar
+    FOLDER/<family>-<split>-000000.tar              the family is `revos`, or another dataset's
         <number of the video in the split>.json         what is known of it, as below
         <number of the video in the split>.00000.jpg    its frames, numbered in the order of `frame_names`
 
@@ -44,7 +44,7 @@ class _Shard(msgspec.Struct, frozen=True):
 
 def write(job: Job, progress: Callable[[int], object]) -> Counts:
     shards = _plan(job)
-    counts = job.counts(f"revos-{job.split}-{{000000..{len(shards) - 1:06d}}}.tar" if shards else "no shard")
+    counts = job.counts(f"{job.family}-{job.split}-{{000000..{len(shards) - 1:06d}}}.tar" if shards else "no shard")
     counts.shards = len(shards)
     for shard, written in engine.run(functools.partial(_write_shard, job), shards, num_proc=job.num_proc):
         counts.add_frames({"copied" if written else "kept": _frames(job, shard)})
@@ -63,7 +63,7 @@ def _plan(job: Job) -> list[_Shard]:
         shards[-1].append((number, video.video_id))
         paths = job.annotations.layout.frame_paths(video.video_id, video.frame_names)
         size += sum(os.stat(path).st_size for path in paths)
-    return [_Shard(job.folder / f"revos-{job.split}-{i:06d}.tar", videos) for i, videos in enumerate(shards)]
+    return [_Shard(job.folder / f"{job.family}-{job.split}-{i:06d}.tar", videos) for i, videos in enumerate(shards)]
 
 
 def _frames(job: Job, shard: _Shard) -> int:

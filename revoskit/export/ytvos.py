@@ -7,8 +7,9 @@
     FOLDER/meta_expressions/<split>/meta_expressions_left_out.json
 
 Two things do not fit. A pixel holds one number: where tracks overlap, the later one (by annotation id) is on top, and
-what it covers is lost and counted. And an expression there means one object: those that mean several or none are left
-out, in a file of their own that gives `obj_id` as a list. `category` is "others", since ReVOS has none.
+what it covers is lost and counted; an object that shows nowhere is not in meta.json. And an expression there means one
+object: those that mean several, none, or one that shows nowhere are left out, in a file of their own that gives
+`obj_id` as a list. `category` is "others", since ReVOS has none.
 Read in public code: `datasets/ytvos.py` of wjn922/ReferFormer.
 """
 
@@ -43,7 +44,7 @@ class _Drawn(msgspec.Struct):
     frames: dict[str, int]
     """How many frames were linked, copied, symlinked and kept."""
     seen: list[list[str]]
-    """For each object, the frames in which it shows in its track."""
+    """For each object, the frames in whose pictures there are pixels of it."""
     object_pixels: int = 0
     covered_pixels: int = 0
     covered_frames: int = 0
@@ -68,7 +69,8 @@ def write(job: Job, progress: Callable[[int], object]) -> Counts:
         counts.covered_frames += drawn.covered_frames
         progress(1)
     _write_meta(job, name, objects)
-    counts.left_out = _write_expressions(job, job.folder / "meta_expressions" / name)
+    counts.tracks_left_out = counts.tracks - sum(map(len, objects.values()))
+    counts.left_out = _write_expressions(job, job.folder / "meta_expressions" / name, objects)
     return counts
 
 
@@ -96,13 +98,15 @@ def _numbers(masks: VideoMasks, part: slice, names: tuple[str, ...], drawn: _Dra
     taken = np.zeros(len(names), bool)
     for i, annotation_id in enumerate(video.annotation_ids):
         inside = masks.track(annotation_id)[part].decode() != 0
-        drawn.seen[i] += [name for name, shows in zip(names, inside.any((1, 2)), strict=True) if shows]
         covered = (inside & (numbers != 0)).sum((1, 2))
         drawn.object_pixels += int(inside.sum())
         drawn.covered_pixels += int(covered.sum())
         taken |= covered > 0
         numbers[inside] = i + 1
     drawn.covered_frames += int(taken.sum())
+    for i, seen in enumerate(drawn.seen):
+        shows = (numbers == i + 1).any((1, 2))
+        seen += [names[t] for t in np.flatnonzero(shows)]
     return numbers
 
 
@@ -127,6 +131,7 @@ def _palette() -> bytes:
 
 
 def _objects(video: Video, drawn: _Drawn) -> dict:
+    """The objects that show anywhere, by their number in the pictures."""
     return {
         str(number): {
             "category": "others",
@@ -135,6 +140,7 @@ def _objects(video: Video, drawn: _Drawn) -> dict:
             "object_id": video.object_id(annotation_id),
         }
         for number, (annotation_id, names) in enumerate(zip(video.annotation_ids, drawn.seen, strict=True), 1)
+        if names
     }
 
 
@@ -144,8 +150,8 @@ def _write_meta(job: Job, name: str, objects: dict[str, dict]) -> None:
         file.write(msgspec.json.encode({"videos": videos}))
 
 
-def _write_expressions(job: Job, folder: Path) -> int:
-    """Write the expressions of one object, and apart from them the others; returns how many those are."""
+def _write_expressions(job: Job, folder: Path, objects: dict[str, dict]) -> int:
+    """Write the expressions of one object that shows, and apart from them the others; returns how many those are."""
     one: dict[str, dict] = {}
     other: dict[str, dict] = {}
     for video in job.annotations:
@@ -154,7 +160,7 @@ def _write_expressions(job: Job, folder: Path) -> int:
         other[video.video_id] = _entry(video, {})
         for expression in video.expressions:
             named = [numbers[i] for i in expression.annotation_ids]
-            kept = len(set(named)) == 1
+            kept = len(set(named)) == 1 and named[0] in objects[video.video_id]
             target = one if kept else other
             said = _expression(expression, named[0] if kept else named)
             target[video.video_id]["expressions"][expression.expression_id] = said
