@@ -584,6 +584,13 @@ def test_options_that_cannot_be_meant_are_refused(layout, tmp_path, option, said
         export(layout, **{"to": "mevis", "folder": tmp_path / "out", **option})
 
 
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_number_of_processes_that_cannot_be_meant_is_refused_before_anything_is_written(layout, tmp_path, to):
+    with pytest.raises(UsageError, match="num_proc"):
+        export(layout, to, tmp_path / "out", num_proc=0)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_command_says_what_it_did(layout, tmp_path, capsys):
     arguments = ["export", "--to", "ytvos", "--data-dir", str(layout.root), "-o", str(tmp_path / "out")]
 

@@ -17,6 +17,7 @@ from types import ModuleType
 
 import msgspec
 
+from revoskit import engine
 from revoskit.annotations import Annotations, open_annotations
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
@@ -68,6 +69,7 @@ def export(
         raise UsageError(f"there is no target {to!r}: expected one of {', '.join(TARGETS)}")
     if frames not in HOW:
         raise UsageError(f"frames is {frames!r}: expected one of {', '.join(HOW)}")
+    engine.require(num_proc)
     layout.require()
     opened = {split: open_annotations(layout, split) for split in splits or layout.splits()}
     _require_masks(opened)
