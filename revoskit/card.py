@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 from datasets import DatasetInfo
 from datasets.info import DatasetInfosDict
@@ -146,7 +147,8 @@ _ALONE = """\
 from datasets import load_dataset
 
 dataset = load_dataset("{repository}", "{config}", split="{split}", streaming=True)
-row = next(iter(dataset))
+for row in dataset:
+    print(row["video_id"], row["height"], row["width"])
 ```"""
 
 
@@ -190,10 +192,15 @@ def _numbers(counts: list[Counts]) -> str:
         split = row.split if row.source == ALL_SOURCES else ""
         numbers = [row.videos, row.frames, row.tracks, sum(row.expressions.values())]
         numbers += [row.expressions[kind] for kind in kinds]
-        rows.append([split, html.escape(row.source).replace("|", "&#124;"), *(f"{number:,}" for number in numbers)])
+        rows.append([split, _cell(row.source), *(f"{number:,}" for number in numbers)])
     headers = ["split", "source", "videos", "frames", "tracks", "expressions", *kinds]
     alignment = ["left", "left", *["right"] * (len(headers) - 2)]
     return tabulate(rows, headers, tablefmt="github", colalign=alignment, disable_numparse=True)
+
+
+def _cell(text: str) -> str:
+    """A name from a data file as it is, whatever Markdown would make of it."""
+    return re.sub(r"[|\\`*_~\[\]]", lambda found: f"&#{ord(found[0])};", html.escape(" ".join(text.split())))
 
 
 def _columns(configs: list[str], content: Content) -> str:
@@ -201,7 +208,8 @@ def _columns(configs: list[str], content: Content) -> str:
     if "expressions" in configs:
         said.append(
             "`expressions` has a row per video and expression. `masks` is the union of the objects that it means, "
-            "empty where there is none; `video_index` is the row of its video in the same split of `videos`."
+            "empty where there is none; `video_index` is the row of its video in the same split of "
+            + ("`videos`." if "videos" in configs else "config `videos`, which is not here.")
         )
     if "videos" in configs:
         said.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import html
 import io
 import json
 import os
@@ -510,6 +511,27 @@ def test_the_cards_recipe_runs(data, frames, tmp_path, monkeypatch):
     assert masks.shape == (row["height"], row["width"], len(frames))
     assert all(frame.size == (row["width"], row["height"]) for frame in frames)
     assert variables["video"]["video_id"] == row["video_id"]
+
+
+def test_the_card_of_expressions_alone_does_not_send_anyone_to_videos(data, tmp_path):
+    text = (run(data, tmp_path / "out", configs=["expressions"]) / "README.md").read_text()
+    assert "of config `videos`, which is not here" in text
+    (recipe,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(recipe.replace("OWNER/NAME", str(tmp_path / "out")))
+    assert len(printed.getvalue().splitlines()) == 28
+
+
+def test_names_of_sources_are_shown_as_they_are(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    for path in copy.glob("meta_expressions_*.json"):
+        path.write_text(path.read_text().replace("LV-VIS/", "a|*b*\\n\\n# [c](d) <e>/"))
+    text = (run(copy, tmp_path / "out", content=Content("none")) / "README.md").read_text()
+    row = next(line for line in text.splitlines() if "a&#124;" in line)
+    shown = html.unescape(row.split("|")[2]).strip()
+    assert shown == "a|*b* # [c](d) <e>"
+    assert not set("<>[]*") & set(row)
 
 
 def test_the_card_counts_this_data_and_says_whose_it_is(published):
