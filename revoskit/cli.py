@@ -8,6 +8,7 @@ the same to machines.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -445,7 +446,10 @@ def _publish(args: argparse.Namespace) -> int:
     configs = [config.strip() for config in args.configs.split(",")]
     shard_bytes = publish.parse_size(args.shard_size)
     plan = publish.make_plan(layout, content=content, configs=configs, shard_bytes=shard_bytes)
-    with tqdm(total=plan.num_bytes, unit="B", unit_scale=True, desc="writing", disable=None) as bar:
+    with (
+        contextlib.redirect_stdout(sys.stderr),  # Ray reports there, and what is printed may be read by a machine
+        tqdm(total=plan.num_bytes, unit="B", unit_scale=True, desc="writing", disable=None) as bar,
+    ):
         written = publish.publish(
             layout,
             args.output,

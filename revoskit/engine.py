@@ -47,7 +47,7 @@ def run(
         address: of a running Ray cluster, as `ray.init` takes it; without it a local one is started and stopped again.
 
     Raises:
-        UsageError: there is no such engine, or Ray is not installed.
+        UsageError: there is no such engine, or Ray is not installed or cannot be reached.
         WorkerError: a worker process died on the same item again and again. All other items have been yielded by then.
         Exception: whatever `function` raises; what is unfinished is dropped.
     """
@@ -224,7 +224,11 @@ def _on_ray(function: Callable, items: Iterable, num_proc: int, address: str | N
     ours = not ray.is_initialized()
     if ours:
         local = {"num_cpus": num_proc, "include_dashboard": False} if address is None else {}
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+        try:
+            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = "could not be started here" if address is None else f"cannot be reached at {address!r} (--address)"
+            raise UsageError(f"Ray {where}: {error}") from error
 
     def call(item: Any) -> Any:  # Ray takes no builtin and no partial
         return function(item)

@@ -255,6 +255,12 @@ def test_without_ray_the_message_says_how_to_get_it(monkeypatch):
         engine.run(square, [1], engine="ray")
 
 
+def test_a_ray_cluster_that_is_not_there_is_named():
+    pytest.importorskip("ray")
+    with pytest.raises(UsageError, match=r"Ray cannot be reached at 'nonsense' \(--address\): Invalid address"):
+        list(engine.run(square, [1], engine="ray", address="nonsense"))
+
+
 def test_a_local_ray_gives_the_same_and_survives_its_workers(monkeypatch):
     ray = pytest.importorskip("ray")
     root = Path(engine.__file__).parents[1]
