@@ -90,7 +90,10 @@ def make_plan(
         MissingFilesError: files, or frames that are to be embedded, are not on disk.
     """
     if layout.family != REVOS:
-        raise UsageError(f"only ReVOS is published: what {FAMILIES[layout.family].title} allows is for its own page")
+        sister = FAMILIES[layout.family]
+        raise UsageError(
+            f"only ReVOS is published: what may be passed on of {sister.title} is said at {sister.homepage}"
+        )
     configs = tuple(config for config in CONFIGS if config in set(_known(configs)))
     embedding = content.frames == "embed" and "videos" in configs
     if content.max_side is not None and (not embedding or content.max_side < 1):

@@ -396,7 +396,7 @@ def test_a_frame_that_is_a_link_to_nothing_is_missing(data, tmp_path):
 
 
 def test_other_datasets_are_not_published(tmp_path):
-    with pytest.raises(UsageError, match="only ReVOS is published: what MeViS allows"):
+    with pytest.raises(UsageError, match="only ReVOS is published: what may be passed on of MeViS is said at https"):
         publishing.make_plan(Layout.at(tmp_path, "mevis"))
 
 
