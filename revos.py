@@ -31,8 +31,8 @@ import revoskit.features
 import revoskit.layout
 import revoskit.mapping
 import revoskit.rle
-from revoskit.annotations import Annotations, open_annotations
-from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.annotations import Annotations, forget_annotations, open_annotations
+from revoskit.errors import MissingFilesError, RevosError, UnsizedError, UsageError
 from revoskit.families import FAMILIES, REVOS
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
 from revoskit.layout import FRAMES_ARCHIVE, SHA256, Layout
@@ -102,8 +102,10 @@ class RevosConfig(datasets.BuilderConfig):
 
     def annotations(self, layout: Layout, split: str) -> Annotations | AlignedAnnotations:
         """A split as filed, or with the accepted mappings applied."""
-        # Such a video lacks its frames: what to do about it is for `missing_frames` to say, unless it is to be kept.
-        filed = open_annotations(layout, split, set_unsized_aside=self.missing_frames != "keep")
+        filed = open_annotations(layout, split)
+        if filed.unsized and self.missing_frames == "keep":
+            error = next(iter(filed.unsized.values()))
+            raise UnsizedError(f"{error}\nOr leave such videos out: missing_frames='skip_video'.")
         return AlignedAnnotations(filed, read_mapping(self.alignment)) if self.alignment else filed
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
@@ -126,13 +128,16 @@ class RevosConfig(datasets.BuilderConfig):
 
     def _files(self, layout: Layout) -> tuple:
         """The state on disk of what the rows are made from."""
-        # Where rows follow which frames are there, so do the times of the folders.
-        folders = _video_folders(layout) if self.missing_frames != "error" or self.alignment else []
+        # Where rows follow which frames are there, or what size they have, so do the times of the folders.
+        sized = FAMILIES[self.family].sized
+        if not sized:
+            forget_annotations()
+        folders = _video_folders(layout) if self.missing_frames != "error" or self.alignment or not sized else []
         return layout.annotation_state(), [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
 
 
 def _video_folders(layout: Layout) -> list[Path]:
-    splits = [open_annotations(layout, split, set_unsized_aside=True) for split in layout.splits()]
+    splits = [open_annotations(layout, split) for split in layout.splits()]
     folders = {
         of_split.layout.video_folder(video_id)
         for of_split in splits
@@ -250,7 +255,7 @@ def _frames(layout: Layout, video: revoskit.annotations.Video) -> list[dict | No
 
 def _incomplete_videos(annotations: Annotations) -> dict[str, list[str]]:
     """The frames that are not on disk, by video."""
-    incomplete = {video_id: list(error.frame_names) for video_id, error in annotations.unsized.items()}
+    incomplete = {video_id: list(error.video.frame_names) for video_id, error in annotations.unsized.items()}
     for video in annotations:
         paths = annotations.layout.frame_paths(video.video_id, video.frame_names)
         missing = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
@@ -260,7 +265,8 @@ def _incomplete_videos(annotations: Annotations) -> dict[str, list[str]]:
 
 
 def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
-    unknown = read_mapping(alignment).keys() - {video.video_id for split in splits.values() for video in split}
+    known = {video_id for split in splits.values() for video_id in [*split.videos, *split.unsized]}
+    unknown = read_mapping(alignment).keys() - known
     if unknown:
         warnings.warn(
             f"{alignment} maps {len(unknown)} videos that {', '.join(splits)} have not, such as {min(unknown)!r}",
@@ -307,22 +313,24 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
     for split, videos in incomplete.items():
         if not videos:
             continue
-        listed = sum(len(video.frame_names) for video in [*splits[split], *splits[split].unsized.values()])
+        unsized = [error.video for error in splits[split].unsized.values()]
+        listed = sum(len(video.frame_names) for video in [*splits[split], *unsized])
         missing = [f"{video_id}/{name}.jpg" for video_id, names in videos.items() for name in names]
         first = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         lines.append(
             f"  {split}: {len(missing):,} of {listed:,} frames, in {len(videos):,} of "
-            f"{len(splits[split].videos) + len(splits[split].unsized):,} videos: {first}"
+            f"{len(splits[split].videos) + len(unsized):,} videos: {first}"
         )
     if lines:
         family = next(iter(splits.values())).layout.family
         archive = FRAMES_ARCHIVE if family == REVOS else "the frames"
+        keep = " or missing_frames='keep' (null in place of a missing frame)."
         raise MissingFilesError(
             "\n".join(
                 [f"frames that the annotations list are not under {' or '.join(_frame_folders(splits))}:", *lines]
             )
             + f"\nUnpack {archive} there. Or load what is here with missing_frames='skip_video' (leaves their "
-            "videos out) or missing_frames='keep' (null in place of a missing frame)."
+            "videos out)" + ("." if any(of_split.unsized for of_split in splits.values()) else keep)
         )
 
 

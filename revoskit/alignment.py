@@ -108,12 +108,15 @@ def find_misaligned(
 
     Raises:
         UsageError: a split keeps its masks back.
+        UnsizedError: nothing tells the size of a video.
     """
     items: dict[str, str] = {}
     for split in splits:
         annotations = open_annotations(layout, split)
         if annotations.hidden:
             raise UsageError(f"{split} keeps its masks back: there is nothing to compare its frames with, leave it out")
+        if annotations.unsized:
+            raise next(iter(annotations.unsized.values()))
         for video_id in annotations.videos:
             items.setdefault(video_id, split)
     found = {}

@@ -153,13 +153,13 @@ class Annotations:
         self.layout = layout
         self.split = split
         self.unsized: dict[str, UnsizedError] = {}
-        """The videos that are not among `videos`, since nothing tells their size."""
+        """The videos that are not among `videos`, since nothing tells their size: they lack all their frames."""
         with _advising(layout.family):
             self.videos, faults = scan_expressions(layout.expressions(split), _Form.of(layout, split))
             for fault in faults:
                 if not isinstance(fault, UnsizedError):
                     raise fault
-                self.unsized[fault.video_id] = fault
+                self.unsized[fault.video.video_id] = fault
             self.hidden = layout.files(split).hidden and not (
                 layout.tracks.is_file() and any(video.annotation_ids for video in self.videos.values())
             )
@@ -205,16 +205,12 @@ def _without_tracks(video: Video) -> Video:
     return msgspec.structs.replace(video, expressions=tuple(nameless))
 
 
-def open_annotations(layout: Layout, split: str, *, set_unsized_aside: bool = False) -> Annotations:
+def open_annotations(layout: Layout, split: str) -> Annotations:
     """The annotations of a split, read once a process as long as the files stay as they are.
-
-    Args:
-        set_unsized_aside: take videos whose size nothing tells for such as lack frames: they are in `unsized`.
 
     Raises:
         MissingFilesError: files are missing.
         AnnotationError: a file is not in the official format; the message says where and what was expected.
-        UnsizedError: nothing tells the size of a video.
     """
     layout.require()
     if not layout.expressions(split).is_file():
@@ -222,11 +218,15 @@ def open_annotations(layout: Layout, split: str, *, set_unsized_aside: bool = Fa
             f"{layout.expressions(split)} is not there. The splits that are: {', '.join(layout.splits())}"
         )
     found = _annotations(layout.within(split), split, layout.annotation_state())
-    if found.unsized:  # their frames may have come since
+    lacking = (error.video for error in found.unsized.values())
+    if any(any(found.layout.frame_paths(video.video_id, video.frame_names)) for video in lacking):  # they came since
         found = Annotations(found.layout, split)
-    if found.unsized and not set_unsized_aside:
-        raise next(iter(found.unsized.values()))
     return found
+
+
+def forget_annotations() -> None:
+    """Read anew what is opened next: sizes that were read from frames do not follow when the frames are replaced."""
+    _annotations.cache_clear()
 
 
 @functools.lru_cache(maxsize=3)
@@ -443,18 +443,23 @@ def _video(video_id: str, value: Any, path: Path, form: _Form, faults: list[Anno
 
 
 def _size_of(video: Video, layout: Layout, where: str) -> tuple[int, int]:
-    """The size of a video that does not say it: that of the first of its frames on disk, or else of its masks."""
-    paths = layout.frame_paths(video.video_id, video.frame_names)
-    path = next((path for path in paths if path is not None), None)
-    if path is None:
-        if size := _mask_size(video, layout.tracks):
-            return size
+    """The size of a video that does not say it: that of the first frame on disk that has one, or else of its masks."""
+    paths = [path for path in layout.frame_paths(video.video_id, video.frame_names) if path is not None]
+    size = next(filter(None, map(_frame_size, paths)), None) or _mask_size(video, layout.tracks)
+    if size is None and paths:
+        raise AnnotationError(f"{where} does not say its height and width, and {paths[0]} is no picture")
+    if size is None:
         raise _unsized(video, layout, where)
+    return size
+
+
+def _frame_size(path: str) -> tuple[int, int] | None:
+    """Height and width, or None where it is no picture."""
     try:
         with Image.open(path) as image:  # reads the header alone
             return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise AnnotationError(f"{where} does not say its height and width, and {path} is no picture: {error}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def _mask_size(video: Video, path: Path) -> tuple[int, int] | None:
@@ -472,10 +477,9 @@ def _unsized(video: Video, layout: Layout, where: str) -> UnsizedError:
     error = UnsizedError(
         f"{where} does not say its height and width, and neither a frame nor a mask of it is there to read them from: "
         f"expected {layout.video_folder(video.video_id) / video.frame_names[0]}.jpg or another of its "
-        f"{len(video.frame_names)} frames. Put one there, or leave the video out: load_dataset(..., "
-        "missing_frames='skip_video')."
+        f"{len(video.frame_names)} frames. Put one there."
     )
-    error.video_id, error.frame_names = video.video_id, video.frame_names
+    error.video = video
     return error
 
 

@@ -555,6 +555,12 @@ def _gallery(args: argparse.Namespace) -> int:
         )
     if written.missing_frames:
         print(f"{written.missing_frames:,} frames are not on disk; their masks show without them", file=sys.stderr)
+    if written.unsized:
+        print(
+            f"{written.unsized:,} videos are left out: no frame of them is on disk to tell their size", file=sys.stderr
+        )
+    if written.hidden:
+        print(f"{args.split} keeps its masks back: the frames are shown without any", file=sys.stderr)
     print(f"{written.videos:,} videos, {written.expressions:,} expressions: {written.page}")
     return 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class RevosError(Exception):
     """Base of every error that this project raises on purpose."""
@@ -22,8 +24,8 @@ class AnnotationError(RevosError, ValueError):
 class UnsizedError(AnnotationError):
     """A video whose size neither its entry nor a frame or mask of it tells: none of its frames is on disk."""
 
-    video_id: str
-    frame_names: tuple[str, ...]
+    video: Any
+    """The `annotations.Video`, with 0 for its height and width."""
 
 
 class MaskError(AnnotationError):

@@ -114,6 +114,10 @@ class Written:
     videos: int
     expressions: int
     missing_frames: int
+    unsized: int
+    """Videos that are left out, since nothing tells their size."""
+    hidden: bool
+    """The split keeps its masks back."""
 
 
 def write_gallery(
@@ -172,6 +176,8 @@ def write_gallery(
         len(listed),
         sum(len(video.expressions) for video in listed),
         sum(one.missing_frames for one in made.values()),
+        len(annotations.unsized),
+        annotations.hidden,
     )
 
 

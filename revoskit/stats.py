@@ -27,7 +27,7 @@ class Counts(msgspec.Struct, frozen=True):
     tracks: int
     objects_per_expression: float
     sizes: dict[str, int]
-    """Videos by size, "width x height"."""
+    """Videos by size, "width x height"; "unknown" where nothing tells it."""
     hidden: bool
     """The masks are kept back: what is counted of tracks and masks is 0, and says nothing."""
 
@@ -69,6 +69,7 @@ def measure(
         for video in annotations:
             covered[video.video_id] = _cover(annotations, video)
             progress(1)
+        covered |= dict.fromkeys(annotations.unsized, _Covered(0, 0, 0.0))  # nor do they have a mask
         for source, videos in _by_source(annotations):
             counts = _count(annotations, source, videos)
             some = [covered[video.video_id] for video in videos]
@@ -80,7 +81,7 @@ def measure(
 
 
 def _by_source(annotations: Annotations) -> Iterator[tuple[str, list[Video]]]:
-    videos = list(annotations)
+    videos = [*annotations, *(error.video for error in annotations.unsized.values())]
     yield ALL_SOURCES, videos
     for source in sorted({video.source for video in videos} - {""}):
         yield source, [video for video in videos if video.source == source]
@@ -107,9 +108,13 @@ def _count(annotations: Annotations, source: str, videos: list[Video]) -> Counts
         expressions={kind.label if kind is not None else UNTYPED: found[kind] for kind in kinds},
         tracks=sum(len(video.annotation_ids) for video in videos),
         objects_per_expression=sum(naming) / len(naming) if naming else 0.0,
-        sizes=dict(Counter(f"{video.width}x{video.height}" for video in videos).most_common()),
+        sizes=dict(Counter(map(_size, videos)).most_common()),
         hidden=annotations.hidden,
     )
+
+
+def _size(video: Video) -> str:
+    return f"{video.width}x{video.height}" if video.height else "unknown"
 
 
 def table(statistics: list[Statistics]) -> str:

@@ -21,7 +21,7 @@ from pycocotools.coco import COCO
 from revoskit import miniature
 from revoskit.annotations import open_annotations
 from revoskit.cli import main
-from revoskit.errors import MissingFilesError, UsageError
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import JOURNAL, TARGETS, describe, export, job, webdataset
 from revoskit.export.ytvos import palette_png
 from revoskit.layout import EXPRESSIONS, TRACKS, Layout
@@ -109,6 +109,28 @@ def test_mevis_has_frames_sorted_and_masks_in_their_order(tmp_path):
     assert video["frames"] == ["00000", "00001", "00002"]
     assert track == [given[1], given[2], given[0]]
     assert given[0] != given[1]
+
+
+def test_mevis_has_a_track_that_two_videos_share_in_the_order_of_each(own_miniature, tmp_path, edit_json):
+    other = "MOSE/train/a1b2c3d4"
+
+    def share(content):  # both videos are of one size
+        content["videos"][other]["expressions"]["0"]["anno_id"] = [3003000]
+        content["videos"][other]["frames"].reverse()
+
+    edit_json(own_miniature.root / EXPRESSIONS["train"], share)
+    layout = Layout.at(own_miniature.root)
+    export(layout, "mevis", tmp_path / "out", ["train"])
+
+    ours, theirs = open_annotations(layout, "train"), open_annotations(Layout.at(tmp_path / "out", "mevis"), "train")
+    for video_id in (FIRST, other):
+        by_frame = []
+        for annotations in (ours, theirs):
+            video = annotations.video(video_id)
+            expression = video.expressions[0]
+            masks = annotations.masks(video).track(expression.annotation_ids[0])
+            by_frame.append(dict(zip(video.frame_names, masks, strict=True)))
+        assert by_frame[0] == by_frame[1], video_id
 
 
 # --- Ref-YouTube-VOS --------------------------------------------------------------------------------------------------
@@ -235,8 +257,9 @@ def test_more_objects_than_a_palette_holds_are_refused(tmp_path):
     document["videos"][FIRST]["expressions"]["0"]["anno_id"] = list(range(256))
     path.write_text(json.dumps(document))
 
-    with pytest.raises(UsageError, match="an 8-bit palette has room for 255"):
-        export(Layout.at(root), "ytvos", tmp_path / "out", ["train"])
+    with pytest.raises(UsageError, match=r"of train has 25\d tracks: an 8-bit palette has room for 255"):
+        export(Layout.at(root), "ytvos", tmp_path / "out", ["validation", "train"])
+    assert not (tmp_path / "out").exists()
 
 
 # --- WebDataset -------------------------------------------------------------------------------------------------------
@@ -308,9 +331,12 @@ def test_instances_keep_every_expression(layout, exported):
     document = json.loads((exported[0] / "coco/train/instances.json").read_text())
     videos = {entry["id"]: entry["file_names"][0].rsplit("/", 1)[0] for entry in document["videos"]}
 
-    said = {(videos[e["video_id"]], e["expression_id"], e["expression"]) for e in document["expressions"]}
+    said = {
+        (videos[e["video_id"]], e["expression_id"], e["expression"], tuple(e["object_ids"]))
+        for e in document["expressions"]
+    }
     assert said == {
-        (video.video_id, e.expression_id, e.text)
+        (video.video_id, e.expression_id, e.text, tuple(e.object_ids))
         for video in open_annotations(layout, "train")
         for e in video.expressions
     }
@@ -519,6 +545,50 @@ def test_a_run_again_changes_nothing(layout, tmp_path):
     assert again.splits["train_sub"].kept == 5
 
 
+def test_frames_of_an_earlier_run_are_kept_only_where_they_are_these_and_placed_this_way(own_miniature, tmp_path):
+    root, out = own_miniature.root, tmp_path / "out"
+    name = f"JPEGImages/{FIRST}/00000.jpg"
+
+    def run(how, layout):
+        counts = export(layout, "coco", out, ["train"], frames=how).splits["train"]
+        return counts.linked, counts.copied, counts.symlinked, counts.kept
+
+    assert run("copy", Layout.at(root)) == (0, 12, 0, 0)
+    assert run("copy", Layout.at(root)) == (0, 0, 0, 12)
+    changed = bytearray((root / name).read_bytes())
+    changed[-10] ^= 1
+    (root / name).write_bytes(changed)
+    assert run("copy", Layout.at(root)) == (0, 1, 0, 11)
+    assert (out / "train" / name).read_bytes() == changed
+    assert run("symlink", Layout.at(root)) == (0, 0, 12, 0)
+    moved = root.rename(root.with_name("moved"))
+    assert run("symlink", Layout.at(moved)) == (0, 0, 12, 0)
+    assert (out / "train" / name).read_bytes() == changed
+    assert run("link", Layout.at(moved)) == (12, 0, 0, 0)
+    assert run("copy", Layout.at(moved)) == (0, 12, 0, 0)
+    assert (out / "train" / name).stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_frame_that_is_listed_twice_is_refused_since_one_of_its_masks_would_be_lost(
+    own_miniature, tmp_path, edit_json, to
+):
+    edit_json(own_miniature.root / EXPRESSIONS["train"], lambda content: twice(content["videos"][FIRST]["frames"]))
+    with pytest.raises(AnnotationError, match=rf"{FIRST}' lists frame '00000' more than once"):
+        export(Layout.at(own_miniature.root), to, tmp_path / "out", ["train"])
+    assert not (tmp_path / "out").exists()
+
+
+def twice(frames):
+    frames[1] = frames[0]
+
+
+def test_a_file_is_no_folder_to_export_to(layout, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is a file: name a folder"):
+        export(layout, "coco", tmp_path / "file")
+
+
 def test_splits_can_be_exported_one_after_the_other(layout, tmp_path):
     export(layout, "mevis", tmp_path / "out", ["train"])
     report = export(layout, "mevis", tmp_path / "out", ["validation"])
@@ -554,7 +624,7 @@ def test_nothing_is_written_when_frames_are_missing(tmp_path):
     root = miniature.write_miniature(tmp_path / "r", videos=1, frames=2, height=24, width=32).root
     (root / "JPEGImages" / FIRST / "00001.jpg").unlink()
 
-    with pytest.raises(MissingFilesError, match=rf"train: 1 frames: {FIRST}/00001\.jpg"):
+    with pytest.raises(MissingFilesError, match=rf"(?s)train: 1 frames are not under .*: {FIRST}/00001\.jpg.*Unpack"):
         export(Layout.at(root), "mevis", tmp_path / "out", ["train"])
     assert not (tmp_path / "out").exists()
 

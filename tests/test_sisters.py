@@ -3,17 +3,19 @@
 import json
 import os
 import pickle
+import re
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco
 
 import revos
 from revoskit import Clips, alignment, cli, collate, miniature, pictures
 from revoskit.annotations import open_annotations
 from revoskit.check import check
-from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.errors import AnnotationError, MissingFilesError, UnsizedError, UsageError
 from revoskit.export import TARGETS, export
 from revoskit.families import FAMILIES, REVOS
 from revoskit.layout import EXPRESSIONS, Layout
@@ -130,8 +132,13 @@ def test_a_size_that_can_be_read_nowhere_is_an_error(tmp_path):
     for picture in frame.parent.iterdir():
         picture.unlink()
 
-    with pytest.raises(AnnotationError, match=r"does not say its height and width.*expected .*00000\.jpg"):
-        open_annotations(Layout.at(root, "mevis"), "valid")
+    layout, video_id = Layout.at(root, "mevis"), frame.parent.name
+    told = open_annotations(layout, "valid")
+    assert video_id not in told.videos
+    said = str(told.unsized[video_id])
+    assert re.search(r"does not say its height and width.*expected .*00000\.jpg", said)
+    with pytest.raises(AnnotationError, match="does not say its height and width"):
+        pictures.find_scene(layout, video_id)
     for content in (b"not a picture", b"P6 100000 100000 255\n"):  # the second is refused for being so large
         frame.write_bytes(content)
         with pytest.raises(AnnotationError, match="is no picture"):
@@ -151,12 +158,13 @@ def sizeless(tmp_path):
         path.write_text(json.dumps(document))
     folders = {split: sorted((root / split / "JPEGImages").iterdir()) for split in ("train", "valid")}
 
-    def build(missing_frames):
+    def build(missing_frames, **options):
         builder = revos.Revos(
             data_dir=str(root),
             config_name="videos",
             family="mevis",
             missing_frames=missing_frames,
+            **options,
             cache_dir=str(tmp_path / "c"),
         )
         builder.download_and_prepare()
@@ -238,6 +246,61 @@ def test_missing_frames_are_the_error_even_where_they_would_have_told_the_size(s
         build("error")
     assert f"train: 1 of 6 frames, in 1 of 2 videos: {folders['train'][0].name}/00000.jpg" in str(error.value)
     assert f"valid: 3 of 3 frames, in 1 of 1 videos: {folders['valid'][0].name}/00000.jpg" in str(error.value)
+    assert "'skip_video'" in str(error.value)
+    assert "'keep'" not in str(error.value)  # which would be an error too
+
+
+def test_a_size_is_read_from_the_next_frame_where_the_first_is_broken(sizeless):
+    folders, build = sizeless
+    (folders["train"][0] / "00000.jpg").write_bytes(b"")
+    rows = build("error")["train"]
+    assert sorted((row["height"], row["width"]) for row in rows) == [(32, 48), (48, 32)]
+
+
+def test_sizes_follow_frames_that_are_replaced(sizeless):
+    folders, build = sizeless
+    assert build("error")["valid"][0]["height"] == 32
+    for frame in folders["valid"][0].iterdir():
+        frame.unlink()
+        Image.new("RGB", (20, 10)).save(frame)
+    row = build("error")["valid"][0]
+    assert (row["height"], row["width"]) == (10, 20)
+
+
+def test_a_video_whose_size_nothing_tells_is_no_matter_to_the_others(sizeless, tmp_path, capsys):
+    folders, _ = sizeless
+    _lose(folders["valid"][0])
+    root = folders["valid"][0].parents[2]
+    arguments = ["--family", "mevis", "--data-dir", str(root)]
+
+    shown, lost = folders["train"][0].name, folders["valid"][0].name
+    assert cli.main(["show", *arguments, shown, "0", "-o", str(tmp_path / "sheet.png")]) == 0
+    assert cli.main(["show", *arguments, lost, "0", "-o", str(tmp_path / "sheet.png")]) == 2
+    assert "does not say its height and width" in capsys.readouterr().err
+    assert cli.main(["stats", *arguments, "--json"]) == 0
+    counted = {row["split"]: row for row in json.loads(capsys.readouterr().out) if row["source"] == "all"}
+    assert (counted["valid"]["videos"], counted["valid"]["sizes"]) == (1, {"unknown": 1})
+    assert cli.main(["gallery", *arguments, "--split", "valid", "-o", str(tmp_path / "page")]) == 0
+    said = capsys.readouterr().err
+    assert "1 videos are left out: no frame of them is on disk to tell their size" in said
+    assert "valid keeps its masks back" in said
+
+    with pytest.raises(UsageError, match="valid, test keep their masks back"):
+        export(Layout.at(root, "mevis"), "coco", tmp_path / "out")
+    _lose(folders["train"][1])
+    (root / "train/mask_dict.json").write_text("{}")
+    with pytest.raises(MissingFilesError, match=rf"train: 3 frames are not under .*: {folders['train'][1].name}/0"):
+        export(Layout.at(root, "mevis"), "coco", tmp_path / "out", ["train"])
+    with pytest.raises(UnsizedError):
+        alignment.find_misaligned(Layout.at(root, "mevis"), ["train"])
+
+
+def test_a_mapping_of_a_video_that_is_left_out_is_not_taken_for_one_of_no_video(sizeless, tmp_path, recwarn):
+    folders, build = sizeless
+    _lose(folders["valid"][0])
+    write_mapping(tmp_path / "mapping.json", {folders["valid"][0].name: Linear(stride=1)})
+    build("skip_video", alignment=str(tmp_path / "mapping.json"))
+    assert not [warning for warning in recwarn if "maps 1 videos" in str(warning.message)]
 
 
 @pytest.mark.parametrize("size", [[], [32], [0, 48], [32, 2**40], [2**20, 2**20]])

@@ -11,6 +11,7 @@ export stays whole when the dataset is moved or removed; a linked frame that is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ import msgspec
 
 from revoskit import engine
 from revoskit.annotations import Annotations, open_annotations
-from revoskit.errors import MissingFilesError, UsageError
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
 from revoskit.export.job import HOW, Counts, Job
 from revoskit.files import PART, remove_parts, whole
@@ -74,6 +75,10 @@ def export(
     opened = {split: open_annotations(layout, split) for split in splits or layout.splits()}
     _require_masks(opened)
     _require_frames(opened)
+    if to == "ytvos":
+        ytvos.require_numbers(opened.values())
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: name a folder, which may be a new one")
     folder.mkdir(parents=True, exist_ok=True)
     report = _begin(folder, Report(to, list(layout.annotation_state())))
     for split, of_split in opened.items():
@@ -119,18 +124,26 @@ def _require_masks(splits: dict[str, Annotations]) -> None:
 
 
 def _require_frames(splits: dict[str, Annotations]) -> None:
+    """See that every frame is on disk, and a file of its own: two masks of one frame cannot both be exported."""
     lines = []
     for split, of_split in splits.items():
-        missing = []
+        missing = [f"{e.video.video_id}/{name}.jpg" for e in of_split.unsized.values() for name in e.video.frame_names]
         for video in of_split:
+            if twice := next((name for name, times in Counter(video.frame_names).items() if times > 1), None):
+                raise AnnotationError(
+                    f"{of_split.layout.expressions(split)}: video {video.video_id!r} lists frame {twice!r} more than "
+                    "once, and the targets have one mask for it: correct the file"
+                )
             paths = of_split.layout.frame_paths(video.video_id, video.frame_names)
             names = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
             missing += [f"{video.video_id}/{name}.jpg" for name in names]
         if missing:
             listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-            lines.append(f"  {split}: {len(missing):,} frames: {listed}")
+            where = " or ".join(str(of_split.layout.root / one) for one in of_split.layout.files(split).frames)
+            lines.append(f"  {split}: {len(missing):,} frames are not under {where}: {listed}")
     if lines:
-        raise MissingFilesError("\n".join(["frames that the annotations list are not on disk:", *lines]))
+        advice = "Unpack the frames there, or name a split that has them all."
+        raise MissingFilesError("\n".join(["frames that the annotations list are not on disk:", *lines, advice]))
 
 
 def describe(report: Report, folder: Path) -> str:

@@ -7,26 +7,25 @@
                       segmentations (RLE or null), bboxes ([x, y, width, height] or null), areas (pixels or null);
                       an RLE's counts are a list of numbers, as in YouTube-VIS, not COCO's compressed string
         categories    one, "object": ReVOS has none
-        expressions   not of YouTube-VIS: id, video_id, expression_id, expression, type, annotation_ids (each an id of
-                      an annotation here)
+        expressions   not of YouTube-VIS: id, video_id, expression_id, expression, type, object_ids (as ReVOS has them),
+                      annotation_ids (each an id of an annotation here)
 
 An annotation's `id` is ReVOS's annotation id, or a number above all of those where an earlier video has the same track,
-or where COCO would read the id as none; `annotation_id` is always ReVOS's. A track without a pixel is left out: nothing
-that is predicted could match it. Each annotation also has `image_id`, equal to its `video_id`, without which COCO's own
-class does not open the file.
+or where COCO would read the id as none; `annotation_id` and `object_id` are ReVOS's. A track without a pixel is left
+out: nothing that is predicted could match it. Each annotation also has `image_id`, equal to its `video_id`, without
+which COCO's own class does not open the file.
 Read in public documents and code: TrackEval's `docs/YouTube-VIS-format.txt` and `trackeval/datasets/youtube_vis.py`.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from revoskit.annotations import Annotations, Video
-from revoskit.export.job import Counts, Job, place_all_frames
+from revoskit.export.job import Counts, Job, own_ids, place_all_frames
 from revoskit.families import FAMILIES
 from revoskit.files import whole
 from revoskit.rle import MaskSequence
@@ -47,7 +46,7 @@ def write(job: Job, progress: Callable[[int], object]) -> Counts:
 def _write_instances(annotations: Annotations, path: Path, progress: Callable[[int], object]) -> int:
     """One track at a time: all of them together can be larger than memory. Returns how many are left out."""
     videos = {video.video_id: number for number, video in enumerate(annotations, 1)}
-    ids = _ids(annotations)
+    ids = own_ids(annotations, lowest=1)  # COCO's class takes 0 for none
     left_out: set[int] = set()
     with whole(path) as file:
         title = FAMILIES[annotations.layout.family].title
@@ -63,7 +62,8 @@ def _write_instances(annotations: Annotations, path: Path, progress: Callable[[i
                 if not track.areas().any():
                     left_out.add(number)
                     continue
-                known = {"id": number, "annotation_id": annotation_id} | _track(videos[video.video_id], video, track)
+                known = {"id": number, "annotation_id": annotation_id, "object_id": video.object_id(annotation_id)}
+                known |= _track(videos[video.video_id], video, track)
                 file.write(between + msgspec.json.encode(known))
                 between = b", "
             progress(1)
@@ -71,19 +71,6 @@ def _write_instances(annotations: Annotations, path: Path, progress: Callable[[i
         shown = {track: number for track, number in ids.items() if number not in left_out}
         file.write(msgspec.json.encode(list(_expressions(annotations, videos, shown))) + b"}")
     return len(left_out)
-
-
-def _ids(annotations: Annotations) -> dict[tuple[str, int], int]:
-    """For each video's tracks a number that no other has: COCO's class keeps one of equal ids, and takes 0 for none."""
-    tracks = [(video.video_id, annotation_id) for video in annotations for annotation_id in video.annotation_ids]
-    free = itertools.count(max([0, *(annotation_id for _, annotation_id in tracks)]) + 1)
-    ids: dict[tuple[str, int], int] = {}
-    taken: set[int] = set()
-    for track in tracks:
-        own = track[1] > 0 and track[1] not in taken
-        ids[track] = track[1] if own else next(free)
-        taken.add(ids[track])
-    return ids
 
 
 def _video(video: Video, number: int) -> dict:
@@ -123,5 +110,6 @@ def _expressions(annotations: Annotations, videos: dict[str, int], ids: dict[tup
             "expression_id": expression.expression_id,
             "expression": expression.text,
             "type": None if expression.type is None else expression.type.label,
+            "object_ids": expression.object_ids,
             "annotation_ids": [ids[video.video_id, i] for i in expression.annotation_ids if (video.video_id, i) in ids],
         }

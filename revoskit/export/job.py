@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -101,9 +102,30 @@ class Job:
         )
 
 
+def own_ids(annotations: Annotations, lowest: int | None = None) -> dict[tuple[str, int], int]:
+    """For each video's tracks, by video and annotation id, a number that no other has.
+
+    It is the annotation id, or one above them all where an earlier video has the same track, since targets cannot tell
+    the two apart, or where the id is below `lowest`.
+    """
+    tracks = [(video.video_id, annotation_id) for video in annotations for annotation_id in video.annotation_ids]
+    free = itertools.count(max([0, *(annotation_id for _, annotation_id in tracks)]) + 1)
+    ids: dict[tuple[str, int], int] = {}
+    taken: set[int] = set()
+    for track in tracks:
+        own = track[1] not in taken and (lowest is None or track[1] >= lowest)
+        ids[track] = track[1] if own else next(free)
+        taken.add(ids[track])
+    return ids
+
+
 def place(source: str, target: Path, how: str) -> str:
-    """Put a file of the dataset where nothing is yet; returns "linked", "copied" or "symlinked"."""
+    """Put a file of the dataset somewhere; returns "linked", "copied", "symlinked", or "kept" where it is already."""
     source = os.path.realpath(source)  # a link to a link would lead out of the folder
+    if os.path.lexists(target):
+        if _is_placed(source, target, how):
+            return "kept"
+        target.unlink()
     if how == "symlink":
         os.symlink(source, target)
         return "symlinked"
@@ -115,8 +137,19 @@ def place(source: str, target: Path, how: str) -> str:
             pass
     part = part_of(target)
     shutil.copyfile(source, part)
+    shutil.copystat(source, part)  # by its time, the next run knows it for the same
     os.replace(part, target)
     return "copied"
+
+
+def _is_placed(source: str, target: Path, how: str) -> bool:
+    """Whether an earlier run put just this file there, in just this way."""
+    if how == "symlink" or target.is_symlink():
+        return how == "symlink" and target.is_symlink() and os.readlink(target) == source
+    ours, theirs = target.stat(), os.stat(source)
+    if os.path.samestat(ours, theirs):
+        return how == "link"
+    return (ours.st_size, ours.st_mtime_ns) == (theirs.st_size, theirs.st_mtime_ns)
 
 
 def place_frames(job: Job, folder: Path, video_id: str) -> dict[str, int]:
@@ -124,11 +157,10 @@ def place_frames(job: Job, folder: Path, video_id: str) -> dict[str, int]:
     video = job.annotations.video(video_id)
     target = folder / FRAMES / video_id
     target.mkdir(parents=True, exist_ok=True)
-    there = set(os.listdir(target))
     paths = job.annotations.layout.frame_paths(video_id, video.frame_names)
     placed: dict[str, int] = {}
     for name, path in zip(video.frame_names, paths, strict=True):
-        kind = "kept" if f"{name}.jpg" in there else place(path, target / f"{name}.jpg", job.how)
+        kind = place(path, target / f"{name}.jpg", job.how)
         placed[kind] = placed.get(kind, 0) + 1
     return placed
 

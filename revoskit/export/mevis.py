@@ -1,7 +1,8 @@
 """The layout of MeViS: a folder for each split, with its frames, its tracks and its expressions.
 
     FOLDER/<split>/JPEGImages/<video_id>/<frame>.jpg
-    FOLDER/<split>/mask_dict.json              the tracks, by annotation id, as ReVOS has them
+    FOLDER/<split>/mask_dict.json              the tracks, by annotation id, as ReVOS has them; one that two videos
+                                               share is there for each, as the order of their frames can differ
     FOLDER/<split>/meta_expressions.json       as in ReVOS, with its type_id
 
 ReVOS's validation split becomes `valid_u`, MeViS's split with masks; its `valid` is the one without. MeViS has no
@@ -18,10 +19,12 @@ from pathlib import Path
 import msgspec
 
 from revoskit.annotations import Annotations, Expression, Video
-from revoskit.export.job import Counts, Job, place_all_frames
+from revoskit.export.job import Counts, Job, own_ids, place_all_frames
 from revoskit.files import whole
 
 PASSES = 2
+Ids = dict[tuple[str, int], int]
+
 NAMES = {"validation": "valid_u"}
 HOW_TO_READ = (
     "Loaders of MeViS take {folder} for their mevis folder; revos with family='mevis' reads train and valid_u there, "
@@ -34,24 +37,24 @@ def write(job: Job, progress: Callable[[int], object]) -> Counts:
     folder = job.folder / name
     counts = job.counts(name)
     place_all_frames(job, folder, counts, progress)
-    _write_tracks(job.annotations, folder / "mask_dict.json", progress)
-    entries = {video.video_id: _entry(video, number) for number, video in enumerate(job.annotations)}
+    ids = own_ids(job.annotations)
+    _write_tracks(job.annotations, ids, folder / "mask_dict.json", progress)
+    entries = {video.video_id: _entry(video, number, ids) for number, video in enumerate(job.annotations)}
     with whole(folder / "meta_expressions.json") as file:
         file.write(msgspec.json.encode({"videos": entries}))
     return counts
 
 
-def _write_tracks(annotations: Annotations, path: Path, progress: Callable[[int], object]) -> None:
-    seen: set[int] = set()
+def _write_tracks(annotations: Annotations, ids: Ids, path: Path, progress: Callable[[int], object]) -> None:
     with whole(path) as file:
         file.write(b"{")
+        between = b""
         for video in annotations:
             masks, order = annotations.masks(video), _by_name(video)
             for annotation_id in video.annotation_ids:
-                if annotation_id not in seen:
-                    file.write(b', "%d": ' % annotation_id if seen else b'"%d": ' % annotation_id)
-                    file.write(msgspec.json.encode(list(masks.track(annotation_id).take(order))))
-                    seen.add(annotation_id)
+                file.write(between + b'"%d": ' % ids[video.video_id, annotation_id])
+                file.write(msgspec.json.encode(list(masks.track(annotation_id).take(order))))
+                between = b", "
             progress(1)
         file.write(b"}")
 
@@ -61,17 +64,20 @@ def _by_name(video: Video) -> list[int]:
     return sorted(range(len(video.frame_names)), key=video.frame_names.__getitem__)
 
 
-def _entry(video: Video, number: int) -> dict:
+def _entry(video: Video, number: int, ids: Ids) -> dict:
     """A video as `meta_expressions*.json` has it."""
     return {
         "vid_id": number,
         "height": video.height,
         "width": video.width,
         "frames": sorted(video.frame_names),
-        "expressions": {expression.expression_id: _expression(expression) for expression in video.expressions},
+        "expressions": {
+            e.expression_id: _expression(e, [ids[video.video_id, i] for i in e.annotation_ids])
+            for e in video.expressions
+        },
     }
 
 
-def _expression(expression: Expression) -> dict:
-    said = {"exp": expression.text, "obj_id": expression.object_ids, "anno_id": expression.annotation_ids}
+def _expression(expression: Expression, annotation_ids: list[int]) -> dict:
+    said = {"exp": expression.text, "obj_id": expression.object_ids, "anno_id": annotation_ids}
     return said if expression.type is None else said | {"type_id": int(expression.type)}

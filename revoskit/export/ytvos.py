@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from revoskit import engine
-from revoskit.annotations import Expression, Video, VideoMasks
+from revoskit.annotations import Annotations, Expression, Video, VideoMasks
 from revoskit.errors import UsageError
 from revoskit.export.job import Counts, Job, place_frames
 from revoskit.files import whole
@@ -50,13 +50,18 @@ class _Drawn(msgspec.Struct):
     covered_frames: int = 0
 
 
+def require_numbers(splits: Iterable[Annotations]) -> None:
+    """See, before anything is written, that the palette has a number for every track of a video."""
+    for of_split in splits:
+        for video in of_split:
+            if len(video.annotation_ids) > MOST_OBJECTS:
+                raise UsageError(
+                    f"video {video.video_id!r} of {of_split.split} has {len(video.annotation_ids)} tracks: an 8-bit "
+                    f"palette has room for {MOST_OBJECTS}. Export to mevis or coco instead."
+                )
+
+
 def write(job: Job, progress: Callable[[int], object]) -> Counts:
-    for video in job.annotations:
-        if len(video.annotation_ids) > MOST_OBJECTS:
-            raise UsageError(
-                f"video {video.video_id!r} of {job.split} has {len(video.annotation_ids)} tracks: an 8-bit palette has "
-                f"room for {MOST_OBJECTS}. Export to mevis or coco instead."
-            )
     name = NAMES.get(job.split, job.split)
     counts = job.counts(name)
     objects = {}
