@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 
@@ -57,7 +58,21 @@ def card(
         "## Citation",
         f"```bibtex\n{about.citation}\n```",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    return f"{text}\n{_seal(text)}\n"
+
+
+_SEAL = "<!-- Written by `revoskit publish`, which leaves it as it is once it is edited. {digest} -->"
+
+
+def _seal(text: str) -> str:
+    return _SEAL.format(digest=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def is_edited(text: str) -> bool:
+    """Whether a card is no longer as it was written."""
+    above, _, seal = text.rstrip("\n").rpartition("\n")
+    return seal != _seal(above)
 
 
 # --- for machines -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
+    sys.stdout = sys.stdout or io.StringIO()  # closed by who called: `>&-`
+    sys.stderr = sys.stderr or io.StringIO()
     args = parser().parse_args(argv)
     try:
         status = args.run(args)
@@ -437,6 +440,8 @@ def _publish(args: argparse.Namespace) -> int:
     target = None if args.push is None else push.Target(args.push, args.private)
     if args.private and not target:
         raise UsageError("--private is about --push OWNER/NAME")
+    if args.yes and not target:
+        raise UsageError("--yes is about --push OWNER/NAME")
     if target:
         if not args.yes and not sys.stdin.isatty():
             raise UsageError("an upload has to be agreed to, and there is no terminal to ask at: say --yes")

@@ -258,9 +258,10 @@ def _on_ray(function: Callable, items: Iterable, num_proc: int, address: str | N
                 else:
                     yield item, result
     finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
-        if ours:
-            ray.shutdown()
+        with interrupts_held():  # a second one would leave the cluster half stopped
+            for reference in running:
+                ray.cancel(reference, force=True)
+            if ours:
+                ray.shutdown()
     if lost:
         raise _worker_error(lost)

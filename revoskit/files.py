@@ -20,9 +20,9 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PART}")
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed runs left half written anywhere below a folder."""
-    for part in folder.rglob(f"*.{'[0-9a-f]' * 8}{PART}"):
+def remove_parts(folder: Path, of: str = "**/*") -> None:
+    """Remove what killed runs left half written of the files that a pattern names: anywhere below a folder of ours."""
+    for part in folder.glob(f"{of}.{'[0-9a-f]' * 8}{PART}"):
         part.unlink(missing_ok=True)
 
 

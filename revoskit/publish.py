@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import DatasetInfo
 from tabulate import tabulate
@@ -28,9 +27,9 @@ from tqdm import tqdm
 
 from revoskit import stats
 from revoskit.annotations import Annotations, Video, open_annotations
-from revoskit.card import card
+from revoskit.card import card, is_edited
 from revoskit.engine import require, run
-from revoskit.errors import MissingFilesError, UsageError
+from revoskit.errors import MissingFilesError, RevosError, UsageError
 from revoskit.families import FAMILIES, REVOS
 from revoskit.files import remove_parts, require_room, write_whole
 from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
@@ -222,7 +221,7 @@ def parse_size(text: str) -> int:
     Raises:
         UsageError: it is not one.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
     if not found:
         raise UsageError(f"{text!r} is not a size: expected one such as 500MB or 1GiB")
     number, prefix, binary = found.groups()
@@ -244,7 +243,7 @@ def publish(
     address: str | None = None,
     progress: Callable[[int], object] = lambda num_bytes: None,
 ) -> list[WrittenShard]:
-    """Write what `plan` says to `folder`, or what of it is not there yet; then the card.
+    """Write what `plan` says to `folder`, or what of it is not there yet; then the card, unless it has been edited.
 
     Args:
         about: description, citation and license, for the card.
@@ -254,13 +253,13 @@ def publish(
         progress: called with the source bytes of each shard once it is in place.
 
     Raises:
-        UsageError: `folder` holds something else, or a publication of other data or with other options; or its disk
-            has no room for the frames.
-        RevosError: what `write_shard` raises.
+        UsageError: `folder` holds something else, or a publication of other data or with other options, or a card that
+            was edited and would no longer be true; or its disk has no room for the frames.
+        RevosError: the dataset changed meanwhile, or what `write_shard` raises.
     """
     require(num_proc, engine, address)
     _claim(folder, plan)
-    missing = []
+    missing: list[Shard] = []
     for shard in plan.shards:
         if read_shard(folder, shard, plan.content) is None:
             missing.append(shard)
@@ -268,6 +267,7 @@ def publish(
             progress(shard.num_bytes)
     if plan.content.max_side is None:  # frames as they are; smaller ones take far less, and masks once compressed
         require_room(folder, sum(shard.frame_bytes for shard in missing), UsageError)
+    edited = _edited_card(folder, missing)
     write = functools.partial(write_shard, layout=layout, folder=folder.absolute(), content=plan.content)
     work = run(write, missing, num_proc=num_proc, engine=engine, address=address)
     try:
@@ -275,11 +275,31 @@ def publish(
             for shard, _ in work:
                 progress(shard.num_bytes)
     finally:
-        remove_parts(folder)  # a worker that is stopped leaves its own behind
+        _remove_parts(folder)  # a worker that is stopped leaves its own behind
+    if make_plan(layout, content=plan.content, configs=plan.configs, shard_bytes=plan.shard_bytes) != plan:
+        raise RevosError(
+            f"the files of {layout.root} changed while they were published: give the same command again. What was made "
+            "from them before that is then written anew."
+        )
     written = [read_shard(folder, shard, plan.content) for shard in plan.shards]
-    counts = stats.count(layout, plan.splits)
-    write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
+    if not edited:
+        counts = stats.count(layout, plan.splits)
+        write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
     return written
+
+
+def _edited_card(folder: Path, missing: list[Shard]) -> bool:
+    """Whether the card in place was edited, and so is to stay; one that was not goes as long as shards are missing."""
+    path = folder / CARD
+    edited = path.exists() and is_edited(path.read_text(encoding="utf-8", errors="replace"))
+    if missing and edited:
+        raise UsageError(
+            f"{path} was edited, and {len(missing)} shards are to be written, of which it gives numbers: move it "
+            "elsewhere, and put what you wrote into the new one."
+        )
+    if missing:
+        path.unlink(missing_ok=True)
+    return edited
 
 
 def describe(folder: Path, written: list[WrittenShard]) -> str:
@@ -289,10 +309,12 @@ def describe(folder: Path, written: list[WrittenShard]) -> str:
         sums = rows.setdefault((one.shard.config, one.shard.split), [0, 0, 0])
         for i, number in enumerate((one.shard.rows, 1, one.file_bytes)):
             sums[i] += number
-    table = [[*key, f"{n:,}", f"{files:,}", human_size(size)] for key, (n, files, size) in rows.items()]
+    lines = [[*key, f"{n:,}", f"{files:,}", human_size(size)] for key, (n, files, size) in rows.items()]
     headers = ["config", "split", "rows", "files", "size"]
     alignment = ("left", "left", "right", "right", "right")
-    return f"{tabulate(table, headers, colalign=alignment, disable_numparse=True)}\n\nThe card: {folder / CARD}"
+    edited = ", edited and left as it is" if is_edited((folder / CARD).read_text(encoding="utf-8")) else ""
+    table = tabulate(lines, headers, colalign=alignment, disable_numparse=True)
+    return f"{table}\n\nThe card: {folder / CARD}{edited}"
 
 
 def human_size(num_bytes: int) -> str:
@@ -303,13 +325,18 @@ def read_shard(folder: Path, shard: Shard, content: Content) -> WrittenShard | N
     """What the footer of a shard in place says; None where there is no whole one, or it is that of another."""
     path = folder / shard.path
     try:
-        footer = pq.read_metadata(path)
-    except (FileNotFoundError, pa.ArrowInvalid):
+        said = pq.read_metadata(path).metadata or {}
+    except (OSError, ValueError):  # whatever Arrow makes of a damaged footer
         return None
-    said = footer.metadata or {}
     if said.get(IDENTITY) != identity(shard, content).encode():
         return None
     return WrittenShard(shard, path.stat().st_size, int(said[NUM_BYTES]))
+
+
+def _remove_parts(folder: Path) -> None:
+    """Only of files that are written here: other things may lie in the folder."""
+    for of in (CARD, PLAN, *(f"{config}/*.parquet" for config in CONFIGS)):
+        remove_parts(folder, of)
 
 
 # --- whose folder it is -----------------------------------------------------------------------------------------------
@@ -325,7 +352,7 @@ def _claim(folder: Path, plan: Plan) -> None:
     if earlier is not None and earlier != plan:
         _give_way(folder, earlier, plan)
     folder.mkdir(parents=True, exist_ok=True)
-    remove_parts(folder)
+    _remove_parts(folder)
     if earlier != plan:
         write_whole(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)))
 
@@ -350,10 +377,10 @@ def _give_way(folder: Path, earlier: Plan, plan: Plan) -> None:
             f"{folder} is whole, and was published from other {what}, or they have changed since. Nothing was changed "
             "there: name another folder, or delete that one first."
         )
-    kept = set(plan.shards) if earlier.annotations == plan.annotations else set()
-    for shard in written:
+    kept = set(plan.shards) if written and earlier.annotations == plan.annotations else set()
+    for shard in earlier.shards:
         if shard not in kept:
-            (folder / shard.path).unlink()
+            (folder / shard.path).unlink(missing_ok=True)  # damaged ones too
 
 
 def _options(plan: Plan) -> dict[str, str]:

@@ -40,6 +40,7 @@ NUM_BYTES = b"revoskit.num_bytes"
 
 # A row group is the least that a reader can take, and what the writer holds. It ends with the row that fills it.
 ROW_GROUP_BYTES = 16_000_000
+EMPTY_MASK_BYTES = 40  # of a mask that covers nothing, and the name of its frame
 MASKS_AT_A_TIME = 32
 
 
@@ -235,6 +236,7 @@ def _by_size(annotations: Annotations, video: Video) -> Iterator[list[Expression
     for expression in video.expressions:
         what = f"the masks of expression {expression.expression_id!r}"
         num_bytes += _require_fitting(annotations, video, expression.annotation_ids, what)
+        num_bytes += EMPTY_MASK_BYTES * len(video.frame_names)
         some.append(expression)
         if num_bytes >= ROW_GROUP_BYTES:
             yield some

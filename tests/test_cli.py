@@ -62,3 +62,10 @@ def test_help_names_every_command(capsys):
     printed = capsys.readouterr().out
     names = "demo stats info verify download unpack check evaluate show gallery publish export"
     assert re.findall(r"^    (\w+) ", printed, re.MULTILINE) == names.split()
+
+
+def test_a_closed_output_is_no_error(own_miniature):
+    code = "import sys; from revoskit.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "stats", "--data-dir", str(own_miniature.root), "--json"]
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

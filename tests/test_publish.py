@@ -261,6 +261,21 @@ def test_the_expressions_of_one_video_can_take_several_row_groups(data, tmp_path
         assert list(rows) == list(whole[split])
 
 
+def test_expressions_of_absent_objects_fill_row_groups_too(data, tmp_path, monkeypatch):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    path = copy / "meta_expressions_train_.json"
+    document = json.loads(path.read_text())
+    absent = {"exp": "what is not there", "obj_id": [], "anno_id": [], "type_id": 2}
+    first = next(iter(document["videos"].values()))
+    first["expressions"] = {str(i): absent for i in range(1000)}
+    path.write_text(json.dumps(document))
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 20_000)
+    footer = pq.read_metadata(next(run(copy, tmp_path / "out", configs=["expressions"]).glob("expressions/train-*")))
+    assert footer.num_row_groups > 5
+    rows = pq.ParquetFile(tmp_path / "out" / "expressions" / "train-00000-of-00001.parquet").read_row_group(0)
+    assert rows.nbytes < 40_000
+
+
 @pytest.mark.parametrize(("config", "what"), [("videos", "its tracks"), ("expressions", "the masks of expression '0'")])
 def test_masks_that_no_row_can_hold_are_refused(data, tmp_path, monkeypatch, config, what):
     monkeypatch.setattr(shards, "MAX_COLUMN_BYTES", 100)
@@ -329,6 +344,11 @@ def test_what_is_not_the_shard_that_its_name_says_is_written_again(data, publish
     assert pq.read_metadata(first).num_rows == pq.read_metadata(second).num_rows
     shutil.copyfile(first, second)
     pq.write_table(pq.read_table(third).replace_schema_metadata(None), third)  # somebody else's, with as many rows
+    for number, damaged in enumerate(sorted(folder.glob("videos/validation-*"))):
+        content = bytearray(damaged.read_bytes())
+        footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+        content[footer + 64 * number : footer + 64 * number + 64] = bytes(64)
+        damaged.write_bytes(content)
     run(data, folder, shard_bytes=20_000)
     assert digests(folder) == digests(published)
 
@@ -437,6 +457,67 @@ def test_a_run_that_stopped_at_a_bad_frame_goes_on_once_it_is_mended(data, tmp_p
     assert digests(tmp_path / "out") == digests(run(data, tmp_path / "anew", shard_bytes=20_000))
 
 
+@pytest.mark.parametrize("what", ["a frame", "the annotations"])
+def test_data_that_changes_meanwhile_is_no_whole_publication(data, tmp_path, what):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    changing = next(copy.rglob("00001.jpg")) if what == "a frame" else copy / "meta_expressions_valid_.json"
+    done: list[int] = []
+
+    def change(num_bytes):
+        done.append(num_bytes)
+        if len(done) == 5:
+            changing.write_bytes(changing.read_bytes().replace(b"the", b"THE"))
+
+    with pytest.raises(RevosError, match=rf"{re.escape(str(copy))} changed while they were published: give the same"):
+        run(copy, tmp_path / "out", shard_bytes=20_000, progress=change)
+    assert not (tmp_path / "out" / "README.md").exists()
+    run(copy, tmp_path / "out", shard_bytes=20_000)
+    assert digests(tmp_path / "out") == digests(run(copy, tmp_path / "anew", shard_bytes=20_000))
+
+
+def test_a_card_is_there_only_while_all_shards_are(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    folder = run(copy, tmp_path / "out", shard_bytes=20_000)
+    for path in folder.glob("videos/*"):
+        path.unlink()
+    frame = next((copy / "JPEGImages/MOSE").rglob("00001.jpg"))
+    status, content = frame.stat(), frame.read_bytes()
+    frame.write_bytes(bytes(len(content)))
+    os.utime(frame, ns=(status.st_atime_ns, status.st_mtime_ns))  # as if a disk had failed: the plan is the same
+    with pytest.raises(FrameError):
+        run(copy, folder, shard_bytes=20_000)
+    assert not (folder / "README.md").exists()
+    frame.write_bytes(content)
+    run(copy, folder, shard_bytes=20_000)
+    assert digests(folder) == digests(run(data, tmp_path / "anew", shard_bytes=20_000))
+
+
+def test_an_edited_card_stays(data, tmp_path, capsys):
+    folder = run(data, tmp_path / "out")
+    card = folder / "README.md"
+    written = card.read_text()
+    card.write_text(written.replace("## License", "Ask me.\n\n## License"))
+    run(data, folder, repository="me/revos")
+    assert "Ask me." in card.read_text()
+    assert publishing.describe(folder, []).endswith("README.md, edited and left as it is")
+    next(folder.glob("videos/*")).unlink()
+    with pytest.raises(UsageError, match=r"README.md was edited, and 1 shards are to be written"):
+        run(data, folder)
+    card.write_text(written)
+    run(data, folder, repository="me/revos")
+    assert 'load_dataset("me/revos"' in card.read_text()
+    assert publishing.describe(folder, []).endswith("README.md")
+
+
+def test_files_of_others_in_the_folder_stay(data, tmp_path):
+    others = [tmp_path / "mine.0123abcd.part", tmp_path / "sub" / "dl.zip.deadbeef.part"]
+    (tmp_path / "sub").mkdir()
+    for other in others:
+        other.write_bytes(b"x")
+    run(data, tmp_path)
+    assert all(other.exists() for other in others)
+
+
 def test_a_run_that_stopped_at_bad_masks_starts_anew_once_they_are_mended(data, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
     path = copy / "mask_dict.json"
@@ -488,7 +569,7 @@ def test_sizes_are_read(text, size):
     assert publishing.parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "MB", "-1MB", "5 parsecs"])
+@pytest.mark.parametrize("text", ["", "MB", "-1MB", "5 parsecs", f"{'9' * 400}TB"])
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(UsageError, match="expected one such as 500MB"):
         publishing.parse_size(text)
