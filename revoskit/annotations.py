@@ -438,6 +438,9 @@ def _video(video_id: str, value: Any, path: Path, form: _Form, faults: list[Anno
     video = Video(video_id, entry.height or 0, entry.width or 0, tuple(entry.frames), tuple(expressions))
     if entry.height is None or entry.width is None:
         height, width = _size_of(video, form.layout, where)
+        if entry.height not in (None, height) or entry.width not in (None, width):
+            said = f"height {entry.height}" if entry.height is not None else f"width {entry.width}"
+            raise AnnotationError(f"{where} says {said}, and its frames are {height}x{width} pixels (height x width)")
         return msgspec.structs.replace(video, height=height, width=width)
     return video
 

@@ -257,6 +257,21 @@ def test_a_size_is_read_from_the_next_frame_where_the_first_is_broken(sizeless):
     assert sorted((row["height"], row["width"]) for row in rows) == [(32, 48), (48, 32)]
 
 
+@pytest.mark.parametrize(("side", "right"), [("height", 32), ("width", 48)])
+def test_one_side_that_is_said_must_be_that_of_the_frames(sizeless, side, right):
+    folders, build = sizeless
+    path = folders["valid"][0].parents[1] / "meta_expressions.json"
+    document = json.loads(path.read_bytes())
+    (video,) = document["videos"].values()
+    for length in (right, right + 1):
+        path.write_text(json.dumps({"videos": {folders["valid"][0].name: {**video, side: length}}}))
+        if length == right:
+            assert build("error")["valid"][0][side] == right
+            continue
+        with pytest.raises(AnnotationError, match=rf"says {side} {length}, and its frames are 32x48 pixels"):
+            build("error")
+
+
 def test_sizes_follow_frames_that_are_replaced(sizeless):
     folders, build = sizeless
     assert build("error")["valid"][0]["height"] == 32
