@@ -70,6 +70,8 @@ class _Index(msgspec.Struct):
 
     title: str
     split: str
+    hidden: bool
+    """The split keeps its masks back."""
     measures: list[str]
     videos: list[_ListedVideo]
 
@@ -167,7 +169,7 @@ def write_gallery(
             known |= {(video_id, expression_id): means for expression_id, means in one.means.items()}
 
     listed = [_listed(video, made[video.video_id].folder, len(measures), known) for video in annotations]
-    index = _Index(FAMILIES[layout.family].title, split, measures, listed)
+    index = _Index(FAMILIES[layout.family].title, split, annotations.hidden, measures, listed)
     _write_script(folder / "data" / "index.js", "revosIndex", index)
     _remove_others(folder / "data" / "videos", annotations.videos.keys())
     _write_page(folder)

@@ -138,8 +138,9 @@ def test_closing_the_iterator_stops_the_workers():
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
 from revoskit import engine
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it starts in the background deaf to it
 def slow(number):
     time.sleep(0.05 if number < 2 else 60)
     return number
@@ -180,6 +181,7 @@ def test_an_interrupt_ends_the_run_at_once_without_noise_from_workers(tmp_path):
 INTERRUPTED_WHILE_FORKING = """
 import multiprocessing, os, signal, sys
 from revoskit import engine
+signal.signal(signal.SIGINT, signal.default_int_handler)
 interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)
 if __name__ == "__main__":
     multiprocessing.set_start_method("fork")
@@ -204,6 +206,7 @@ def test_an_interrupt_while_a_worker_is_started_is_not_lost(tmp_path):
 
 def test_interrupts_that_are_held_come_once_the_block_is_done():
     done = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupted_twice():
         with engine.interrupts_held():
@@ -215,7 +218,7 @@ def test_interrupts_that_are_held_come_once_the_block_is_done():
     with pytest.raises(KeyboardInterrupt):
         interrupted_twice()
     assert done == ["whole"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 KILLED = """

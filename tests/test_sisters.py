@@ -299,6 +299,7 @@ def test_a_video_whose_size_nothing_tells_is_no_matter_to_the_others(sizeless, t
     said = capsys.readouterr().err
     assert "1 videos are left out: no frame of them is on disk to tell their size" in said
     assert "valid keeps its masks back" in said
+    assert '"hidden":true' in (tmp_path / "page" / "data" / "index.js").read_text()
 
     with pytest.raises(UsageError, match="valid, test keep their masks back"):
         export(Layout.at(root, "mevis"), "coco", tmp_path / "out")

@@ -21,7 +21,7 @@ class App {
 
     document.title = `${index.title} ${index.split}`;
     byId("dataset").textContent = index.title;
-    byId("split").textContent = index.split;
+    byId("split").textContent = index.hidden ? `${index.split} · masks kept back` : index.split;
     this.buildFilters();
     this.refresh();
     this.summary.show(index, this.filter.measure);

@@ -20,7 +20,8 @@ class Summary {
         ...(index.measures.length ? overall(index, measure) : [])),
     ];
     if (index.measures.length) parts.push(this.distribution(index, measure));
-    else parts.push(this.counts("Objects that an expression means", index, (row) => row.objects), this.frameCounts(videos));
+    else if (!index.hidden) parts.push(this.counts("Objects that an expression means", index, (row) => row.objects));
+    if (!index.measures.length) parts.push(this.frameCounts(videos));
     if (index.typed) parts.push(this.table("By type", index, rows, (row) => row.type, [0, 1, 2], (type) => TYPES[type], this.onType));
     if (index.sources.length) parts.push(this.table("By source", index, rows, (row) => row.video.source, index.sources, (source) => source, this.onSource));
     this.element.replaceChildren(...parts);
