@@ -31,7 +31,7 @@ import revoskit.features
 import revoskit.layout
 import revoskit.mapping
 import revoskit.rle
-from revoskit.annotations import Annotations, forget_annotations, open_annotations
+from revoskit.annotations import Annotations, forget_annotations, missing_frames, open_annotations
 from revoskit.errors import MissingFilesError, RevosError, UnsizedError, UsageError
 from revoskit.families import FAMILIES, REVOS
 from revoskit.features import expression_example, expressions_features, video_example, videos_features
@@ -193,7 +193,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         splits = {split: self.config.annotations(layout, split) for split in layout.splits()}
         if self.config.alignment:
             _warn_of_unknown(self.config.alignment, splits)
-        incomplete = {split: _incomplete_videos(annotations) for split, annotations in splits.items()}
+        incomplete = {split: missing_frames(annotations) for split, annotations in splits.items()}
         if self.config.missing_frames == "error":
             _refuse_missing(splits, incomplete)
         skip = {split: incomplete[split] if self.config.missing_frames == "skip_video" else {} for split in splits}
@@ -251,17 +251,6 @@ def _frames(layout: Layout, video: revoskit.annotations.Video) -> list[dict | No
     """The frames in the form that `datasets` stores, so that it need not encode them; null where one is not on disk."""
     paths = layout.frame_paths(video.video_id, video.frame_names)
     return [None if path is None else {"path": path, "bytes": None} for path in paths]
-
-
-def _incomplete_videos(annotations: Annotations) -> dict[str, list[str]]:
-    """The frames that are not on disk, by video."""
-    incomplete = {video_id: list(error.video.frame_names) for video_id, error in annotations.unsized.items()}
-    for video in annotations:
-        paths = annotations.layout.frame_paths(video.video_id, video.frame_names)
-        missing = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
-        if missing:
-            incomplete[video.video_id] = missing
-    return incomplete
 
 
 def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:

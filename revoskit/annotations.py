@@ -224,6 +224,16 @@ def open_annotations(layout: Layout, split: str) -> Annotations:
     return found
 
 
+def missing_frames(annotations: Annotations) -> dict[str, list[str]]:
+    """The names of the frames that are not on disk, by id of the videos that lack any."""
+    missing = {video_id: list(error.video.frame_names) for video_id, error in annotations.unsized.items()}
+    for video in annotations:
+        paths = annotations.layout.frame_paths(video.video_id, video.frame_names)
+        if names := [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]:
+            missing[video.video_id] = names
+    return missing
+
+
 def forget_annotations() -> None:
     """Read anew what is opened next: sizes that were read from frames do not follow when the frames are replaced."""
     _annotations.cache_clear()

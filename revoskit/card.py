@@ -107,8 +107,8 @@ def _configs(written: list[WrittenShard]) -> list[str]:
 
 def _data_files(config: str, written: list[WrittenShard]) -> list[dict[str, str]]:
     """The shards by split. Their number is part of the pattern: older ones may still lie in the same repository."""
-    count = {one.shard.split: one.shard.count for one in written if one.shard.config == config}
-    return [{"split": split, "path": f"{config}/{split}-*-of-{number:05d}.parquet"} for split, number in count.items()]
+    patterns = {one.shard.split: one.shard.pattern for one in written if one.shard.config == config}
+    return [{"split": split, "path": pattern} for split, pattern in patterns.items()]
 
 
 def _splits(config: str, written: list[WrittenShard]) -> dict[str, tuple[int, int]]:

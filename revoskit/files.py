@@ -10,9 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from revoskit.errors import RevosError
+from revoskit.errors import RevosError, UsageError
 
 PART = ".part"
+
+
+def make_folder(folder: Path) -> None:
+    """See that there is a folder to write to, a new one perhaps.
+
+    Raises:
+        UsageError: there is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: name a folder, which may be a new one")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def part_of(path: Path) -> Path:

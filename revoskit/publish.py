@@ -31,7 +31,7 @@ from revoskit.card import card, is_edited
 from revoskit.engine import require, run
 from revoskit.errors import MissingFilesError, RevosError, UsageError
 from revoskit.families import FAMILIES, REVOS
-from revoskit.files import remove_parts, require_room, write_whole
+from revoskit.files import make_folder, remove_parts, require_room, write_whole
 from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
 from revoskit.shards import (
     CONFIGS,
@@ -259,11 +259,10 @@ def publish(
     """
     require(num_proc, engine, address)
     _claim(folder, plan)
-    missing: list[Shard] = []
-    for shard in plan.shards:
-        if read_shard(folder, shard, plan.content) is None:
-            missing.append(shard)
-        else:
+    in_place = {shard: read_shard(folder, shard, plan.content) for shard in plan.shards}
+    missing = [shard for shard, found in in_place.items() if found is None]
+    for shard, found in in_place.items():
+        if found:
             progress(shard.num_bytes)
     if plan.content.max_side is None:  # frames as they are; smaller ones take far less, and masks once compressed
         require_room(folder, sum(shard.frame_bytes for shard in missing), UsageError)
@@ -273,6 +272,7 @@ def publish(
     try:
         with contextlib.closing(work):
             for shard, _ in work:
+                in_place[shard] = read_shard(folder, shard, plan.content)
                 progress(shard.num_bytes)
     finally:
         _remove_parts(folder)  # a worker that is stopped leaves its own behind
@@ -281,7 +281,7 @@ def publish(
             f"the files of {layout.root} changed while they were published: give the same command again. What was made "
             "from them before that is then written anew."
         )
-    written = [read_shard(folder, shard, plan.content) for shard in plan.shards]
+    written = list(in_place.values())
     if not edited:
         counts = stats.count(layout, plan.splits)
         write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
@@ -344,14 +344,12 @@ def _remove_parts(folder: Path) -> None:
 
 def _claim(folder: Path, plan: Plan) -> None:
     """See that the folder is this plan's: a new one, or that of an earlier run with the same."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file: name a folder, which may be a new one")
     earlier = _earlier_plan(folder)
     if earlier is None and any((folder / name).exists() for name in (CARD, *CONFIGS)):
         raise UsageError(f"{folder} holds something that was not published from here: name a new folder")
     if earlier is not None and earlier != plan:
         _give_way(folder, earlier, plan)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _remove_parts(folder)
     if earlier != plan:
         write_whole(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)))

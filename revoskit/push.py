@@ -73,8 +73,7 @@ def describe(folder: Path, written: list[WrittenShard], target: Target, content:
     """
     sizes: dict[str, list[int]] = {CARD: [(folder / CARD).stat().st_size]}
     for one in written:
-        pattern = f"{one.shard.config}/{one.shard.split}-*-of-{one.shard.count:05d}.parquet"
-        sizes.setdefault(pattern, []).append(one.file_bytes)
+        sizes.setdefault(one.shard.pattern, []).append(one.file_bytes)
     files = [[path, f"{len(some):,}", human_size(sum(some))] for path, some in sizes.items()]
     table = tabulate(files, ["", "files", "size"], colalign=("left", "right", "right"), disable_numparse=True)
     is_private = _is_private(target)

@@ -74,7 +74,15 @@ class Shard(msgspec.Struct, frozen=True):
     @property
     def path(self) -> str:
         """Where it goes, relative to the published folder."""
-        return f"{self.config}/{self.split}-{self.number:05d}-of-{self.count:05d}.parquet"
+        return self._path(f"{self.number:05d}")
+
+    @property
+    def pattern(self) -> str:
+        """What the paths of all shards of its split have in common, and those of another division have not."""
+        return self._path("*")
+
+    def _path(self, number: str) -> str:
+        return f"{self.config}/{self.split}-{number}-of-{self.count:05d}.parquet"
 
 
 def identity(shard: Shard, content: Content) -> str:

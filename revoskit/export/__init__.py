@@ -19,11 +19,11 @@ from types import ModuleType
 import msgspec
 
 from revoskit import engine
-from revoskit.annotations import Annotations, open_annotations
+from revoskit.annotations import Annotations, missing_frames, open_annotations
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
 from revoskit.export.job import HOW, Counts, Job
-from revoskit.files import PART, remove_parts, whole
+from revoskit.files import PART, make_folder, remove_parts, whole
 from revoskit.layout import Layout
 
 TARGETS: dict[str, ModuleType] = {"mevis": mevis, "ytvos": ytvos, "webdataset": webdataset, "coco": coco}
@@ -77,9 +77,7 @@ def export(
     _require_frames(opened)
     if to == "ytvos":
         ytvos.require_numbers(opened.values())
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file: name a folder, which may be a new one")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     report = _begin(folder, Report(to, list(layout.annotation_state())))
     for split, of_split in opened.items():
         report.splits[split] = TARGETS[to].write(Job(of_split, folder, frames, num_proc), progress)
@@ -127,16 +125,14 @@ def _require_frames(splits: dict[str, Annotations]) -> None:
     """See that every frame is on disk, and a file of its own: two masks of one frame cannot both be exported."""
     lines = []
     for split, of_split in splits.items():
-        missing = [f"{e.video.video_id}/{name}.jpg" for e in of_split.unsized.values() for name in e.video.frame_names]
         for video in of_split:
             if twice := next((name for name, times in Counter(video.frame_names).items() if times > 1), None):
                 raise AnnotationError(
                     f"{of_split.layout.expressions(split)}: video {video.video_id!r} lists frame {twice!r} more than "
                     "once, and the targets have one mask for it: correct the file"
                 )
-            paths = of_split.layout.frame_paths(video.video_id, video.frame_names)
-            names = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
-            missing += [f"{video.video_id}/{name}.jpg" for name in names]
+        lacking = missing_frames(of_split)
+        missing = [f"{video_id}/{name}.jpg" for video_id, names in lacking.items() for name in names]
         if missing:
             listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
             where = " or ".join(str(of_split.layout.root / one) for one in of_split.layout.files(split).frames)
