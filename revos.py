@@ -24,19 +24,19 @@ import datasets.exceptions
 import datasets.load
 from datasets.data_files import DataFilesDict
 
-import revoskit.annotations
+import revoskit.dataset.annotations
+import revoskit.dataset.columns
+import revoskit.dataset.families
+import revoskit.dataset.layout
+import revoskit.dataset.remapping
 import revoskit.errors
-import revoskit.families
-import revoskit.features
-import revoskit.layout
-import revoskit.mapping
-import revoskit.rle
-from revoskit.annotations import Annotations, forget_annotations, missing_frames, open_annotations
+import revoskit.masks.rle
+from revoskit.dataset.annotations import Annotations, forget_annotations, missing_frames, open_annotations
+from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
+from revoskit.dataset.families import FAMILIES, REVOS
+from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Layout
+from revoskit.dataset.remapping import AlignedAnnotations, read_mapping
 from revoskit.errors import MissingFilesError, RevosError, UnsizedError, UsageError
-from revoskit.families import FAMILIES, REVOS
-from revoskit.features import expression_example, expressions_features, video_example, videos_features
-from revoskit.layout import FRAMES_ARCHIVE, SHA256, Layout
-from revoskit.mapping import AlignedAnnotations, read_mapping
 
 NAME = "revos"
 VERSION = "1.0.0"
@@ -57,13 +57,13 @@ Weidi and Gavves, Efstratios},
 
 # What a cache depends on besides the data: change any of these files and it is built anew.
 _CODE = [
-    revoskit.annotations,
+    revoskit.dataset.annotations,
     revoskit.errors,
-    revoskit.families,
-    revoskit.features,
-    revoskit.layout,
-    revoskit.mapping,
-    revoskit.rle,
+    revoskit.dataset.families,
+    revoskit.dataset.columns,
+    revoskit.dataset.layout,
+    revoskit.dataset.remapping,
+    revoskit.masks.rle,
 ]
 CODE_HASH = hashlib.sha256(
     b"".join(Path(file).read_bytes() for file in [__file__, *(module.__file__ for module in _CODE)])
@@ -186,9 +186,9 @@ class Revos(datasets.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         layout = self.config.layout
         if self.config.source:
-            from revoskit import fetch
+            from revoskit.getting import download
 
-            fetch.obtain(layout, self.config.source, token=self.token)
+            download.obtain(layout, self.config.source, token=self.token)
         layout.require()
         splits = {split: self.config.annotations(layout, split) for split in layout.splits()}
         if self.config.alignment:
@@ -247,7 +247,7 @@ def _folder_in_cache(cache_dir: str | None) -> str:
     return os.path.join(os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE), "downloads", NAME)
 
 
-def _frames(layout: Layout, video: revoskit.annotations.Video) -> list[dict | None]:
+def _frames(layout: Layout, video: revoskit.dataset.annotations.Video) -> list[dict | None]:
     """The frames in the form that `datasets` stores, so that it need not encode them; null where one is not on disk."""
     paths = layout.frame_paths(video.video_id, video.frame_names)
     return [None if path is None else {"path": path, "bytes": None} for path in paths]

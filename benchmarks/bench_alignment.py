@@ -25,11 +25,11 @@ from PIL import Image
 from planted import KINDS, Case, Planted, write_planted
 from tabulate import tabulate
 
-from revoskit.alignment import MISALIGNED, UNSUPPORTED, Alignment, find_misaligned
-from revoskit.annotations import open_annotations
-from revoskit.layout import EXPRESSIONS, FRAMES_FOLDER, TRACKS, Layout
-from revoskit.mapping import apply_mapping, folder_frames
-from revoskit.rle import MaskSequence
+from revoskit.checking.alignment import MISALIGNED, UNSUPPORTED, Alignment, find_misaligned
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, TRACKS, Layout
+from revoskit.dataset.remapping import apply_mapping, folder_frames
+from revoskit.masks.rle import MaskSequence
 
 VIDEOS = dict(zip(KINDS, [200, 12, 12, 24, 16, 12, 12], strict=True))
 SEED = 500_000  # the thresholds were set on seeds below 10,000

@@ -31,8 +31,8 @@ from real_scale import write as write_real_scale
 from tabulate import tabulate
 
 import revos
-from revoskit import Clips, collate, images
-from revoskit.rle import MaskSequence
+from revoskit import Clips, collate, frames
+from revoskit.masks.rle import MaskSequence
 
 SIZES = {"480p": (480, 854), "720p": (720, 1280), "1080p": (1080, 1920)}
 NUM_FRAMES, SHORT_SIDE = 8, 448
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--full-size", type=Path, metavar="FOLDER", help="what real_scale.py wrote before")
     args = parser.parse_args()
-    print(f"{_machine()}\n{images.decoder()}\n")
+    print(f"{_machine()}\n{frames.decoder()}\n")
     with tempfile.TemporaryDirectory() as folder:
         if args.part != "memory":
             speed(Path(folder), args.rounds)
@@ -220,16 +220,16 @@ def speed(folder: Path, rounds: int) -> None:
     print(tabulate(lines, heads, floatfmt=(*[".1f"] * 6, *[".2f"] * 3)), "\n")
 
 
-def _grid(size: tuple[int, int]) -> images.Grid:
+def _grid(size: tuple[int, int]) -> frames.Grid:
     scale = SHORT_SIDE / min(size)
-    return images.Grid(*size, *(round(side * scale) for side in size))
+    return frames.Grid(*size, *(round(side * scale) for side in size))
 
 
-def _only_decode(row: dict, indices: np.ndarray, grid: images.Grid) -> None:
+def _only_decode(row: dict, indices: np.ndarray, grid: frames.Grid) -> None:
     """What no loader can do without: to read and decode the frames, at the fraction of their size that suffices."""
-    decode = images._decode_turbo if images.simplejpeg else images._decode_pillow
+    decode = frames._decode_turbo if frames.simplejpeg else frames._decode_pillow
     for i in indices:
-        decode(images._read(row["frames"][i]), grid, row["frames"][i])
+        decode(frames._read(row["frames"][i]), grid, row["frames"][i])
 
 
 def _times(rounds: int, clips: int, loaders: dict[str, Callable[[int], object]]) -> dict[str, float]:

@@ -5,8 +5,8 @@
 The usual way is what evaluators of video object segmentation do: for each expression, every mask of the ground truth
 and of the prediction is decoded to a full frame, one at a time, and both boundaries are dilated with `cv2.dilate` and a
 disk. Predictions are shifted copies of the truth, as PNGs written by Pillow and by OpenCV, and as RLEs. It also prints
-what the ways to dilate cost, on which the choice in `revoskit/scores.py` rests, and (on Linux) the memory that a worker
-takes at most for few and for many videos of the real dataset's size.
+what the ways to dilate cost, on which the choice in `revoskit/scoring/measures.py` rests, and (on Linux) the memory
+that a worker takes at most for few and for many videos of the real dataset's size.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ import real_scale
 from PIL import Image
 from pycocotools import mask as coco
 
-from revoskit import scores
-from revoskit.annotations import Annotations, open_annotations
-from revoskit.evaluation import evaluate
-from revoskit.layout import Layout
+from revoskit.dataset.annotations import Annotations, open_annotations
+from revoskit.dataset.layout import Layout
+from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
-from revoskit.rle import MaskSequence
+from revoskit.scoring import measures
+from revoskit.scoring.evaluate import evaluate
 
 SPLIT = "validation"
 
@@ -150,7 +150,7 @@ def frame_scores(truth: np.ndarray, predicted: np.ndarray, foreground: np.ndarra
 
 
 def boundary_f(truth: np.ndarray, predicted: np.ndarray) -> float:
-    kernel = disk(scores.tolerance(*truth.shape))
+    kernel = disk(measures.tolerance(*truth.shape))
     edge_g, edge_p = boundary(truth), boundary(predicted)
     near_g, near_p = cv2.dilate(edge_g, kernel), cv2.dilate(edge_p, kernel)
     count_g, count_p = edge_g.sum(), edge_p.sum()
@@ -181,9 +181,9 @@ def compare_dilations(annotations: Annotations, repeats: int) -> None:
     """On the full frame, on the box around the mask, and eight frames at a time; all with the same result."""
     video = next(iter(annotations))
     track = annotations.masks(video).track(video.annotation_ids[0])[:8]
-    radius = scores.tolerance(video.height, video.width)
+    radius = measures.tolerance(video.height, video.width)
     edges = [boundary(mask > 0) for mask in track.decode()]
-    packed = scores.pack(track)._boxes[0]
+    packed = measures.pack(track)._boxes[0]
     x, y = max(0, packed.x), max(0, packed.y)
     crops = [edge[y : packed.y + packed.fill.shape[1], x : packed.x + packed.fill.shape[0]] for edge in edges]
     kernel = disk(radius)
@@ -220,7 +220,7 @@ def compare_dilations(annotations: Annotations, repeats: int) -> None:
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 PEAK = 'print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])'
-OURS = "import sys; from revoskit.evaluation import evaluate; "
+OURS = "import sys; from revoskit.scoring.evaluate import evaluate; "
 
 
 def compare_memory(folder: Path, counts: tuple[int, ...] = (2, 24)) -> None:

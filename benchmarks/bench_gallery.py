@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from revoskit.annotations import open_annotations
-from revoskit.gallery import write_gallery
-from revoskit.layout import EXPRESSIONS, TRACKS, Layout
-from revoskit.rle import MaskSequence
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
+from revoskit.looking.gallery import write_gallery
+from revoskit.masks.rle import MaskSequence
 
 HEIGHT, WIDTH = 480, 854
 TRACKS_A_VIDEO, EXPRESSIONS_A_VIDEO = 4, 13

@@ -26,7 +26,7 @@ from real_scale import write
 from tabulate import tabulate
 
 import revos
-from revoskit.features import expressions_features, videos_features
+from revoskit.dataset.columns import expressions_features, videos_features
 
 
 class Plain(datasets.GeneratorBasedBuilder):

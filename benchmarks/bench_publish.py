@@ -32,11 +32,11 @@ from PIL import Image
 from tabulate import tabulate
 
 import revos
-from revoskit import publish
-from revoskit.annotations import open_annotations
-from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS, Layout
-from revoskit.rle import MaskSequence
-from revoskit.shards import Content, Shard, write_shard
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS, Layout
+from revoskit.masks.rle import MaskSequence
+from revoskit.publishing import publish
+from revoskit.publishing.shards import Content, Shard, write_shard
 
 HEIGHT, WIDTH = 1080, 1920
 END_OF_JPEG = b"\xff\xd9"

@@ -21,8 +21,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from revoskit import unpack
-from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
+from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
+from revoskit.getting import unpack
 
 
 def write_archive(path: Path, members: int) -> int:

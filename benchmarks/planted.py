@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from revoskit.layout import EXPRESSIONS, FRAMES_FOLDER, TRACKS
-from revoskit.rle import MaskSequence
+from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, TRACKS
+from revoskit.masks.rle import MaskSequence
 
 SIZES = [(270, 480), (360, 640), (480, 270)]
 KINDS = ["aligned", "stride 30", "stride 2-20", "offset", "drift in time", "drift in space", "other video"]

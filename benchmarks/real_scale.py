@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS
-from revoskit.rle import MaskSequence
+from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS
+from revoskit.masks.rle import MaskSequence
 
 VIDEOS = {"train": 626, "validation": 416}
 EXPRESSION_COUNT = 35_074

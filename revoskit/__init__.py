@@ -8,10 +8,10 @@ from typing import Any
 # Where the names live that are imported straight from here. Their modules are loaded when first asked for: most stand
 # on libraries that a mere import should not wait for.
 _HOMES = {
-    "Clips": "revoskit.clips",
-    "Evaluator": "revoskit.evaluation",
-    "collate": "revoskit.clips",
-    "evaluate": "revoskit.evaluation",
+    "Clips": "revoskit.training.clips",
+    "Evaluator": "revoskit.scoring.evaluate",
+    "collate": "revoskit.training.clips",
+    "evaluate": "revoskit.scoring.evaluate",
 }
 
 

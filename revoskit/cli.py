@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 from tqdm import tqdm
 
+from revoskit.dataset.families import FAMILIES, REVOS
+from revoskit.dataset.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 from revoskit.errors import RevosError, UsageError
-from revoskit.families import FAMILIES, REVOS
-from revoskit.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,7 +100,7 @@ def _add_split_of_family(parser: argparse.ArgumentParser, default: str | None) -
 
 def _scope(root: str | None, split: str | None, family: str = REVOS) -> tuple[Layout, list[str], list[str]]:
     """The copy that is meant, the splits of it, and the ids of their videos."""
-    from revoskit.annotations import open_annotations
+    from revoskit.dataset.annotations import open_annotations
 
     layout = Layout.at(root, family)
     layout.require()
@@ -175,14 +175,14 @@ def _add_info(commands: Any) -> None:
 
 def _info(args: argparse.Namespace) -> int:
     import revos
-    from revoskit import info
+    from revoskit.publishing import dataset_info
 
     declared = {config: revos.Revos(config_name=config).info for config in revos.Revos.builder_configs}
     if args.write:
         for config in declared.values():
-            print(info.write(config, args.write))
+            print(dataset_info.write(config, args.write))
     else:
-        _print_json({name: info.describe(config) for name, config in declared.items()})
+        _print_json({name: dataset_info.describe(config) for name, config in declared.items()})
     return 0
 
 
@@ -211,7 +211,7 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from revoskit.evaluation import evaluate
+    from revoskit.scoring.evaluate import evaluate
 
     if args.against_published and args.split != "validation":
         raise UsageError("--against-published: the published results are of the validation split")
@@ -259,15 +259,15 @@ def _add_verify(commands: Any) -> None:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from revoskit import verify
+    from revoskit.getting import checksums
 
     layout = Layout.at(args.root)
-    with tqdm(total=verify.bytes_to_read(layout), unit="B", unit_scale=True, desc="reading", disable=None) as bar:
-        found = verify.verify(layout, progress=bar.update)
+    with tqdm(total=checksums.bytes_to_read(layout), unit="B", unit_scale=True, desc="reading", disable=None) as bar:
+        found = checksums.verify(layout, progress=bar.update)
     if args.json:
         _print_json(found)
     else:
-        print(verify.table(found))
+        print(checksums.table(found))
     return 0 if found.all_official else 1
 
 
@@ -282,22 +282,22 @@ def _add_download(commands: Any) -> None:
 
 
 def _download(args: argparse.Namespace) -> int:
-    from revoskit import fetch
+    from revoskit.getting import download
 
     layout = Layout.at(args.root)
     if not args.source:
-        missing = fetch.missing(layout)
+        missing = download.missing(layout)
         if args.json:
             _print_json({"missing": missing})
         else:
-            print(fetch.by_hand(layout, missing))
+            print(download.by_hand(layout, missing))
         return 2 if missing else 0
-    arrivals = fetch.download(layout, args.source)
+    arrivals = download.download(layout, args.source)
     if args.json:
         _print_json(arrivals)
     else:
-        print(fetch.table(arrivals))
-    return 0 if fetch.complete(arrivals) else 1
+        print(download.table(arrivals))
+    return 0 if download.complete(arrivals) else 1
 
 
 def _add_unpack(commands: Any) -> None:
@@ -308,7 +308,7 @@ def _add_unpack(commands: Any) -> None:
 
 
 def _unpack(args: argparse.Namespace) -> int:
-    from revoskit import unpack
+    from revoskit.getting import unpack
 
     done = unpack.unpack(Layout.at(args.root), delete=args.delete)
     if args.json:
@@ -344,7 +344,7 @@ def _add_check(commands: Any) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from revoskit import check
+    from revoskit.checking import check
 
     if args.alignment:
         return _check_alignment(args)
@@ -359,8 +359,8 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _check_alignment(args: argparse.Namespace) -> int:
-    from revoskit import alignment
-    from revoskit.mapping import write_mapping
+    from revoskit.checking import alignment
+    from revoskit.dataset.remapping import write_mapping
 
     if args.output and not args.output.absolute().parent.is_dir():
         raise UsageError(f"--output: {args.output.absolute().parent} is not a folder")
@@ -434,8 +434,8 @@ def _add_publish(commands: Any) -> None:
 
 def _publish(args: argparse.Namespace) -> int:
     import revos
-    from revoskit import publish, push
-    from revoskit.shards import Content
+    from revoskit.publishing import publish, push
+    from revoskit.publishing.shards import Content
 
     target = None if args.push is None else push.Target(args.push, args.private)
     if args.private and not target:
@@ -512,7 +512,7 @@ def _add_show(commands: Any) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from revoskit import pictures
+    from revoskit.looking import pictures
 
     style = pictures.Style(args.opacity, args.outline)
     subject = pictures.find_scene(Layout.at(args.data_dir, args.family), args.video, args.expression, args.predictions)
@@ -543,8 +543,8 @@ def _add_gallery(commands: Any) -> None:
 
 
 def _gallery(args: argparse.Namespace) -> int:
-    from revoskit.annotations import open_annotations
-    from revoskit.gallery import write_gallery
+    from revoskit.dataset.annotations import open_annotations
+    from revoskit.looking.gallery import write_gallery
 
     layout = Layout.at(args.data_dir, args.family)
     with tqdm(total=len(open_annotations(layout, args.split).videos), unit="video", disable=None) as bar:

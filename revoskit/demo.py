@@ -9,10 +9,10 @@ from datasets import Dataset, DatasetDict
 from PIL import Image
 from tabulate import tabulate
 
-from revoskit.layout import TRACKS, Layout
+from revoskit.dataset.layout import TRACKS, Layout
+from revoskit.looking.pictures import overlay
+from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
-from revoskit.pictures import overlay
-from revoskit.rle import MaskSequence
 
 
 def prepare(folder: Path) -> Layout:

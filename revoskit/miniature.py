@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from revoskit.dataset.families import FAMILIES
+from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS
 from revoskit.errors import UsageError
-from revoskit.families import FAMILIES
-from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS
-from revoskit.rle import RLE, MaskSequence
+from revoskit.masks.rle import RLE, MaskSequence
 
 COLORS = {
     "red": (214, 48, 49),

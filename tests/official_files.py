@@ -8,8 +8,8 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from revoskit import layout
-from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER
+from revoskit.dataset import layout
+from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER
 from revoskit.miniature import write_miniature
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revoskit import alignment, cli
-from revoskit.alignment import ALIGNED, MISALIGNED, UNDECIDED, UNSUPPORTED, examine, find_misaligned
-from revoskit.layout import EXPRESSIONS, TRACKS, Layout
-from revoskit.mapping import Linear, apply_mapping, folder_frames, read_mapping
+from revoskit import cli
+from revoskit.checking import alignment
+from revoskit.checking.alignment import ALIGNED, MISALIGNED, UNDECIDED, UNSUPPORTED, examine, find_misaligned
+from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
+from revoskit.dataset.remapping import Linear, apply_mapping, folder_frames, read_mapping
 from revoskit.miniature import write_miniature
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from revoskit.annotations import ExpressionType, open_annotations, read_expressions
+from revoskit.dataset.annotations import ExpressionType, open_annotations, read_expressions
+from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, TRACKS, Layout
 from revoskit.errors import AnnotationError, MaskError, RevosError
-from revoskit.layout import EXPRESSIONS, FOREGROUND, TRACKS, Layout
 
 
 def everything(root, split="train"):

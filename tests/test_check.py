@@ -8,10 +8,10 @@ import shutil
 import pytest
 from PIL import Image
 
-from revoskit.check import check, table
+from revoskit.checking.check import check, table
 from revoskit.cli import main
+from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS, Layout
 from revoskit.errors import MissingFilesError
-from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS, Layout
 from revoskit.miniature import write_miniature
 
 TRAIN, VALID = EXPRESSIONS["train"], EXPRESSIONS["validation"]
@@ -173,7 +173,7 @@ def test_a_foreground_that_is_not_the_union_is_found(copy):
 
 def test_the_same_foreground_written_with_other_runs_is_the_same(copy):
     """An empty run more changes the string and no pixel."""
-    from revoskit.rle import MaskSequence
+    from revoskit.masks.rle import MaskSequence
 
     blank = MaskSequence.empty(1, 48, 64)[0]["counts"]
 
@@ -250,7 +250,7 @@ def test_decoding_finds_what_the_ends_of_a_jpeg_do_not_show(copy):
 
 
 def test_decoding_by_pillow_alone_finds_no_fault_in_sound_frames(copy, monkeypatch):
-    monkeypatch.setattr("revoskit.check.simplejpeg", None)
+    monkeypatch.setattr("revoskit.checking.check.simplejpeg", None)
     assert copy.kinds(decode=True) == {}
 
 

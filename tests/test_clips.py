@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import revos
-from revoskit import Clips, collate, images
+from revoskit import Clips, collate, frames
 from revoskit.errors import FrameError, MaskError, UsageError
-from revoskit.images import Grid, read_frame
+from revoskit.frames import Grid, read_frame
+from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
-from revoskit.rle import MaskSequence
-from revoskit.sampling import Draw, Sampling
-from revoskit.shared import Shared
+from revoskit.training.sampling import Draw, Sampling
+from revoskit.training.shared_epoch import Shared
 
 FRAMES, HEIGHT, WIDTH = 12, 72, 128
 
@@ -250,7 +250,7 @@ def backend(request, monkeypatch):
         if name in request.param:
             pytest.importorskip(name)
         else:
-            monkeypatch.setattr(images, name, None)
+            monkeypatch.setattr(frames, name, None)
     return request.param
 
 
@@ -291,12 +291,12 @@ def test_decoders_agree_on_the_pixels(row, monkeypatch):
     for missing in ({"simplejpeg"}, {"cv2"}, {"simplejpeg", "cv2"}):
         with monkeypatch.context() as patch:
             for name in missing:
-                patch.setattr(images, name, None)
+                patch.setattr(frames, name, None)
             assert abs(Clips(2, size=40, training=False)(row)["frames"] - clip).mean() < 2
 
 
 def test_the_decoder_in_use_is_named(backend):
-    said = images.decoder()
+    said = frames.decoder()
     assert ("simplejpeg" in said) == ("simplejpeg" in backend)
     assert ("OpenCV" in said) == ("cv2" in backend)
 
@@ -599,11 +599,11 @@ def test_everything_but_tensors_works_without_torch_and_loads_late(data):
 import sys
 sys.modules["torch"] = None
 import revoskit
-assert "revoskit.clips" not in sys.modules and "cv2" not in sys.modules and "Clips" in dir(revoskit)
+assert "revoskit.training.clips" not in sys.modules and "cv2" not in sys.modules and "Clips" in dir(revoskit)
 from revoskit import Clips, collate
-from revoskit.annotations import open_annotations
-from revoskit.features import expression_example
-from revoskit.layout import Layout
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.columns import expression_example
+from revoskit.dataset.layout import Layout
 layout = Layout.at({json.dumps(str(data.root))})
 annotations = open_annotations(layout, "train")
 video = next(iter(annotations))

@@ -19,13 +19,13 @@ from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
 from revoskit import miniature
-from revoskit.annotations import open_annotations
 from revoskit.cli import main
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import JOURNAL, TARGETS, describe, export, job, webdataset
 from revoskit.export.ytvos import palette_png
-from revoskit.layout import EXPRESSIONS, TRACKS, Layout
-from revoskit.rle import MaskSequence
+from revoskit.masks.rle import MaskSequence
 
 FIRST = "LV-VIS/train/01020"
 UPRIGHT = "UVO/all/-CiPki3XuVI"

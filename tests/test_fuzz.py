@@ -21,11 +21,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from official_files import zip_frames
 
-from revoskit import rle, unpack
-from revoskit.annotations import ForegroundFile, TrackFile, read_expressions, scan_expressions
-from revoskit.check import check
+from revoskit.checking.check import check
+from revoskit.dataset.annotations import ForegroundFile, TrackFile, read_expressions, scan_expressions
+from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_ARCHIVE, FRAMES_FOLDER, TRACKS, Layout
 from revoskit.errors import AnnotationError, ArchiveError, MissingFilesError
-from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_ARCHIVE, FRAMES_FOLDER, TRACKS, Layout
+from revoskit.getting import unpack
+from revoskit.masks import rle
 from revoskit.miniature import write_miniature
 
 TIMES = int(os.environ.get("REVOS_FUZZ", "1"))
@@ -338,7 +339,7 @@ def test_the_check_of_an_injured_copy_comes_to_an_end_and_its_errors_are_those_o
     report = check(Layout.at(root), decode=True, num_proc=1)
     assert all(math.isfinite(finding.count) and finding.examples for finding in report.findings)
     if report.worst != "error":
-        from revoskit.annotations import open_annotations
+        from revoskit.dataset.annotations import open_annotations
 
         for split in Layout.at(root).splits():
             annotations = open_annotations(Layout.at(root), split)

@@ -14,15 +14,15 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from revoskit.annotations import open_annotations
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layout
 from revoskit.errors import MissingFilesError, UsageError
-from revoskit.evaluation import evaluate
-from revoskit.gallery import read_scores, write_gallery
-from revoskit.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layout
+from revoskit.looking.gallery import read_scores, write_gallery
+from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import Miniature, write_miniature, write_sister
-from revoskit.predictions import RleFile
-from revoskit.rle import MaskSequence
-from revoskit.scores import boundary_measure, region_similarity
+from revoskit.scoring.evaluate import evaluate
+from revoskit.scoring.measures import boundary_measure, region_similarity
+from revoskit.scoring.predictions import RleFile
 
 FIRST, SECOND, ODD = "OVIS/train/00e92ab4", "TAO/train/YFCC100M/v_25685519", "MeViS/50% #1 & 'b'+;"
 HOSTILE = "<img src=x onerror='hacked=1'></script><script>hacked=1</script> \u2028 “&amp;” \u202e}"

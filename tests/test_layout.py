@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from revoskit.dataset.layout import SHA256, SHA256_FIRST_RELEASE, TRACKS, Layout, check_file_stem, check_relative
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
-from revoskit.layout import SHA256, SHA256_FIRST_RELEASE, TRACKS, Layout, check_file_stem, check_relative
 
 
 def test_a_folder_is_the_same_however_it_is_spelled(miniature, monkeypatch):

@@ -16,9 +16,9 @@ from packaging.version import Version
 from pycocotools import mask as coco
 
 import revos
-from revoskit.annotations import open_annotations
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
 from revoskit.errors import AnnotationError, MissingFilesError, RevosError, UsageError
-from revoskit.layout import EXPRESSIONS, TRACKS, Layout
 
 REPOSITORY = Path(revos.__file__).parent
 
@@ -190,7 +190,7 @@ def test_changed_code_is_built_anew(tmp_path):
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     hashes = set()
     for addition in ("", "\n# a change\n"):
-        with (tmp_path / "revoskit" / "features.py").open("a") as file:
+        with (tmp_path / "revoskit" / "dataset" / "columns.py").open("a") as file:
             file.write(addition)
         environment = os.environ | {"PYTHONPATH": str(tmp_path)}
         arguments = [sys.executable, "-c", "import revos; print(revos.CODE_HASH)"]

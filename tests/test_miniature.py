@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revoskit.annotations import ExpressionType, open_annotations
+from revoskit.dataset.annotations import ExpressionType, open_annotations
+from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
-from revoskit.layout import Layout
 from revoskit.miniature import write_miniature
 
 

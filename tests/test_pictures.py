@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revoskit import cli, pictures
-from revoskit.annotations import open_annotations
+from revoskit import cli
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
-from revoskit.layout import Layout
+from revoskit.looking import pictures
 from revoskit.miniature import write_miniature
 
 VIDEO = "LV-VIS/train/01020"

@@ -1,4 +1,4 @@
-"""revoskit.predictions: every way in which predictions come, and every way in which they can be wrong."""
+"""revoskit.scoring.predictions: every way in which predictions come, and every way in which they can be wrong."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revoskit.annotations import Annotations, open_annotations
+from revoskit.dataset.annotations import Annotations, open_annotations
+from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
-from revoskit.layout import Layout
+from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
-from revoskit.predictions import InMemory, RleFile, from_masks, grey_masks, open_predictions
-from revoskit.rle import MaskSequence
-from revoskit.scores import Patch
+from revoskit.scoring.measures import Patch
+from revoskit.scoring.predictions import InMemory, RleFile, from_masks, grey_masks, open_predictions
 
 FRAMES, SIZE = 10, (40, 60)
 

@@ -26,16 +26,16 @@ from pycocotools import mask as coco
 from standin_hub import TOKEN, Repository, StandInHub
 
 import revos
-from revoskit import publish as publishing
-from revoskit import push as pushing
-from revoskit import shards
-from revoskit.annotations import open_annotations
 from revoskit.cli import main
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, FrameError, MissingFilesError, RevosError, UsageError
-from revoskit.layout import Layout
 from revoskit.miniature import write_miniature
-from revoskit.push import Target
-from revoskit.shards import Content
+from revoskit.publishing import publish as publishing
+from revoskit.publishing import push as pushing
+from revoskit.publishing import shards
+from revoskit.publishing.push import Target
+from revoskit.publishing.shards import Content
 
 SMALL = {"frames": 5, "height": 72, "width": 128}
 

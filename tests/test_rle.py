@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
 from revoskit.errors import MaskError
-from revoskit.rle import MaskSequence, faults
+from revoskit.masks.rle import MaskSequence, faults
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40))
 PIXELS = SHAPES.flatmap(lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1)))

@@ -1,4 +1,4 @@
-"""The datasets with files of ReVOS's kind, loaded through the same builder: `revoskit.families`."""
+"""The datasets with files of ReVOS's kind, loaded through the same builder: `revoskit.dataset.families`."""
 
 import json
 import os
@@ -12,14 +12,16 @@ from PIL import Image
 from pycocotools import mask as coco
 
 import revos
-from revoskit import Clips, alignment, cli, collate, miniature, pictures
-from revoskit.annotations import open_annotations
-from revoskit.check import check
+from revoskit import Clips, cli, collate, miniature
+from revoskit.checking import alignment
+from revoskit.checking.check import check
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.families import FAMILIES, REVOS
+from revoskit.dataset.layout import EXPRESSIONS, Layout
+from revoskit.dataset.remapping import Linear, write_mapping
 from revoskit.errors import AnnotationError, MissingFilesError, UnsizedError, UsageError
 from revoskit.export import TARGETS, export
-from revoskit.families import FAMILIES, REVOS
-from revoskit.layout import EXPRESSIONS, Layout
-from revoskit.mapping import Linear, write_mapping
+from revoskit.looking import pictures
 
 SISTERS = [family for family in FAMILIES if family != REVOS]
 SHOWN = [(family, split) for family in SISTERS for split, files in FAMILIES[family].splits.items() if not files.hidden]

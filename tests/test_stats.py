@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from revoskit.layout import TRACKS, Layout
+from revoskit.dataset.layout import TRACKS, Layout
 from revoskit.stats import ALL_SOURCES, count, measure, table
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from official_files import zip_frames
 
-from revoskit import archives, unpack
 from revoskit.cli import main
+from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, TRACKS, Layout
 from revoskit.errors import ArchiveError, MissingFilesError
-from revoskit.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, TRACKS, Layout
+from revoskit.getting import archives, unpack
 from revoskit.miniature import write_miniature
 
 

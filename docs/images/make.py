@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from revoskit import pictures
-from revoskit.annotations import open_annotations
-from revoskit.evaluation import evaluate
-from revoskit.gallery import write_gallery
-from revoskit.layout import Layout
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import Layout
+from revoskit.looking import pictures
+from revoskit.looking.gallery import write_gallery
+from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
-from revoskit.rle import MaskSequence
+from revoskit.scoring.evaluate import evaluate
 
 HERE = Path(__file__).parent
 

@@ -1,6 +1,6 @@
 """ReVOS in the layouts that other code bases read: MeViS, Ref-YouTube-VOS, WebDataset, and YouTube-VIS's COCO.
 
-A dataset with files of the same kind (`revoskit.families`) goes the same way, under its own name.
+A dataset with files of the same kind (`revoskit.dataset.families`) goes the same way, under its own name.
 
     FOLDER/export.json          what is exported here, and what it came to: an interrupted run goes on from it
     FOLDER/...                  the target's own files; see the module of each
@@ -18,13 +18,13 @@ from types import ModuleType
 
 import msgspec
 
-from revoskit import engine
-from revoskit.annotations import Annotations, missing_frames, open_annotations
+from revoskit import workers
+from revoskit.atomic import PART, make_folder, remove_parts, whole
+from revoskit.dataset.annotations import Annotations, missing_frames, open_annotations
+from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
 from revoskit.export.job import HOW, Counts, Job
-from revoskit.files import PART, make_folder, remove_parts, whole
-from revoskit.layout import Layout
 
 TARGETS: dict[str, ModuleType] = {"mevis": mevis, "ytvos": ytvos, "webdataset": webdataset, "coco": coco}
 JOURNAL = "export.json"
@@ -70,7 +70,7 @@ def export(
         raise UsageError(f"there is no target {to!r}: expected one of {', '.join(TARGETS)}")
     if frames not in HOW:
         raise UsageError(f"frames is {frames!r}: expected one of {', '.join(HOW)}")
-    engine.require(num_proc)
+    workers.require(num_proc)
     layout.require()
     opened = {split: open_annotations(layout, split) for split in splits or layout.splits()}
     _require_masks(opened)

@@ -24,11 +24,11 @@ from pathlib import Path
 
 import msgspec
 
-from revoskit.annotations import Annotations, Video
+from revoskit.atomic import whole
+from revoskit.dataset.annotations import Annotations, Video
+from revoskit.dataset.families import FAMILIES
 from revoskit.export.job import Counts, Job, own_ids, place_all_frames
-from revoskit.families import FAMILIES
-from revoskit.files import whole
-from revoskit.rle import MaskSequence
+from revoskit.masks.rle import MaskSequence
 
 PASSES = 2
 NAMES = {"validation": "valid"}

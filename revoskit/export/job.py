@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from revoskit import engine
-from revoskit.annotations import Annotations
-from revoskit.files import part_of
+from revoskit import workers
+from revoskit.atomic import part_of
+from revoskit.dataset.annotations import Annotations
 
 FRAMES = "JPEGImages"
 HOW = ("link", "copy", "symlink")
@@ -168,6 +168,6 @@ def place_frames(job: Job, folder: Path, video_id: str) -> dict[str, int]:
 def place_all_frames(job: Job, folder: Path, counts: Counts, progress: Callable[[int], object]) -> None:
     """`place_frames` for every video, on several processes if asked."""
     videos = list(job.annotations.videos)
-    for _, placed in engine.run(functools.partial(place_frames, job, folder), videos, num_proc=job.num_proc):
+    for _, placed in workers.run(functools.partial(place_frames, job, folder), videos, num_proc=job.num_proc):
         counts.add_frames(placed)
         progress(1)

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from revoskit.annotations import Annotations, Expression, Video
+from revoskit.atomic import whole
+from revoskit.dataset.annotations import Annotations, Expression, Video
 from revoskit.export.job import Counts, Job, own_ids, place_all_frames
-from revoskit.files import whole
 
 PASSES = 2
 Ids = dict[tuple[str, int], int]

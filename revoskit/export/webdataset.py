@@ -23,10 +23,10 @@ from pathlib import Path
 
 import msgspec
 
-from revoskit import engine
-from revoskit.annotations import Expression, Video, VideoMasks
+from revoskit import workers
+from revoskit.atomic import whole
+from revoskit.dataset.annotations import Expression, Video, VideoMasks
 from revoskit.export.job import Counts, Job
-from revoskit.files import whole
 
 PASSES = 1
 HOW_TO_READ = "Read them with webdataset.WebDataset('{folder}/{first}', shardshuffle=False).decode('pil')."
@@ -46,7 +46,7 @@ def write(job: Job, progress: Callable[[int], object]) -> Counts:
     shards = _plan(job)
     counts = job.counts(f"{job.family}-{job.split}-{{000000..{len(shards) - 1:06d}}}.tar" if shards else "no shard")
     counts.shards = len(shards)
-    for shard, written in engine.run(functools.partial(_write_shard, job), shards, num_proc=job.num_proc):
+    for shard, written in workers.run(functools.partial(_write_shard, job), shards, num_proc=job.num_proc):
         counts.add_frames({"copied" if written else "kept": _frames(job, shard)})
         progress(len(shard.videos))
     return counts

@@ -25,11 +25,11 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from revoskit import engine
-from revoskit.annotations import Annotations, Expression, Video, VideoMasks
+from revoskit import workers
+from revoskit.atomic import whole
+from revoskit.dataset.annotations import Annotations, Expression, Video, VideoMasks
 from revoskit.errors import UsageError
 from revoskit.export.job import Counts, Job, place_frames
-from revoskit.files import whole
 
 PASSES = 1
 NAMES = {"validation": "valid"}
@@ -66,7 +66,7 @@ def write(job: Job, progress: Callable[[int], object]) -> Counts:
     counts = job.counts(name)
     objects = {}
     draw = functools.partial(_draw, job, job.folder / name)
-    for video_id, drawn in engine.run(draw, list(job.annotations.videos), num_proc=job.num_proc):
+    for video_id, drawn in workers.run(draw, list(job.annotations.videos), num_proc=job.num_proc):
         objects[video_id] = _objects(job.annotations.video(video_id), drawn)
         counts.add_frames(drawn.frames)
         counts.object_pixels += drawn.object_pixels

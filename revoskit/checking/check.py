@@ -1,0 +1,509 @@
+"""Everything that is wrong with a copy of the dataset, found in one pass.
+
+The records of all splits are compared first; then each video's masks and JPEGs are examined in a process of its own
+turn, so that memory holds a video or two a core. Nothing stops at the first thing that is wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+try:
+    import simplejpeg
+except ImportError:  # then `decode` finds less
+    simplejpeg = None
+
+from revoskit import workers
+from revoskit.checking import findings
+from revoskit.checking.findings import ERROR, NOTE, SEVERITIES, Finding, Tally
+from revoskit.dataset.annotations import (
+    Expression,
+    ExpressionType,
+    ForegroundFile,
+    TrackFile,
+    Video,
+    open_once,
+    scan_expressions,
+)
+from revoskit.dataset.families import FAMILIES, REVOS
+from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.masks.rle import RLE, MaskSequence, faults
+
+EXIT_STATUS = {None: 0, NOTE: 0, findings.WARNING: 3, ERROR: 1}
+"""By the worst that was found; 2 and 130 are taken."""
+_TAIL = 1024  # bytes at the end of a JPEG in which its end marker is looked for
+_RATIO_TOLERANCE = 1e-3
+_CHUNK = 200  # unnamed tracks that a process takes at a time
+
+
+class Report(msgspec.Struct):
+    """What was examined, and what was found."""
+
+    root: str
+    splits: list[str]
+    videos: int
+    frames: int
+    masks: int
+    findings: list[Finding]
+
+    @property
+    def worst(self) -> str | None:
+        return next((severity for severity in SEVERITIES if any(f.severity == severity for f in self.findings)), None)
+
+    @property
+    def exit_status(self) -> int:
+        return EXIT_STATUS[self.worst]
+
+
+def check(
+    layout: Layout, *, splits: Sequence[str] | None = None, decode: bool = False, num_proc: int | None = None
+) -> Report:
+    """Examine the copy under a root.
+
+    Args:
+        layout: the copy.
+        splits: by default all that are there.
+        decode: decode every JPEG; otherwise its header and its end are looked at. With `simplejpeg` installed this
+            finds data that is damaged in the middle; Pillow alone takes it, since libjpeg paints over it.
+        num_proc: processes; by default one for each core.
+
+    Raises:
+        UsageError: the copy is of another dataset than ReVOS.
+        MissingFilesError: the root is not a folder, or a split that was asked for is not there.
+    """
+    if layout.family != REVOS:
+        raise UsageError(f"check knows the files of ReVOS, not those of {FAMILIES[layout.family].title}")
+    if not layout.root.is_dir():
+        raise MissingFilesError(f"{layout.root} is not a folder. {WHERE_TO_GET_THEM}")
+    for split in splits or ():
+        if not layout.expressions(split).is_file():
+            raise MissingFilesError(f"{layout.expressions(split)} is not there. {WHERE_TO_GET_THEM}")
+    num_proc = num_proc or os.cpu_count() or 1
+    tally = Tally()
+    records = _Records.read(layout, splits, tally)
+    _check_records(records, tally)
+    files = _open_files(layout, tally)
+    if not splits:
+        _check_strangers(layout, records, files, tally)
+
+    report = Report(str(layout.root), list(records.videos), 0, 0, 0, [])
+    jobs = records.jobs()
+    work = functools.partial(_check_video, layout, files, decode)
+    with tqdm(total=len(jobs), unit="video", desc="checking", disable=None) as bar:
+        for job, (found, masks) in workers.run(work, jobs, num_proc=min(num_proc, max(1, len(jobs)))):
+            tally.merge(found)
+            report.videos += 1
+            report.frames += len(job.video.frame_names)
+            report.masks += masks
+            bar.update(1)
+    unnamed = records.unnamed(layout, files) if not splits else []
+    chunks = [unnamed[start : start + _CHUNK] for start in range(0, len(unnamed), _CHUNK)]
+    for _, (found, masks) in workers.run(
+        functools.partial(_check_unnamed, layout), chunks, num_proc=min(num_proc, max(1, len(chunks)))
+    ):
+        tally.merge(found)
+        report.masks += masks
+    report.findings = tally.findings()
+    return report
+
+
+def table(report: Report) -> str:
+    """A report for reading."""
+    counts = {severity: sum(f.count for f in report.findings if f.severity == severity) for severity in SEVERITIES}
+    summary = ", ".join(f"{count:,} {severity}{'s' * (count != 1)}" for severity, count in counts.items())
+    examined = (
+        f"{report.root}: examined {report.videos:,} videos ({', '.join(report.splits) or 'no split'}), "
+        f"{report.frames:,} frames, {report.masks:,} masks: {summary if report.findings else 'nothing is wrong'}"
+    )
+    return "\n\n".join(filter(None, [findings.table(report.findings), examined]))
+
+
+# --- the records: meta_expressions_*.json -----------------------------------------------------------------------------
+
+
+class _Job(NamedTuple):
+    """A video to examine; its foreground can be judged only where all its expressions are known."""
+
+    split: str
+    video: Video
+    judge_foreground: bool
+
+
+class _Records(NamedTuple):
+    """The videos of each split, as far as they can be read, and the splits of which some entries cannot."""
+
+    videos: dict[str, dict[str, Video]]
+    faulty: set[str]
+
+    @classmethod
+    def read(cls, layout: Layout, splits: Sequence[str] | None, tally: Tally) -> _Records:
+        records = cls({}, set())
+        here = layout.splits()
+        if not here:
+            tally.add("file-missing", f"none of {', '.join(EXPRESSIONS.values())} is here")
+        for split in [] if splits or not here else EXPRESSIONS:
+            if split not in here:
+                tally.add("file-absent", EXPRESSIONS[split])
+        for split in splits or here:
+            try:
+                records.videos[split], wrong = scan_expressions(layout.expressions(split))
+            except AnnotationError as error:
+                tally.add("file-unreadable", str(error), split=split)
+                records.faulty.add(split)
+                continue
+            for error in wrong:
+                records.faulty.add(split)
+                tally.add("entry-malformed", str(error), split=split)
+        return records
+
+    def jobs(self) -> list[_Job]:
+        """Every video once: those of train_sub that are the same in train are examined there."""
+        train = self.videos.get("train", {})
+        return [
+            _Job(split, video, split != "train_sub" and split not in self.faulty)
+            for split, videos in self.videos.items()
+            for video in videos.values()
+            if split != "train_sub" or not _is_subset(video, train.get(video.video_id))
+        ]
+
+    def named(self) -> set[str]:
+        return {str(i) for videos in self.videos.values() for video in videos.values() for i in video.annotation_ids}
+
+    def unnamed(self, layout: Layout, files: _Files) -> list[str]:
+        """The tracks that nobody names, as far as that can be told: it takes both splits, wholly read."""
+        if not files.tracks or self.faulty or not {"train", "validation"} <= set(self.videos):
+            return []
+        return sorted(set(open_once(TrackFile, layout.tracks).keys()) - self.named())
+
+
+def _is_subset(video: Video, of: Video | None) -> bool:
+    if of is None or (video.height, video.width, video.frame_names) != (of.height, of.width, of.frame_names):
+        return False
+    return set(video.expressions) <= set(of.expressions)
+
+
+def _check_records(records: _Records, tally: Tally) -> None:
+    train, validation = (records.videos.get(split, {}) for split in ("train", "validation"))
+    for video_id in train.keys() & validation.keys():
+        tally.add("video-twice", video=video_id)
+    for video_id, video in records.videos.get("train_sub", {}).items():
+        if "train" in records.videos and "train" not in records.faulty and not _is_subset(video, train.get(video_id)):
+            found = "its size, frames or expressions differ" if video_id in train else "it is not in train"
+            tally.add("subset-differs", found, split="train_sub", video=video_id)
+    owners: dict[int, str] = {}
+    for split, videos in records.videos.items():
+        for video in videos.values():
+            _check_record(video, tally, split)
+            for annotation_id in video.annotation_ids:
+                owner = owners.setdefault(annotation_id, video.video_id)
+                if owner != video.video_id:
+                    tally.add(
+                        "track-shared",
+                        f"named in {owner} too",
+                        split=split,
+                        video=video.video_id,
+                        track=str(annotation_id),
+                    )
+
+
+def _check_record(video: Video, tally: Tally, split: str) -> None:
+    place = {"split": split, "video": video.video_id}
+    names = video.frame_names
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        tally.add("frames-duplicate", f"{len(twice)} of {len(names)}", frame=twice[0], **place)
+    if list(names) != sorted(names):
+        i = next(i for i in range(1, len(names)) if names[i] < names[i - 1])
+        tally.add("frames-unsorted", f"after {names[i - 1]!r}", frame=names[i], **place)
+    if not video.expressions:
+        tally.add("video-without-expressions", **place)
+    objects: dict[int, int] = {}
+    for expression in video.expressions:
+        _check_expression(expression, tally, place | {"expression": expression.expression_id})
+        for obj, track in zip(expression.object_ids, expression.annotation_ids, strict=False):
+            if objects.setdefault(track, obj) != obj:
+                found = f"object {obj} here, {objects[track]} in an earlier expression"
+                tally.add("object-differs", found, expression=expression.expression_id, track=str(track), **place)
+
+
+def _check_expression(expression: Expression, tally: Tally, place: dict[str, str]) -> None:
+    tracks = expression.annotation_ids
+    if not expression.text.strip():
+        tally.add("expression-blank", repr(expression.text), **place)
+    if len(expression.object_ids) != len(tracks):
+        tally.add("objects-uneven", f"{len(expression.object_ids)} objects, {len(tracks)} tracks", **place)
+    if len(set(tracks)) < len(tracks):
+        tally.add("track-repeated", f"anno_id {list(tracks)!s:.60}", **place)
+    if expression.type is ExpressionType.NONEXISTENT and tracks:
+        tally.add("nonexistent-with-tracks", f"anno_id {list(tracks)!s:.60}", **place)
+    if expression.type is not ExpressionType.NONEXISTENT and not tracks:
+        tally.add("expression-without-tracks", f"{expression.type.label}: {expression.text!r:.60}", **place)
+
+
+# --- the masks: mask_dict.json and mask_dict_foreground.json ----------------------------------------------------------
+
+
+class _Files(NamedTuple):
+    """Which of the two mask files can be read."""
+
+    tracks: bool
+    foreground: bool
+
+
+def _open_files(layout: Layout, tally: Tally) -> _Files:
+    if not layout.tracks.is_file():
+        tally.add("file-missing", layout.tracks.name)
+    if not layout.foreground.is_file():
+        tally.add("file-absent", layout.foreground.name)
+    return _Files(_opens(TrackFile, layout.tracks, tally), _opens(ForegroundFile, layout.foreground, tally))
+
+
+def _opens(kind: type, path: Path, tally: Tally) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        open_once(kind, path)
+    except AnnotationError as error:
+        tally.add("file-unreadable", str(error))
+        return False
+    return True
+
+
+def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tuple[Tally, int]:
+    """What is wrong with a video's masks and JPEGs, and the number of masks that were examined."""
+    tally = Tally()
+    place = {"split": job.split, "video": job.video.video_id}
+    tracks, masks = _check_tracks(layout, job.video, tally, place) if files.tracks else ({}, 0)
+    if files.foreground:
+        whole = job.judge_foreground and len(tracks) == len(job.video.annotation_ids)
+        masks += _check_foreground(layout, job.video, tracks if whole else None, tally, place)
+    _check_frames(layout, job.video, decode, tally, place)
+    return tally, masks
+
+
+def _check_tracks(layout: Layout, video: Video, tally: Tally, place: dict) -> tuple[dict[int, MaskSequence], int]:
+    """The tracks that are sound, and the number of masks that were examined."""
+    file: TrackFile = open_once(TrackFile, layout.tracks)
+    sound: dict[int, MaskSequence] = {}
+    examined = 0
+    for annotation_id in video.annotation_ids:
+        key = str(annotation_id)
+        here = place | {"track": key}
+        if key not in file:
+            named_by = next(e.expression_id for e in video.expressions if annotation_id in e.annotation_ids)
+            tally.add("track-missing", expression=named_by, **here)
+            continue
+        try:
+            masks = file.unchecked(key)
+        except AnnotationError as error:
+            tally.add("track-malformed", str(error), **here)
+            continue
+        examined += len(masks)
+        if len(masks) != len(video.frame_names):
+            tally.add("track-length", f"{len(masks)} entries, {len(video.frame_names)} frames", **here)
+        if not any(masks):
+            tally.add("track-empty", **here)
+        if _check_masks(masks, video, tally, here) and len(masks) == len(video.frame_names):
+            sound[annotation_id] = MaskSequence.parse(masks, video.height, video.width)
+            _note_blank(sound[annotation_id], video, tally, here)
+    return sound, examined
+
+
+def _check_masks(masks: list[RLE | None], video: Video, tally: Tally, place: dict, kind: str | None = None) -> bool:
+    """Report each mask that is not one of the video's size; whether all are."""
+    wrong = faults(masks, video.height, video.width)
+    for fault in wrong:
+        misfit = masks[fault.index]["size"] != [video.height, video.width]
+        tally.add(
+            kind or ("mask-size" if misfit else "mask-runs"), fault.reason, frame=_frame(video, fault.index), **place
+        )
+    return not wrong
+
+
+def _frame(video: Video, index: int) -> str:
+    return video.frame_names[index] if index < len(video.frame_names) else f"number {index}"
+
+
+def _note_blank(track: MaskSequence, video: Video, tally: Tally, place: dict) -> None:
+    areas = track.areas()
+    blank = [i for i, mask in enumerate(track) if mask is not None and not areas[i]]
+    if blank:
+        tally.add("mask-blank", count=len(blank), frame=video.frame_names[blank[0]], **place)
+
+
+def _check_foreground(
+    layout: Layout, video: Video, tracks: dict[int, MaskSequence] | None, tally: Tally, place: dict
+) -> int:
+    """Compare the foreground with the union of `tracks`, where those are all known; returns the masks examined."""
+    file: ForegroundFile = open_once(ForegroundFile, layout.foreground)
+    if video.video_id not in file:
+        tally.add("foreground-absent", **place)
+        return 0
+    try:
+        entry = file.unchecked(video.video_id)
+    except AnnotationError as error:
+        tally.add("foreground-malformed", str(error), **place)
+        return 0
+    masks, frames = entry.masks_rle, len(video.frame_names)
+    nulls = [i for i, mask in enumerate(masks) if mask is None]
+    if nulls:
+        tally.add("foreground-null", count=len(nulls), frame=_frame(video, nulls[0]), **place)
+    if len(masks) != frames:
+        tally.add("foreground-length", f"{len(masks)} masks, {frames} frames", **place)
+    if _check_masks(masks, video, tally, place, "foreground-mask") and len(masks) == frames:
+        foreground = MaskSequence.parse(masks, video.height, video.width).filled()
+        _check_ratios(entry.foreground_ratio, foreground, video, tally, place)
+        if tracks is not None:
+            _compare(foreground, tracks, video, tally, place)
+    return len(masks)
+
+
+def _check_ratios(ratios: Any, foreground: MaskSequence, video: Video, tally: Tally, place: dict) -> None:
+    if not isinstance(ratios, list) or not all(isinstance(ratio, (int, float)) for ratio in ratios):
+        tally.add("foreground-malformed", f"foreground_ratio is {ratios!r:.40}, expected a list of numbers", **place)
+    elif len(ratios) != len(foreground):
+        tally.add("foreground-ratio", f"{len(ratios)} ratios, {len(foreground)} frames", **place)
+    else:
+        covered = foreground.areas() / (video.height * video.width)
+        wrong = np.flatnonzero(abs(np.asarray(ratios, float) - covered) > _RATIO_TOLERANCE)
+        if len(wrong):
+            found = f"{ratios[wrong[0]]:.4f}, and the mask covers {covered[wrong[0]]:.4f}"
+            tally.add("foreground-ratio", found, len(wrong), frame=video.frame_names[wrong[0]], **place)
+
+
+def _compare(
+    foreground: MaskSequence, tracks: dict[int, MaskSequence], video: Video, tally: Tally, place: dict
+) -> None:
+    sequences = list(tracks.values()) or [MaskSequence.empty(len(foreground), video.height, video.width)]
+    union = sequences[0].union(*sequences[1:])
+    suspects = [i for i, (one, other) in enumerate(zip(foreground, union, strict=True)) if one != other]
+    pairs = ((i, foreground.take([i]).decode() != union.take([i]).decode()) for i in suspects)
+    differing = [(i, int(pixels.sum())) for i, pixels in pairs if pixels.any()]  # the same mask may be written two ways
+    if differing:
+        index, pixels = max(differing, key=lambda pair: pair[1])
+        found = f"{pixels:,} of {video.height * video.width:,} pixels differ, the most of {len(differing)} frames"
+        tally.add("foreground-differs", found, len(differing), frame=video.frame_names[index], **place)
+
+
+def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
+    """What is wrong with tracks of which the video is not known, besides that."""
+    tally = Tally()
+    examined = 0
+    file: TrackFile = open_once(TrackFile, layout.tracks)
+    for key in keys:
+        tally.add("track-unnamed", "" if key.isdecimal() else "and it is not named by a number", track=key)
+        try:
+            masks = file.unchecked(key)
+        except AnnotationError as error:
+            tally.add("track-malformed", str(error), track=key)
+            continue
+        examined += len(masks)
+        size = next((mask["size"] for mask in masks if mask), None)
+        if size is None:
+            continue
+        if len(size) != 2:
+            tally.add("mask-size", f"its size is {size}", track=key)
+            continue
+        for fault in faults(masks, *size):
+            kind = "mask-size" if masks[fault.index]["size"] != size else "mask-runs"
+            tally.add(kind, fault.reason, track=key, frame=f"number {fault.index}")
+    return tally, examined
+
+
+# --- the frames -------------------------------------------------------------------------------------------------------
+
+
+def _check_frames(layout: Layout, video: Video, decode: bool, tally: Tally, place: dict) -> None:
+    paths = layout.frame_paths(video.video_id, video.frame_names)
+    missing = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
+    if missing:
+        found = f"{len(missing)} of the video's {len(paths)}"
+        tally.add("frame-missing", found, len(missing), frame=missing[0], **place)
+    for name, path in zip(video.frame_names, paths, strict=True):
+        if path and (fault := _jpeg_fault(Path(path), (video.width, video.height), decode)):
+            tally.add(fault[0], fault[1], frame=name, **place)
+    folder = layout.video_folder(video.video_id)
+    listed = {f"{name}.jpg" for name in video.frame_names}
+    present = {name for name in os.listdir(folder) if _is_jpeg(name)} if folder.is_dir() else set()
+    if extra := present - listed:
+        tally.add("frames-unlisted", f"{len(extra)} more than listed, such as {min(extra)}", len(extra), **place)
+
+
+def _is_jpeg(name: str) -> bool:
+    return name.lower().endswith((".jpg", ".jpeg"))
+
+
+def _jpeg_fault(path: Path, size: tuple[int, int], decode: bool) -> tuple[str, str] | None:
+    """The kind of what is wrong with a JPEG, and what was found."""
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of very large pictures: their size is compared below
+            if file.read(2) != b"\xff\xd8":
+                return "frame-unreadable", f"{os.fstat(file.fileno()).st_size:,} bytes that do not begin as a JPEG"
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            if b"\xff\xd9" not in file.read():
+                return "frame-truncated", f"{file.tell():,} bytes, without the marker that ends a JPEG"
+            file.seek(0)
+            with Image.open(file) as image:
+                if image.format != "JPEG":
+                    return "frame-unreadable", f"it is {image.format}"
+                if image.size != size:
+                    return "frame-size", f"{image.width}x{image.height}, expected {size[0]}x{size[1]}"
+                return _decoding_fault(file, image) if decode else None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return "frame-unreadable", str(error).replace(str(path), path.name)
+
+
+def _decoding_fault(file: BinaryIO, image: Image.Image) -> tuple[str, str] | None:
+    """All of the data is read, and an eighth of the pixels made. Pillow keeps libjpeg's warnings to itself."""
+    if simplejpeg:
+        file.seek(0)
+        try:
+            simplejpeg.decode_jpeg(file.read(), "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
+        except ValueError as error:
+            return "frame-damaged", str(error)
+        return None
+    image.draft("L", (1, 1))
+    try:
+        image.load()
+    except OSError as error:
+        return "frame-damaged", str(error)
+    return None
+
+
+# --- what is here and belongs to no video -----------------------------------------------------------------------------
+
+
+def _check_strangers(layout: Layout, records: _Records, files: _Files, tally: Tally) -> None:
+    known = set(itertools.chain.from_iterable(records.videos.values()))
+    if records.faulty or not records.videos:
+        return  # then the stranger may be the one that could not be read
+    if files.foreground:
+        for video_id in sorted(set(open_once(ForegroundFile, layout.foreground).keys()) - known):
+            tally.add("foreground-extra", video=video_id)
+    for folder, count in _folders_of_jpegs(layout, known):
+        if folder not in known:
+            tally.add("folder-unlisted", f"{count:,} JPEGs", video=folder)
+
+
+def _folders_of_jpegs(layout: Layout, known: set[str]) -> Iterator[tuple[str, int]]:
+    """Folders that could be videos, relative to where those lie: all of JPEGImages/, or what a known id begins with."""
+    base = layout.root / FRAMES_FOLDER
+    tops = [base] if base.is_dir() else [layout.root / top for top in sorted({i.split("/")[0] for i in known})]
+    base = base if base.is_dir() else layout.root
+    for top in tops:
+        for folder, _, names in os.walk(top):
+            if count := sum(map(_is_jpeg, names)):
+                yield Path(folder).relative_to(base).as_posix(), count

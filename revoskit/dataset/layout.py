@@ -1,0 +1,189 @@
+"""The official files of ReVOS: their names, their checksums, and where they lie under a root folder.
+
+ROOT/JPEGImages/<video_id>/<frame>.jpg      or ROOT/<video_id>/<frame>.jpg
+ROOT/mask_dict.json                         every track, for all splits
+ROOT/mask_dict_foreground.json              optional: it follows from the others
+ROOT/meta_expressions_<split>_.json         one per split; those that are absent are left out
+
+The datasets of `revoskit.dataset.families` are laid out otherwise and read through the same `Layout`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from revoskit.dataset.families import FAMILIES, REVOS, SplitFiles
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+
+ROOT_VARIABLE = "REVOS_ROOT"
+FRAMES_FOLDER = "JPEGImages"
+FRAMES_ARCHIVE = "JPEGImages.zip"
+TRACKS = "mask_dict.json"
+FOREGROUND = "mask_dict_foreground.json"
+EXPRESSIONS = {split: files.expressions[0] for split, files in FAMILIES[REVOS].splits.items()}
+ONEDRIVE = (
+    "https://mailsjlueducn-my.sharepoint.com/:f:/g/personal/yancl9918_mails_jlu_edu_cn/"
+    "Ek3rFeIbNZtAv8kxVxr5n6sBoJZWbVZXHFxWYYxIq7kFKQ?e=Hx2JVd"
+)
+BAIDU = "https://pan.baidu.com/s/1StuFnJdLnc5wl3MjndSQ_g?pwd=visa"
+
+# From the dataset's README. The expression files were replaced on 2024-07-13; the others are as first released.
+SHA256 = {
+    FRAMES_ARCHIVE: "1844db76c3075deb95034935a8208ba459272784242ec39de9287c66a4c22f07",
+    TRACKS: "e9b4310661495ddd47dedcac1e289621cf8f5dff89c0bb8b65f7699f748d5cff",
+    FOREGROUND: "05d9be5d7bbed03b216a457274022ad1c9e683b4ffdc32b19c60c5e797fd8f01",
+    EXPRESSIONS["train"]: "3917dfba8725d080c8658dc43ad4a84cf41ce51438acfaee70bef5aa0310417a",
+    EXPRESSIONS["train_sub"]: "e171028757d8ec75bea33a661c38c288ecdafdb6c7bc64bb9e14edb97e2e5ade",
+    EXPRESSIONS["validation"]: "127b975e78effef6033846e68989dcf79c692d644dd07c835b723cea700d4c2d",
+}
+SHA256_FIRST_RELEASE = {
+    **SHA256,
+    EXPRESSIONS["train"]: "3fbc3d82c36f109ce6d01d8750ad0a4f803ab7357a8f7a2d94d6a312a8baaf36",
+    EXPRESSIONS["train_sub"]: "81f6fc809c3a024fc0356bf5f2d77374b763e19802a44b90213e4641b37fbbb9",
+    EXPRESSIONS["validation"]: "291d1854eb860ebac5dd3870451bfc9a2bf002765efabf39bf5496bcb8e1f4b6",
+}
+
+WHERE_TO_GET_THEM = f"The official files are at {ONEDRIVE} (or {BAIDU})."
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one copy of ReVOS, or of a dataset of its `family`, under an absolute `root`."""
+
+    root: Path
+    family: str = REVOS
+    split: str | None = None
+    """Set by `within`, where each split has files of its own: the one whose tracks and frames are meant."""
+
+    @classmethod
+    def at(cls, root: str | os.PathLike | None = None, family: str = REVOS) -> Layout:
+        """The copy in the folder `root`, however it is spelled, or for ReVOS in the one that $REVOS_ROOT names.
+
+        Raises:
+            UsageError: no folder is named, or there is no such family.
+        """
+        if family not in FAMILIES:
+            raise UsageError(f"there is no family {family!r}: expected one of {', '.join(FAMILIES)}")
+        root = root or (os.environ.get(ROOT_VARIABLE) if family == REVOS else None)
+        if not root and family != REVOS:
+            raise UsageError(f"Where is {FAMILIES[family].title}? Say data_dir='path/to/it' (--data-dir for commands).")
+        if not root:
+            raise UsageError(
+                "Where is ReVOS? Say data_dir='path/to/ReVOS' (ROOT or --data-dir for commands) or set "
+                f"$REVOS_ROOT to the folder that holds {TRACKS} and {FRAMES_FOLDER}/. {WHERE_TO_GET_THEM}"
+            )
+        return cls(Path(os.path.realpath(os.path.expanduser(root))), family)
+
+    def within(self, split: str) -> Layout:
+        """The same copy, with `tracks` and the frames being those of one split."""
+        self.files(split)
+        return self if self.family == REVOS else replace(self, split=split)
+
+    def files(self, split: str) -> SplitFiles:
+        """Where a split's files lie, as its family has them.
+
+        Raises:
+            UsageError: the family has no such split.
+        """
+        family = FAMILIES[self.family]
+        if split not in family.splits:
+            raise UsageError(f"there is no split {split!r}: {family.title} has {', '.join(family.splits)}")
+        return family.splits[split]
+
+    @property
+    def tracks(self) -> Path:
+        names = {files.tracks for files in self._meant()}
+        if len(names) > 1:
+            title = FAMILIES[self.family].title
+            raise UsageError(f"each split of {title} has tracks of its own: take layout.within(split).tracks")
+        return self._first(*names.pop())
+
+    @property
+    def foreground(self) -> Path:
+        return self.root / FOREGROUND
+
+    def expressions(self, split: str) -> Path:
+        return self._first(*self.files(split).expressions)
+
+    def splits(self) -> list[str]:
+        """The splits whose expressions are here, in the official order."""
+        return [split for split in FAMILIES[self.family].splits if self.expressions(split).is_file()]
+
+    def require(self) -> None:
+        """See that there is something to load.
+
+        Raises:
+            MissingFilesError: the folder, the tracks or every split is missing; the message lists all that is.
+        """
+        family, here = FAMILIES[self.family], self.splits()
+        where = WHERE_TO_GET_THEM if self.family == REVOS else f"See {family.homepage}."
+        if not self.root.is_dir():
+            raise MissingFilesError(f"{self.root} is not a folder. {where}")
+        needed = [self.files(split) for split in here or family.splits]
+        tracks = dict.fromkeys(self._first(*files.tracks) for files in needed if not files.hidden)
+        missing = [str(path.relative_to(self.root)) for path in tracks if not path.is_file()]
+        expressions = [files.expressions[0] for files in family.splits.values()]
+        if not here:
+            missing += expressions
+        if missing:
+            tracks = dict.fromkeys(files.tracks[0] for files in family.splits.values() if not files.hidden)
+            frames = dict.fromkeys(files.frames[0] for files in family.splits.values())
+            raise MissingFilesError(
+                f"{self.root} lacks {', '.join(missing)}. Expected {', '.join(tracks)}, at least one of "
+                f"{', '.join(expressions)}, and {' or '.join(frames)}/<video_id>/<frame>.jpg. {where}"
+            )
+
+    def annotation_files(self) -> list[Path]:
+        """The annotation files that are here: whatever is built from this copy depends on them."""
+        splits = FAMILIES[self.family].splits
+        tracks = dict.fromkeys(self._first(*files.tracks) for files in splits.values())
+        files = [*tracks, self.foreground, *(self.expressions(split) for split in splits)]
+        return [file for file in files if file.is_file()]
+
+    def annotation_state(self) -> tuple[tuple[str, int, int], ...]:
+        """Name under the root, size in bytes and time of change in ns of each such file: another one, other content."""
+        state = [(file.relative_to(self.root).as_posix(), file.stat()) for file in self.annotation_files()]
+        return tuple((name, status.st_size, status.st_mtime_ns) for name, status in state)
+
+    def video_folder(self, video_id: str) -> Path:
+        """Where a video's frames lie: for ReVOS under JPEGImages/, or directly under the root where that has none."""
+        folders = dict.fromkeys(folder for files in self._meant() for folder in files.frames)
+        candidates = [self.root / folder / video_id for folder in folders]
+        return next((folder for folder in candidates if folder.is_dir()), candidates[0])
+
+    def _meant(self) -> list[SplitFiles]:
+        """The splits that `tracks` and `video_folder` go by."""
+        return [self.files(self.split)] if self.split else list(FAMILIES[self.family].splits.values())
+
+    def _first(self, *paths: str) -> Path:
+        """The first of these that is there; where none is, the first."""
+        return next((self.root / path for path in paths if (self.root / path).is_file()), self.root / paths[0])
+
+    def frame_paths(self, video_id: str, frame_names: Sequence[str]) -> list[str | None]:
+        """The JPEG of every frame, null where there is none on disk; costs one look into the video's folder."""
+        folder = self.video_folder(video_id)
+        present = set(os.listdir(folder)) if folder.is_dir() else set()
+        return [os.path.join(folder, f"{name}.jpg") if f"{name}.jpg" in present else None for name in frame_names]
+
+
+def check_relative(name: str, what: str) -> None:
+    """See that a name from a data file is a plain relative path with forward slashes.
+
+    Raises:
+        AnnotationError: it is empty, absolute, climbs with `..`, or holds what some system reads as a separator.
+    """
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or any(char in name for char in "\\:\0"):
+        raise AnnotationError(
+            f"{what} {name!r} is not a plain relative path: it could lead out of the dataset's folder"
+        )
+
+
+def check_file_stem(name: str, what: str) -> None:
+    """See that a name from a data file names a file within one folder; raises as `check_relative` does."""
+    check_relative(name, what)
+    if "/" in name:
+        raise AnnotationError(f"{what} {name!r} holds a slash: expected a file name without its extension")

@@ -1,0 +1,189 @@
+"""Which frame each mask belongs to, where that is not the frame that the annotations list: accepted by a person.
+
+A mapping file is JSON, a video id to its mapping, in one of two forms:
+
+    {
+      "TAO/train/YFCC100M/v_25685519": {"stride": 30, "offset": 0, "frames": 1200},
+      "UVO/all/-CiPki3XuVI": ["00000", "00005", "00010", null]
+    }
+
+The first: the i-th mask belongs to frame number `stride * i + offset` of the JPEGs in the video's folder, sorted by
+name and counted from 0. `frames`, which may be left out, is how many JPEGs that folder held when the mapping was found;
+where it holds another number, the mapping is refused, since counting would end at other frames. The second names the
+frame of every mask, null where it belongs to none. A mask without a frame is left out, with its frame.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from revoskit.atomic import whole
+from revoskit.dataset.annotations import Annotations, Expression, Video, VideoMasks
+from revoskit.dataset.layout import Layout, check_file_stem, check_relative
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.masks.rle import MaskSequence
+
+
+class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Mask i belongs to frame number `stride * i + offset` of the folder's own, sorted."""
+
+    stride: Annotated[int, msgspec.Meta(ge=1)]
+    offset: int = 0
+    frames: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+Mapping = Linear | list[str | None]
+
+
+def read_mapping(path: str | os.PathLike) -> dict[str, Mapping]:
+    """A mapping file, by video id.
+
+    Raises:
+        MissingFilesError: there is no such file.
+        AnnotationError: it is not in the format above, or names what could lie outside the dataset's folder.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFilesError(
+            f"there is no mapping file {path}: `revoskit check --alignment --output FILE` writes one for ReVOS"
+        )
+    try:
+        mappings = msgspec.json.decode(path.read_bytes(), type=dict[str, Mapping])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise AnnotationError(
+            f'{path}: {error}. Expected {{video id: {{"stride": s, "offset": o}} or a list of frame names}}'
+        ) from None
+    for video_id, mapping in mappings.items():
+        check_relative(video_id, f"{path}: video id")
+        if isinstance(mapping, list):
+            _check_names(mapping, f"{path}: video {video_id!r}")
+    return mappings
+
+
+def _check_names(names: list[str | None], where: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name is None:
+            continue
+        check_file_stem(name, f"{where}: frame")
+        if name in seen:
+            raise AnnotationError(f"{where} gives frame {name!r} two masks: expected each frame once")
+        seen.add(name)
+    if not seen:
+        raise AnnotationError(f"{where} leaves no mask a frame: take the video out of the file")
+
+
+def write_mapping(path: Path, mappings: dict[str, Mapping]) -> None:
+    """Write a mapping file, whole or not at all."""
+    with whole(path) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(mappings), indent=2) + b"\n")
+
+
+def folder_frames(layout: Layout, video_id: str) -> list[str]:
+    """The names of all JPEGs in a video's folder, sorted: numbers by value, so that 9 comes before 10."""
+    folder = layout.video_folder(video_id)
+    names = [name[:-4] for name in os.listdir(folder) if name.endswith(".jpg")] if folder.is_dir() else []
+    return sorted(names, key=_natural)
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    parts: list[str | int] = re.split(r"(\d+)", name)
+    parts[1::2] = map(int, parts[1::2])
+    return parts, name
+
+
+def apply_mapping(mapping: Mapping, video: Video, folder: Sequence[str]) -> list[str | None]:
+    """The frame of each of a video's masks, null where it has none.
+
+    Args:
+        folder: the names of all frames in the video's folder, as `folder_frames` gives them.
+
+    Raises:
+        AnnotationError: the mapping is not one of this video's masks, or not one into this folder.
+    """
+    masks = len(video.frame_names)
+    if isinstance(mapping, list):
+        if len(mapping) != masks:
+            raise AnnotationError(
+                f"the mapping of video {video.video_id!r} names {len(mapping)} frames, expected one for each of its "
+                f"{masks} masks"
+            )
+        return list(mapping)
+    if mapping.frames not in (None, len(folder)):
+        raise AnnotationError(
+            f"the mapping of video {video.video_id!r} counts among {mapping.frames} frames, but its folder holds "
+            f"{len(folder)}: unpack them all, or find the mapping anew"
+        )
+    places = [mapping.stride * i + mapping.offset for i in range(masks)]
+    names = [folder[place] if 0 <= place < len(folder) else None for place in places]
+    if not any(names):
+        raise AnnotationError(
+            f"the mapping of video {video.video_id!r}, stride {mapping.stride} and offset {mapping.offset}, leads "
+            f"outside of its {len(folder)} frames for every mask"
+        )
+    return names
+
+
+class AlignedAnnotations:
+    """The annotations of a split with accepted mappings applied; used as `Annotations` is.
+
+    A mapped video has the frames that its masks belong to as its `frame_names`, in the order of the masks. All other
+    videos are as filed, and so are those that have no frames on disk: there is nothing to count among. Where the split
+    keeps its masks back, a mapping of any of its videos is a UsageError.
+    """
+
+    def __init__(self, filed: Annotations, mappings: dict[str, Mapping]) -> None:
+        self.layout, self.split, self._filed = filed.layout, filed.split, filed
+        self.hidden, self.unsized = filed.hidden, filed.unsized
+        self.videos = dict(filed.videos)
+        self._kept: dict[str, list[int]] = {}
+        mapped = filed.videos.keys() & mappings.keys()
+        if filed.hidden and mapped:
+            raise UsageError(
+                f"{filed.split} keeps its masks back, so that there is none to find a frame for: take video "
+                f"{min(mapped)!r} out of the mapping file"
+            )
+        for video_id in mapped:
+            folder = folder_frames(self.layout, video_id)
+            if not folder:
+                continue
+            names = apply_mapping(mappings[video_id], filed.videos[video_id], folder)
+            self._kept[video_id] = [i for i, name in enumerate(names) if name is not None]
+            mapped = tuple(name for name in names if name is not None)
+            self.videos[video_id] = msgspec.structs.replace(filed.videos[video_id], frame_names=mapped)
+
+    def __iter__(self) -> Iterator[Video]:
+        return iter(self.videos.values())
+
+    def video(self, video_id: str) -> Video:
+        """The record of a video; raises as `Annotations.video` does."""
+        return self.videos[self._filed.video(video_id).video_id]
+
+    def masks(self, video: Video) -> VideoMasks | _KeptMasks:
+        filed = self._filed.masks(self._filed.video(video.video_id))
+        return _KeptMasks(filed, self._kept[video.video_id]) if video.video_id in self._kept else filed
+
+
+class _KeptMasks:
+    """The masks of a video at those frames that a mapping keeps; used as `VideoMasks` is."""
+
+    def __init__(self, filed: VideoMasks, kept: list[int]) -> None:
+        self._filed, self._kept = filed, kept
+
+    def track(self, annotation_id: int) -> MaskSequence:
+        return self._filed.track(annotation_id).take(self._kept)
+
+    def union(self, annotation_ids: Collection[int]) -> MaskSequence:
+        return self._filed.union(annotation_ids).take(self._kept)
+
+    def of(self, expression: Expression) -> MaskSequence:
+        return self._filed.of(expression).take(self._kept)
+
+    def foreground(self) -> MaskSequence:
+        return self._filed.foreground().take(self._kept)

@@ -1,0 +1,205 @@
+"""Which of the six official files a copy holds, and whether each is what was released: told by SHA-256.
+
+The archive is 48 GB, so a checksum is remembered for as long as the file's size and time of change stay the same. The
+memory is kept with the caches of the Hugging Face libraries, not in the copy, which may be shared or read-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+from huggingface_hub import constants
+from tabulate import tabulate
+
+from revoskit.dataset.annotations import read_expressions
+from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, SHA256_FIRST_RELEASE, WHERE_TO_GET_THEM, Layout
+from revoskit.errors import AnnotationError, MissingFilesError
+
+OFFICIAL, FIRST_RELEASE, UNKNOWN, MISSING = "official", "first release", "unknown", "missing"
+
+_BLOCK = 1 << 20
+
+
+class FileReport(msgspec.Struct):
+    """One of the six files; `state` is "official", "first release" (since replaced), "unknown" or "missing"."""
+
+    name: str
+    state: str
+    expected: str
+    """The official SHA-256."""
+    size: int | None = None
+    """In bytes."""
+    sha256: str | None = None
+
+
+class FramesReport(msgspec.Struct):
+    """How many of the frames that a split lists are on disk; `problem` says why that cannot be told."""
+
+    split: str
+    listed: int = 0
+    present: int = 0
+    videos: int = 0
+    complete_videos: int = 0
+    problem: str | None = None
+
+
+class Verification(msgspec.Struct):
+    """What `verify` found under `root`."""
+
+    root: str
+    files: list[FileReport]
+    frames: list[FramesReport]
+
+    @property
+    def all_official(self) -> bool:
+        """Whether files are here, and every one of them is the official one."""
+        present = [file for file in self.files if file.state != MISSING]
+        return bool(present) and all(file.state == OFFICIAL for file in present)
+
+
+def verify(
+    layout: Layout,
+    *,
+    expected: Mapping[str, str] = SHA256,
+    first_release: Mapping[str, str] = SHA256_FIRST_RELEASE,
+    progress: Callable[[int], object] = lambda size: None,
+) -> Verification:
+    """Compare the files under a root with the official checksums, and count the frames that are unpacked there.
+
+    `progress` is called with the number of bytes that were read since its last call.
+
+    Raises:
+        MissingFilesError: the root is not a folder.
+    """
+    if not layout.root.is_dir():
+        raise MissingFilesError(f"{layout.root} is not a folder. {WHERE_TO_GET_THEM}")
+    files = []
+    for name, official in expected.items():
+        path = layout.root / name
+        if not path.is_file():
+            files.append(FileReport(name, MISSING, official))
+            continue
+        digest = sha256_remembered(path, progress)
+        is_first = first_release.get(name) == digest
+        state = OFFICIAL if digest == official else FIRST_RELEASE if is_first else UNKNOWN
+        files.append(FileReport(name, state, official, path.stat().st_size, digest))
+    return Verification(str(layout.root), files, [count_frames(layout, split) for split in layout.splits()])
+
+
+def bytes_to_read(layout: Layout, names: Mapping[str, str] = SHA256) -> int:
+    """How much `verify` will read: the files whose checksum is not remembered."""
+    known = _read_memory()
+    paths = [layout.root / name for name in names if (layout.root / name).is_file()]
+    return sum(path.stat().st_size for path in paths if known.get(os.path.realpath(path)) != _stamp(path, known))
+
+
+def count_frames(layout: Layout, split: str) -> FramesReport:
+    """How many of the frames that a split lists are on disk."""
+    try:
+        videos = read_expressions(layout.expressions(split))
+    except AnnotationError as error:
+        return FramesReport(split, problem=str(error))
+    report = FramesReport(split, videos=len(videos))
+    for video in videos.values():
+        paths = layout.frame_paths(video.video_id, video.frame_names)
+        present = sum(path is not None for path in paths)
+        report.listed += len(paths)
+        report.present += present
+        report.complete_videos += present == len(paths)
+    return report
+
+
+def table(found: Verification) -> str:
+    """A verification for reading."""
+    rows = [
+        [file.name, "" if file.size is None else f"{file.size:,}", file.state, _remark(file)] for file in found.files
+    ]
+    lines = [tabulate(rows, ["file", "bytes", "SHA-256", ""], colalign=("left", "right", "left", "left"))]
+    for frames in found.frames:
+        if frames.problem:
+            lines.append(f"frames of {frames.split}: {frames.problem}")
+            continue
+        lines.append(
+            f"frames of {frames.split}: {frames.present:,} of {frames.listed:,} listed are on disk; "
+            f"{frames.complete_videos:,} of {frames.videos:,} videos are complete"
+        )
+    return "\n".join([lines[0], "", *lines[1:]]) if found.frames else lines[0]
+
+
+def _remark(file: FileReport) -> str:
+    if file.state == FIRST_RELEASE:
+        return "replaced on 2024-07-13: get it anew"
+    if file.state == UNKNOWN:
+        return f"{file.sha256[:12]}…, expected {file.expected[:12]}…: get it anew"
+    if file.state == MISSING and file.name == FRAMES_ARCHIVE:
+        return "not needed once unpacked"
+    return ""
+
+
+# --- checksums, and the memory of them --------------------------------------------------------------------------------
+
+
+class _Known(msgspec.Struct, frozen=True):
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+def sha256(path: Path, progress: Callable[[int], object] = lambda size: None) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    buffer = bytearray(_BLOCK)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(view[:size])
+            progress(size)
+    return digest.hexdigest()
+
+
+def sha256_remembered(path: Path, progress: Callable[[int], object] = lambda size: None) -> str:
+    """The SHA-256 of a file, read only where its size or time of change differs from what is remembered."""
+    before = _stamp(path, known := _read_memory())
+    if known.get(os.path.realpath(path)) == before:
+        return before.sha256
+    digest = sha256(path, progress)
+    after = path.stat()
+    if (after.st_size, after.st_mtime_ns) == (before.size, before.mtime_ns):  # else it is being written to
+        remember(path, digest)
+    return digest
+
+
+def remember(path: Path, digest: str) -> None:
+    """Keep a checksum for the next time; where that cannot be written, it is computed again."""
+    status = path.stat()
+    known = _read_memory() | {os.path.realpath(path): _Known(status.st_size, status.st_mtime_ns, digest)}
+    memory = _memory()
+    partial = memory.with_name(f"{memory.name}.{os.getpid()}")
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(msgspec.json.encode(known))
+        os.replace(partial, memory)
+    except OSError:
+        partial.unlink(missing_ok=True)
+
+
+def _memory() -> Path:
+    return Path(constants.HF_HOME) / "revoskit" / "sha256.json"
+
+
+def _read_memory() -> dict[str, _Known]:
+    try:
+        return msgspec.json.decode(_memory().read_bytes(), type=dict[str, _Known])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+
+
+def _stamp(path: Path, known: Mapping[str, _Known]) -> _Known:
+    """The file as it is now, with the checksum that is remembered for it."""
+    status = path.stat()
+    earlier = known.get(os.path.realpath(path))
+    return _Known(status.st_size, status.st_mtime_ns, earlier.sha256 if earlier else "")

@@ -1,0 +1,1 @@
+"""Pictures, videos, and the page that shows where a method fails."""

@@ -1,0 +1,511 @@
+"""Pictures of the dataset: masks laid over frames, contact sheets, and animations as GIF or MP4."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import textwrap
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from revoskit.dataset.annotations import Annotations, Expression, Video, open_annotations
+from revoskit.dataset.layout import Layout
+from revoskit.errors import AnnotationError, UsageError
+from revoskit.masks.rle import MaskSequence
+from revoskit.scoring.predictions import open_predictions
+
+Color = tuple[int, int, int]
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart; yellow last, it is weak on white.
+PALETTE: list[Color] = [
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (213, 94, 0),
+    (204, 121, 167),
+    (0, 114, 178),
+    (240, 228, 66),
+]
+PREDICTION_COLOR: Color = (220, 38, 127)  # none of the tracks' colours
+
+PAPER, INK, FAINT = (255, 255, 255), (28, 29, 31), (104, 107, 114)
+ABSENT = (222, 223, 226)  # stands in for a frame that is not on disk
+MARGIN, GAP = 24, 10
+GIF_MOST_FPS = 50  # a GIF counts hundredths of a second, and players slow down what has less than two
+FONTS = ("DejaVuSans.ttf", "Arial.ttf", "arial.ttf")  # Pillow looks for them where each system keeps its fonts
+FONTS_BOLD = ("DejaVuSans-Bold.ttf", "Arial Bold.ttf", "arialbd.ttf")
+
+
+def overlay(
+    image: Image.Image,
+    masks: Sequence[np.ndarray],
+    *,
+    colors: Sequence[Color] = PALETTE,
+    opacity: float = 0.45,
+    outline: int = 2,
+) -> Image.Image:
+    """A frame with masks on it, each tinted in a colour of its own and outlined.
+
+    Args:
+        image: the frame, width x height pixels.
+        masks: arrays (height, width); what is not zero is object. Later ones lie on top.
+        colors: RGB, one a mask, starting over when they run out.
+        opacity: of the tint, 0 to 1.
+        outline: width of the line along the inner side of a mask's edge, in pixels; 0 for none.
+    """
+    pixels = np.asarray(image.convert("RGB"), np.float32).copy()
+    for i, mask in enumerate(masks):
+        inside = np.asarray(mask) != 0
+        color = np.asarray(colors[i % len(colors)], np.float32)
+        pixels[inside] += (color - pixels[inside]) * opacity
+        if outline:
+            pixels[inside & ~_eroded(inside, outline)] = color
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def _eroded(mask: np.ndarray, steps: int) -> np.ndarray:
+    """The mask less `steps` pixels along its edge; the picture's border counts as an edge."""
+    for _ in range(steps):
+        padded = np.pad(mask, 1)
+        mask = mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask
+
+
+# --- what to show -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One object in a panel: what the legend calls it, its masks over the video, its colour."""
+
+    name: str
+    masks: MaskSequence
+    color: Color
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One view of every frame, such as the ground truth; its layers lie on each other in this order."""
+
+    title: str
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture is of: a video's frames (null where one is not on disk) and the panels that stand side by side."""
+
+    video: Video
+    heading: str
+    caption: str
+    frame_paths: tuple[str | None, ...]
+    panels: tuple[Panel, ...]
+    hidden_split: str | None = None
+    """The split that the video is of, where that keeps its masks back."""
+
+    @property
+    def frame_count(self) -> int:
+        return len(self.video.frame_names)
+
+    @property
+    def missing_frames(self) -> list[str]:
+        return [name for name, path in zip(self.video.frame_names, self.frame_paths, strict=True) if path is None]
+
+
+def find_video(layout: Layout, video_id: str) -> tuple[Annotations, Video]:
+    """A video and the annotations of the split that has it.
+
+    Raises:
+        AnnotationError: no split has it; the message names ids that look like it. Or nothing tells its size.
+    """
+    layout.require()
+    splits = {split: open_annotations(layout, split) for split in layout.splits()}
+    for split in splits.values():
+        if video_id in split.videos:
+            return split, split.video(video_id)
+        if video_id in split.unsized:
+            raise split.unsized[video_id]
+    known = list(dict.fromkeys(known for split in splits.values() for known in split.videos))
+    alike = [known_id for known_id in known if video_id in known_id] or difflib.get_close_matches(
+        video_id, known, 3, 0.75
+    )
+    raise AnnotationError(
+        f"no split under {layout.root} ({', '.join(splits)}) has a video {video_id!r}. "
+        + (
+            f"Did you mean {', '.join(map(repr, alike[:3]))}?"
+            if alike
+            else f"Ids look like {known[0]!r}."
+            if known
+            else ""
+        )
+    )
+
+
+def find_expression(video: Video, expression_id: str) -> Expression:
+    """The expression of that id.
+
+    Raises:
+        AnnotationError: the video has none; the message lists those that it has.
+    """
+    for expression in video.expressions:
+        if expression.expression_id == expression_id:
+            return expression
+    known = "\n".join(f"  {e.expression_id}  {textwrap.shorten(e.text, 90)}" for e in video.expressions)
+    raise AnnotationError(f"video {video.video_id!r} has no expression {expression_id!r}. It has:\n{known}")
+
+
+def scene(
+    annotations: Annotations,
+    video: Video,
+    expression: Expression | None = None,
+    prediction: MaskSequence | None = None,
+) -> Scene:
+    """The objects that an expression means, or without one every track of the video; each in a colour of its own.
+
+    Args:
+        prediction: a method's masks for the expression, one per frame; they get a panel beside the ground truth.
+    """
+    masks = annotations.masks(video)
+    ids = video.annotation_ids if expression is None else tuple(dict.fromkeys(expression.annotation_ids))
+    truth = tuple(
+        Layer(
+            f"object {video.object_id(i)} (track {i})",
+            masks.track(i),
+            PALETTE[video.annotation_ids.index(i) % len(PALETTE)],
+        )
+        for i in ids
+    )
+    panels = [Panel("masks kept back" if annotations.hidden else "ground truth", truth)]
+    if prediction is not None:
+        panels.append(Panel("prediction", (Layer("prediction", prediction, PREDICTION_COLOR),)))
+    count = f"{len(video.frame_names)} frames of {video.width}×{video.height}"
+    if expression is None:
+        tracks = "" if annotations.hidden else f"{len(ids)} tracks · "
+        heading, about = video.video_id, f"{tracks}{len(video.expressions)} expressions"
+    else:
+        kind = f"{expression.type.label} · " if expression.type is not None else ""
+        heading, about = expression.text, f"{kind}{video.video_id} · expression {expression.expression_id}"
+    return Scene(
+        video,
+        " ".join(heading.split()) or "(no text)",
+        f"{about} · {count}" + (" · masks kept back" if annotations.hidden else ""),
+        tuple(annotations.layout.frame_paths(video.video_id, video.frame_names)),
+        tuple(panels),
+        annotations.split if annotations.hidden else None,
+    )
+
+
+def find_scene(
+    layout: Layout, video_id: str, expression_id: str | None = None, predictions: str | None = None
+) -> Scene:
+    """The scene of a video, or of one of its expressions, by id, in whatever split it is."""
+    if predictions is not None and expression_id is None:
+        raise UsageError("a prediction answers one expression: name the expression too")
+    annotations, video = find_video(layout, video_id)
+    expression = None if expression_id is None else find_expression(video, expression_id)
+    if predictions is None:
+        return scene(annotations, video, expression)
+    found = open_predictions(predictions).read(video, expression)
+    if found.binary is None:
+        raise UsageError(
+            f"{predictions} has no usable prediction for expression {expression_id!r} of {video_id!r} "
+            f"({found.problem.kind}): {found.problem.reason}"
+        )
+    return scene(annotations, video, expression, found.binary.unpack())
+
+
+def evenly_spaced(count: int, wanted: int) -> list[int]:
+    """`wanted` of the indices 0 to `count` - 1, first and last among them; all where there are no more than that."""
+    if wanted >= count:
+        return list(range(count))
+    if wanted == 1:
+        return [count // 2]
+    return [round(i * (count - 1) / (wanted - 1)) for i in range(wanted)]
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Style:
+    """How masks are laid over frames: `opacity` of the tint from 0 to 1, `outline` and `panel_width` in pixels."""
+
+    opacity: float = 0.45
+    outline: int = 2
+    panel_width: int | None = None  # by default as wide as the video, but no more than 640
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.opacity <= 1:
+            raise UsageError(f"opacity is {self.opacity}: expected a number from 0 (clear) to 1 (solid)")
+        if self.outline < 0:
+            raise UsageError(f"outline is {self.outline} pixels: expected 0 or more")
+
+    def panel_size(self, video: Video) -> tuple[int, int]:
+        """Width and height of one panel."""
+        width = self.panel_width or min(video.width, 640)
+        return width, max(1, round(video.height * width / video.width))
+
+
+def save(
+    subject: Scene,
+    path: str | os.PathLike,
+    *,
+    frames: int = 6,
+    fps: float = 6,
+    style: Style | None = None,
+    progress: Callable[[int], object] = lambda count: None,
+) -> None:
+    """Write what the file's ending asks for: a .gif or .mp4 of every frame, or a contact sheet as .png, .jpg or .webp.
+
+    Raises:
+        UsageError: another ending.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind in (".gif", ".mp4"):
+        save_animation(subject, path, fps=fps, style=style, progress=progress)
+    elif kind in (".png", ".jpg", ".jpeg", ".webp"):
+        sheet = contact_sheet(subject, frames=frames, style=style)
+        with _renamed_when_done(path) as partial:
+            sheet.save(partial, quality=90)
+    else:
+        raise UsageError(
+            f"{path.name!r} ends in none of .png, .jpg, .webp (a contact sheet), .gif and .mp4 (every frame)"
+        )
+
+
+@contextmanager
+def _renamed_when_done(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to, which takes its place once all is written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def contact_sheet(subject: Scene, *, frames: int = 6, style: Style | None = None) -> Image.Image:
+    """Evenly spaced frames with their masks on one page, under the expression, its type and a legend."""
+    if frames < 1:
+        raise UsageError(f"frames is {frames}: a contact sheet needs at least one")
+    video = subject.video
+    chosen = evenly_spaced(len(video.frame_names), frames)
+    if style is None or style.panel_width is None:
+        style = _fitting(style or Style(), video, len(chosen) * len(subject.panels))
+    panel_width, panel_height = style.panel_size(video)
+    tile_width = panel_width * len(subject.panels) + 4 * (len(subject.panels) - 1)
+    columns = _columns(len(chosen), tile_width, panel_height)
+    rows = -(-len(chosen) // columns)
+    page_width = 2 * MARGIN + columns * tile_width + (columns - 1) * GAP
+    header = _header(subject, page_width)
+    row_height = panel_height + 26
+    page = Image.new("RGB", (page_width, header.height + rows * (row_height + GAP) - GAP + MARGIN // 2), PAPER)
+    page.paste(header, (0, 0))
+    draw = ImageDraw.Draw(page)
+    for place, index in enumerate(chosen):
+        left = MARGIN + place % columns * (tile_width + GAP)
+        top = header.height + place // columns * (row_height + GAP)
+        page.paste(_tile(subject, index, style), (left, top))
+        for number, panel in enumerate(subject.panels):
+            label = (
+                f"{video.frame_names[index]}  {panel.title}" if len(subject.panels) > 1 else video.frame_names[index]
+            )
+            x = left + number * (panel_width + 4)
+            draw.text((x, top + panel_height + 5), _fit(label, _font(13), panel_width), FAINT, font=_font(13))
+    return page
+
+
+def save_animation(
+    subject: Scene,
+    path: str | os.PathLike,
+    *,
+    fps: float = 6,
+    style: Style | None = None,
+    progress: Callable[[int], object] = lambda count: None,
+) -> None:
+    """Every frame with its masks, as an animated GIF or an MP4 (H.264) by the file's ending.
+
+    Raises:
+        UsageError: another ending, or an MP4 without PyAV installed.
+    """
+    path = Path(path)
+    writers = {".gif": _write_gif, ".mp4": _write_mp4}
+    if path.suffix.lower() not in writers:
+        raise UsageError(f"{path.name}: an animation is a .gif or an .mp4")
+    if not 0.1 <= fps <= 120:
+        raise UsageError(f"fps is {fps}: expected 0.1 to 120 frames a second")
+
+    def pictures() -> Iterator[Image.Image]:
+        for index in range(len(subject.video.frame_names)):
+            yield _animation_frame(subject, index, style or Style())
+            progress(1)
+
+    with _renamed_when_done(path) as partial:
+        writers[path.suffix.lower()](partial, pictures(), fps)
+
+
+def _write_gif(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
+    if fps > GIF_MOST_FPS:
+        raise UsageError(f"fps is {fps}: a .gif shows at most {GIF_MOST_FPS} frames a second, an .mp4 up to 120")
+    quantized = (picture.quantize(256, dither=Image.Dither.NONE) for picture in pictures)
+    first = next(quantized)
+    first.save(path, save_all=True, append_images=quantized, duration=10 * round(100 / fps), loop=0, disposal=1)
+
+
+def _write_mp4(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
+    try:
+        import av
+    except ImportError:
+        raise UsageError(
+            "an MP4 needs PyAV: pip install 'revos-dataset[video]'. Or write a .gif, which needs nothing more."
+        ) from None
+    from fractions import Fraction
+
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as file:
+        stream = None
+        for picture in pictures:
+            if stream is None:
+                stream = file.add_stream("libx264", Fraction(fps).limit_denominator(1000), options={"crf": "20"})
+                # H.264 as players read it halves the colour's resolution, so both sides must be even.
+                stream.width, stream.height = picture.width + picture.width % 2, picture.height + picture.height % 2
+                stream.pix_fmt = "yuv420p"
+            even = Image.new("RGB", (stream.width, stream.height), PAPER)
+            even.paste(picture)
+            file.mux(stream.encode(av.VideoFrame.from_image(even)))
+        file.mux(stream.encode())
+
+
+def _fitting(style: Style, video: Video, panels: int) -> Style:
+    """Smaller panels the more of them there are, so that a sheet stays a size that screens show."""
+    width = min(video.width, max(160, min(480, round(480 * (12 / max(panels, 1)) ** 0.5))))
+    if video.height > video.width:
+        width = max(120, round(width * video.width / video.height))
+    return Style(style.opacity, style.outline, min(width, video.width))
+
+
+def _columns(tiles: int, width: int, height: int) -> int:
+    """As many as make a page about twice as wide as it is high, with few places left empty in its last row."""
+
+    def awkwardness(columns: int) -> float:
+        rows = -(-tiles // columns)
+        return abs(math.log(columns * width / (rows * height) / 2)) + (columns * rows - tiles) / tiles * 3
+
+    return min(range(1, tiles + 1), key=awkwardness)
+
+
+def _panel(subject: Scene, panel: Panel, index: int, style: Style) -> Image.Image:
+    """One frame with a panel's masks; masks are scaled with the frame, so that outlines keep their width."""
+    size = style.panel_size(subject.video)
+    path = subject.frame_paths[index]
+    if path is None:
+        frame = Image.new("RGB", size, ABSENT)
+    else:
+        with Image.open(path) as image:
+            image.draft("RGB", size)
+            frame = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    masks = [_scaled(layer.masks[index : index + 1].decode()[0], size) for layer in panel.layers]
+    colors = [layer.color for layer in panel.layers] or PALETTE
+    frame = overlay(frame, masks, colors=colors, opacity=style.opacity, outline=style.outline)
+    if path is None:
+        ImageDraw.Draw(frame).text((8, 6), "frame not on disk", FAINT, font=_font(12))
+    return frame
+
+
+def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if mask.shape == size[::-1]:
+        return mask
+    return np.asarray(Image.fromarray(mask * np.uint8(255)).resize(size, Image.Resampling.BOX)) > 127
+
+
+def _tile(subject: Scene, index: int, style: Style) -> Image.Image:
+    """All panels of one frame, side by side."""
+    width, height = style.panel_size(subject.video)
+    tile = Image.new("RGB", (width * len(subject.panels) + 4 * (len(subject.panels) - 1), height), PAPER)
+    for number, panel in enumerate(subject.panels):
+        tile.paste(_panel(subject, panel, index, style), (number * (width + 4), 0))
+    return tile
+
+
+def _animation_frame(subject: Scene, index: int, style: Style) -> Image.Image:
+    tile = _tile(subject, index, style)
+    name = subject.video.frame_names[index]
+    titles = " | ".join(panel.title for panel in subject.panels) if len(subject.panels) > 1 else subject.caption
+    picture = Image.new("RGB", (tile.width, tile.height + 52), PAPER)
+    picture.paste(tile, (0, 30))
+    draw = ImageDraw.Draw(picture)
+    draw.text((8, 6), _fit(subject.heading, _font(15), tile.width - 16), INK, font=_font(15))
+    place = f"{name}  ({index + 1} of {len(subject.video.frame_names)})  {titles}"
+    draw.text((8, tile.height + 34), _fit(place, _font(12), tile.width - 16), FAINT, font=_font(12))
+    return picture
+
+
+def _header(subject: Scene, width: int) -> Image.Image:
+    """The top of a sheet: the expression in full, what it is, and the colour of each object."""
+    heading, body = _font(20, bold=True), _font(14)
+    lines = _wrapped(subject.heading, heading, width - 2 * MARGIN)
+    about = _wrapped(subject.caption, body, width - 2 * MARGIN)
+    legend = _legend_places(subject, body, width)
+    legend_top = MARGIN + 27 * len(lines) + 4 + 20 * len(about) + 8
+    legend_rows = max((y for _, _, y in legend), default=-1) + 1
+    picture = Image.new("RGB", (width, legend_top + 22 * legend_rows + 10), PAPER)
+    draw = ImageDraw.Draw(picture)
+    for number, line in enumerate(lines):
+        draw.text((MARGIN, MARGIN - 4 + 27 * number), line, INK, font=heading)
+    for number, line in enumerate(about):
+        draw.text((MARGIN, MARGIN + 27 * len(lines) + 4 + 20 * number), line, FAINT, font=body)
+    for layer, x, y in legend:
+        top = legend_top + 22 * y
+        draw.rounded_rectangle((x, top + 2, x + 12, top + 14), 3, fill=layer.color)
+        draw.text((x + 19, top), _fit(layer.name, body, width - 2 * MARGIN - 19), INK, font=body)
+    return picture
+
+
+def _legend_places(subject: Scene, font: ImageFont.FreeTypeFont, width: int) -> list[tuple[Layer, int, int]]:
+    """Each layer with its left edge and its row, wrapping at the page's width."""
+    places, x, row = [], MARGIN, 0
+    for layer in (layer for panel in subject.panels for layer in panel.layers):
+        needed = 19 + round(font.getlength(layer.name)) + 22
+        if x > MARGIN and x + needed > width - MARGIN:
+            x, row = MARGIN, row + 1
+        places.append((layer, x, row))
+        x += needed
+    return places
+
+
+@lru_cache
+def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """A font with many scripts where the system has one, or else the one that Pillow brings."""
+    for name in FONTS_BOLD if bold else FONTS:
+        with suppress(OSError):
+            return ImageFont.truetype(name, size)
+    return ImageFont.load_default(size)
+
+
+def _fit(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The text, cut with an ellipsis where it is wider than `width` pixels."""
+    if len(text) <= width and font.getlength(text) <= width:  # no glyph is narrower than a pixel
+        return text
+    text = text[:width]
+    kept = bisect_right(range(len(text)), width, key=lambda length: font.getlength(text[:length] + "…")) - 1
+    return text[: max(kept, 0)].rstrip() + "…"
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Lines of at most `width` pixels; a word that is wider stands alone and is cut."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(_fit(word, font, width))
+    return lines

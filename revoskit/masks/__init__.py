@@ -1,0 +1,1 @@
+"""Masks as COCO run lengths, and packed eight frames to a byte."""

@@ -1,0 +1,145 @@
+"""The frames of a video as the column `frames` of its row in a Parquet file: the JPEGs as on disk, or smaller ones."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from revoskit.dataset.annotations import Video
+from revoskit.dataset.layout import Layout
+from revoskit.errors import FrameError, MissingFilesError, RevosError
+
+JPEG_QUALITY = 90
+# Arrow counts the bytes of a binary array, and Parquet those of a page, in 31 bits.
+MAX_COLUMN_BYTES = 2**31 - 2**24
+# Files read at a time: a disk, and a network more so, takes long to answer and then answers many at once.
+READERS = 8
+
+
+class Frames:
+    """Reads the frames of one video after the other. To be used in a `with` block: it keeps threads."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._threads = ThreadPoolExecutor(READERS)
+
+    def __enter__(self) -> Frames:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._threads.shutdown()
+
+    def column(self, video: Video, *, resize: bool) -> pa.Array:
+        """The column `frames` of one row, as `datasets` stores images: bytes, and the file's name for a path.
+
+        With `resize`, frames are brought to the size that `video` has.
+
+        Raises:
+            MissingFilesError: a frame is not on disk.
+            FrameError: a frame cannot be read, or is not a whole JPEG.
+            RevosError: there are too many for a row.
+        """
+        paths = self._layout.frame_paths(video.video_id, video.frame_names)
+        if None in paths:
+            name = video.frame_names[paths.index(None)]
+            raise MissingFilesError(f"{self._layout.video_folder(video.video_id)} has no {name}.jpg")
+        jpegs = self._smaller(paths, video) if resize else self._verbatim(paths, video)
+        names = pa.array([os.path.basename(path) for path in paths], pa.string())
+        images = pa.StructArray.from_arrays([jpegs, names], ["bytes", "path"])
+        return pa.ListArray.from_arrays(pa.array([0, len(paths)], pa.int32()), images)
+
+    def _verbatim(self, paths: list[str], video: Video) -> pa.Array:
+        """The files' bytes, read straight into the buffer that Arrow keeps: copying them costs as much as reading."""
+        offsets = np.concatenate([[0], np.cumsum([os.stat(path).st_size for path in paths])])
+        if offsets[-1] > MAX_COLUMN_BYTES:
+            raise RevosError(
+                f"the frames of video {video.video_id!r} take {offsets[-1]:,} bytes, a row can hold "
+                f"{MAX_COLUMN_BYTES:,}: publish smaller ones with --max-side"
+            )
+        content = _MEMORY.take(int(offsets[-1]))
+        into = memoryview(content)
+        places = [into[start:end] for start, end in itertools.pairwise(offsets)]
+        for _ in self._threads.map(_read, paths, places):
+            pass
+        buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(content)]
+        return pa.BinaryArray.from_buffers(pa.binary(), len(paths), buffers, null_count=0)
+
+    def _smaller(self, paths: list[str], video: Video) -> pa.Array:
+        made = self._threads.map(lambda path: _resized(path, video.width, video.height), paths)
+        return pa.array(list(made), pa.binary())
+
+
+class _Memory:
+    """Memory for the frames of a video, given again once nothing refers to what lay in it.
+
+    Memory that the process has not had before costs more than reading the frames into it, and what Arrow gets back it
+    soon returns to the system. It holds as much as was in use at once: two row groups, of shard after shard.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray] = []
+        self._lock = threading.Lock()
+
+    def take(self, num_bytes: int) -> np.ndarray:
+        """Uninitialised, uint8 (num_bytes,)."""
+        with self._lock:
+            fitting = next((i for i, block in enumerate(self._free) if len(block) >= num_bytes), None)
+            if fitting is None:
+                self._free.clear()  # too small for this video: let them go
+                block = np.empty(num_bytes, np.uint8)
+            else:
+                block = self._free.pop(fitting)
+        taken = block[:num_bytes]
+        weakref.finalize(taken, self._free.append, block).atexit = False  # by any thread, at any time
+        return taken
+
+
+_MEMORY = _Memory()  # of this process
+
+
+def _read(path: str, into: memoryview) -> None:
+    with open(path, "rb", buffering=0) as file:
+        if file.readinto(into) != len(into) or file.read(1):
+            raise FrameError(f"{path} changed while it was read: give the command again once the frames are settled")
+    if into[:2] != b"\xff\xd8" or into[-2:] != b"\xff\xd9":  # of every whole JPEG, unless something was added to it
+        with _opened(path) as image:
+            image.load()
+
+
+def _resized(path: str, width: int, height: int) -> bytes:
+    """A frame encoded anew at this size, or as it is where it has that size already."""
+    with _opened(path) as image:
+        if image.size == (width, height):
+            content = bytearray(os.stat(path).st_size)
+            _read(path, memoryview(content))
+            return bytes(content)
+        image.draft(None, (width, height))  # the decoder can halve the size at hardly any cost
+        pixels = image if image.mode in ("L", "RGB") else image.convert("RGB")
+        made = io.BytesIO()
+        pixels.resize((width, height), Image.Resampling.LANCZOS).save(made, "JPEG", quality=JPEG_QUALITY)
+        return made.getvalue()
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Image.Image]:
+    """A JPEG, so that whatever is wrong with it is said in one way."""
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            yield image
+    except FrameError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise FrameError(
+            f"{path} is not a whole JPEG ({os.path.getsize(path):,} bytes): {error}\nUnpack it anew; `revoskit check` "
+            "names every such frame."
+        ) from None

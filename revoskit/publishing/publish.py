@@ -1,0 +1,404 @@
+"""Publishes the dataset as a folder in the layout of the Hugging Face Hub: Parquet shards and a card.
+
+FOLDER/videos/<split>-00003-of-00016.parquet        a row per video, its frames embedded once
+FOLDER/expressions/<split>-00000-of-00002.parquet   a row per expression, with the row of its video in `videos`
+FOLDER/README.md                                    the card, written last: where it is, all shards are
+FOLDER/.publish.json                                the plan: what is to be written, and what that depends on
+
+A run that was killed is continued by running it again: shards that are in place are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pyarrow.parquet as pq
+from datasets import DatasetInfo
+from tabulate import tabulate
+from tqdm import tqdm
+
+from revoskit import stats
+from revoskit.atomic import make_folder, remove_parts, require_room, write_whole
+from revoskit.dataset.annotations import Annotations, Video, open_annotations
+from revoskit.dataset.families import FAMILIES, REVOS
+from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
+from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.publishing.card import card, is_edited
+from revoskit.publishing.shards import (
+    CONFIGS,
+    IDENTITY,
+    NUM_BYTES,
+    Content,
+    Shard,
+    WrittenShard,
+    identity,
+    published_size,
+    write_shard,
+)
+from revoskit.workers import require, run
+
+PLAN = ".publish.json"
+CARD = "README.md"
+SHARD_BYTES = 500_000_000
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What is to be written, and what that depends on: runs with equal plans write the same bytes."""
+
+    configs: tuple[str, ...]
+    content: Content
+    shard_bytes: int
+    annotations: tuple[tuple[str, int, int], ...]
+    """The annotation files: name, bytes, time of the last change in nanoseconds."""
+    shards: tuple[Shard, ...]
+    """Each with a digest of its frames."""
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(shard.num_bytes for shard in self.shards)
+
+    @property
+    def splits(self) -> list[str]:
+        return list(dict.fromkeys(shard.split for shard in self.shards))
+
+
+# --- planning ---------------------------------------------------------------------------------------------------------
+
+
+def make_plan(
+    layout: Layout,
+    *,
+    content: Content = Content(),  # noqa: B008, it is immutable
+    configs: Iterable[str] = CONFIGS,
+    shard_bytes: int = SHARD_BYTES,
+) -> Plan:
+    """Divide every split into shards: videos in file order, up to `shard_bytes` of frames and masks in each.
+
+    Sizes are those of the official files, so that the same data gives the same shards wherever they are written.
+
+    Raises:
+        UsageError: the options cannot be meant.
+        MissingFilesError: files, or frames that are to be embedded, are not on disk.
+    """
+    if layout.family != REVOS:
+        sister = FAMILIES[layout.family]
+        raise UsageError(
+            f"only ReVOS is published: what may be passed on of {sister.title} is said at {sister.homepage}"
+        )
+    configs = tuple(config for config in CONFIGS if config in set(_known(configs)))
+    embedding = content.frames == "embed" and "videos" in configs
+    if content.max_side is not None and (not embedding or content.max_side < 1):
+        raise UsageError(
+            "a longest side (--max-side) is of embedded frames, and at least 1 pixel: it goes with config videos and "
+            "--frames embed"
+        )
+    if shard_bytes < 1:
+        raise UsageError(f"a shard of {shard_bytes} bytes (--shard-size) cannot hold anything")
+    layout.require()
+    frames = _FrameFiles(layout) if embedding else None
+    shards: list[Shard] = []
+    for config in configs:
+        for split in layout.splits():
+            annotations = open_annotations(layout, split)
+            sources = [_source(annotations, video, config, content, frames) for video in annotations]
+            shards += _divide(config, split, list(annotations), sources, shard_bytes)
+    if frames:
+        frames.refuse_missing()
+    if not shards:
+        raise UsageError(f"{layout.root} has nothing to publish: no split lists a video with an expression")
+    return Plan(configs, content, shard_bytes, layout.annotation_state(), tuple(shards))
+
+
+def _known(configs: Iterable[str]) -> list[str]:
+    configs = list(configs)
+    unknown = sorted(set(configs) - set(CONFIGS))
+    if unknown or not configs:
+        raise UsageError(f"there is no config {', '.join(unknown) or '(none named)'}: expected {' or '.join(CONFIGS)}")
+    return configs
+
+
+class _Source(NamedTuple):
+    """What the rows of a video are made from."""
+
+    mask_bytes: int
+    frame_bytes: int = 0
+    """Of embedded frames; an estimate where they will be made smaller."""
+    frames: str = ""
+    """Name, size and time of each of them."""
+
+
+class _FrameFiles:
+    """The frames on disk, as each video's are looked at."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._missing: dict[str, None] = {}
+
+    def look(self, video: Video) -> list[tuple[str, int, int]]:
+        """Name, bytes, and time of the last change in nanoseconds of each frame that is there."""
+        folder = self._layout.video_folder(video.video_id)
+        found = {}
+        if folder.is_dir():
+            with os.scandir(folder) as entries:
+                found = {entry.name: entry for entry in entries if entry.is_file()}  # a link may lead nowhere
+        looked = []
+        for name in video.frame_names:
+            if entry := found.get(f"{name}.jpg"):
+                status = entry.stat()
+                looked.append((name, status.st_size, status.st_mtime_ns))
+            else:
+                self._missing[f"{video.video_id}/{name}.jpg"] = None
+        return looked
+
+    def refuse_missing(self) -> None:
+        if self._missing:
+            first = ", ".join(list(self._missing)[:3]) + (", …" if len(self._missing) > 3 else "")
+            root = self._layout.root
+            raise MissingFilesError(
+                f"{len(self._missing):,} frames that the annotations list are not under {root}/{FRAMES_FOLDER} or "
+                f"{root}: {first}\nUnpack {FRAMES_ARCHIVE} there, or publish without frames: --frames none."
+            )
+
+
+def _source(
+    annotations: Annotations, video: Video, config: str, content: Content, frames: _FrameFiles | None
+) -> _Source:
+    """What a video's rows take, measured on the official files."""
+    if config == "expressions":
+        return _Source(sum(annotations.track_bytes(i) for e in video.expressions for i in e.annotation_ids))
+    mask_bytes = sum(annotations.track_bytes(i) for i in video.annotation_ids)
+    if frames is None:
+        return _Source(mask_bytes)
+    looked = frames.look(video)
+    height, width = published_size(video, content)
+    frame_bytes = sum(size for _, size, _ in looked) * height * width // (video.height * video.width)
+    return _Source(mask_bytes, frame_bytes, repr((video.video_id, looked)))
+
+
+def _divide(config: str, split: str, videos: list[Video], sources: list[_Source], shard_bytes: int) -> list[Shard]:
+    """Consecutive videos together, as many as fit; one that is larger than a shard gets one of its own.
+
+    A split without rows gets no shard: `datasets` does not load it.
+    """
+    if not (videos if config == "videos" else any(video.expressions for video in videos)):
+        return []
+    starts, filled = [], 0
+    for index, source in enumerate(sources):
+        size = source.mask_bytes + source.frame_bytes
+        if index == 0 or filled + size > shard_bytes:
+            starts.append(index)
+            filled = 0
+        filled += size
+    return [
+        _shard(config, split, number, len(starts), start, videos[start:end], sources[start:end])
+        for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(videos)], strict=True))
+    ]
+
+
+def _shard(
+    config: str, split: str, number: int, count: int, first: int, videos: list[Video], sources: list[_Source]
+) -> Shard:
+    ids = tuple(video.video_id for video in videos)
+    rows = len(videos) if config == "videos" else sum(len(video.expressions) for video in videos)
+    frame_bytes = sum(source.frame_bytes for source in sources)
+    num_bytes = frame_bytes + sum(source.mask_bytes for source in sources)
+    states = "".join(source.frames for source in sources)
+    frames = hashlib.sha256(states.encode()).hexdigest() if states else ""
+    return Shard(config, split, number, count, first, ids, rows, num_bytes, frame_bytes, frames)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as `500MB` or `1GiB`.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise UsageError(f"{text!r} is not a size: expected one such as 500MB or 1GiB")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
+
+
+# --- carrying it out --------------------------------------------------------------------------------------------------
+
+
+def publish(
+    layout: Layout,
+    folder: Path,
+    plan: Plan,
+    about: DatasetInfo,
+    *,
+    repository: str | None = None,
+    num_proc: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    progress: Callable[[int], object] = lambda num_bytes: None,
+) -> list[WrittenShard]:
+    """Write what `plan` says to `folder`, or what of it is not there yet; then the card, unless it has been edited.
+
+    Args:
+        about: description, citation and license, for the card.
+        repository: what the card's examples load, "OWNER/NAME".
+        num_proc, engine, address: shards written at a time, and where, as `workers.run` takes them. On several machines
+            the dataset and `folder` must lie under the same paths on all of them.
+        progress: called with the source bytes of each shard once it is in place.
+
+    Raises:
+        UsageError: `folder` holds something else, or a publication of other data or with other options, or a card that
+            was edited and would no longer be true; or its disk has no room for the frames.
+        RevosError: the dataset changed meanwhile, or what `write_shard` raises.
+    """
+    require(num_proc, engine, address)
+    _claim(folder, plan)
+    in_place = {shard: read_shard(folder, shard, plan.content) for shard in plan.shards}
+    missing = [shard for shard, found in in_place.items() if found is None]
+    for shard, found in in_place.items():
+        if found:
+            progress(shard.num_bytes)
+    if plan.content.max_side is None:  # frames as they are; smaller ones take far less, and masks once compressed
+        require_room(folder, sum(shard.frame_bytes for shard in missing), UsageError)
+    edited = _edited_card(folder, missing)
+    write = functools.partial(write_shard, layout=layout, folder=folder.absolute(), content=plan.content)
+    work = run(write, missing, num_proc=num_proc, engine=engine, address=address)
+    try:
+        with contextlib.closing(work):
+            for shard, _ in work:
+                in_place[shard] = read_shard(folder, shard, plan.content)
+                progress(shard.num_bytes)
+    finally:
+        _remove_parts(folder)  # a worker that is stopped leaves its own behind
+    if make_plan(layout, content=plan.content, configs=plan.configs, shard_bytes=plan.shard_bytes) != plan:
+        raise RevosError(
+            f"the files of {layout.root} changed while they were published: give the same command again. What was made "
+            "from them before that is then written anew."
+        )
+    written = list(in_place.values())
+    if not edited:
+        counts = stats.count(layout, plan.splits)
+        write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
+    return written
+
+
+def _edited_card(folder: Path, missing: list[Shard]) -> bool:
+    """Whether the card in place was edited, and so is to stay; one that was not goes as long as shards are missing."""
+    path = folder / CARD
+    edited = path.exists() and is_edited(path.read_text(encoding="utf-8", errors="replace"))
+    if missing and edited:
+        raise UsageError(
+            f"{path} was edited, and {len(missing)} shards are to be written, of which it gives numbers: move it "
+            "elsewhere, and put what you wrote into the new one."
+        )
+    if missing:
+        path.unlink(missing_ok=True)
+    return edited
+
+
+def describe(folder: Path, written: list[WrittenShard]) -> str:
+    """What was published, for reading."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    for one in written:
+        sums = rows.setdefault((one.shard.config, one.shard.split), [0, 0, 0])
+        for i, number in enumerate((one.shard.rows, 1, one.file_bytes)):
+            sums[i] += number
+    lines = [[*key, f"{n:,}", f"{files:,}", human_size(size)] for key, (n, files, size) in rows.items()]
+    headers = ["config", "split", "rows", "files", "size"]
+    alignment = ("left", "left", "right", "right", "right")
+    edited = ", edited and left as it is" if is_edited((folder / CARD).read_text(encoding="utf-8")) else ""
+    table = tabulate(lines, headers, colalign=alignment, disable_numparse=True)
+    return f"{table}\n\nThe card: {folder / CARD}{edited}"
+
+
+def human_size(num_bytes: int) -> str:
+    return f"{tqdm.format_sizeof(num_bytes)}B"
+
+
+def read_shard(folder: Path, shard: Shard, content: Content) -> WrittenShard | None:
+    """What the footer of a shard in place says; None where there is no whole one, or it is that of another."""
+    path = folder / shard.path
+    try:
+        said = pq.read_metadata(path).metadata or {}
+    except (OSError, ValueError):  # whatever Arrow makes of a damaged footer
+        return None
+    if said.get(IDENTITY) != identity(shard, content).encode():
+        return None
+    return WrittenShard(shard, path.stat().st_size, int(said[NUM_BYTES]))
+
+
+def _remove_parts(folder: Path) -> None:
+    """Only of files that are written here: other things may lie in the folder."""
+    for of in (CARD, PLAN, *(f"{config}/*.parquet" for config in CONFIGS)):
+        remove_parts(folder, of)
+
+
+# --- whose folder it is -----------------------------------------------------------------------------------------------
+
+
+def _claim(folder: Path, plan: Plan) -> None:
+    """See that the folder is this plan's: a new one, or that of an earlier run with the same."""
+    earlier = _earlier_plan(folder)
+    if earlier is None and any((folder / name).exists() for name in (CARD, *CONFIGS)):
+        raise UsageError(f"{folder} holds something that was not published from here: name a new folder")
+    if earlier is not None and earlier != plan:
+        _give_way(folder, earlier, plan)
+    make_folder(folder)
+    _remove_parts(folder)
+    if earlier != plan:
+        write_whole(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)))
+
+
+def _give_way(folder: Path, earlier: Plan, plan: Plan) -> None:
+    """Make way for another plan, where what was published is not finished and the data has changed since.
+
+    It may have been corrected because that run stopped at it. Shards go that were made from what has changed.
+    """
+    written = [shard for shard in earlier.shards if read_shard(folder, shard, earlier.content)]
+    then, now = _options(earlier), _options(plan)
+    if written and then != now:
+        other = [name for name in now if then[name] != now[name]]
+        then, now = (" and ".join(options[name] for name in other) for options in (then, now))
+        raise UsageError(
+            f"{folder} was published with {then}, and this is with {now}. Nothing was changed there: say {then} to go "
+            "on with it, name another folder, or delete that one first."
+        )
+    if written and (folder / CARD).exists():
+        what = "annotation files" if earlier.annotations != plan.annotations else "frames"
+        raise UsageError(
+            f"{folder} is whole, and was published from other {what}, or they have changed since. Nothing was changed "
+            "there: name another folder, or delete that one first."
+        )
+    kept = set(plan.shards) if written and earlier.annotations == plan.annotations else set()
+    for shard in earlier.shards:
+        if shard not in kept:
+            (folder / shard.path).unlink(missing_ok=True)  # damaged ones too
+
+
+def _options(plan: Plan) -> dict[str, str]:
+    """Each of the command's options, in its own spelling."""
+    size, max_side = plan.shard_bytes, plan.content.max_side
+    return {
+        "configs": f"--configs {','.join(plan.configs)}",
+        "frames": f"--frames {plan.content.frames}",
+        "max_side": "no --max-side" if max_side is None else f"--max-side {max_side}",
+        "shard_size": f"--shard-size {size}" if size % 1_000_000 else f"--shard-size {size // 1_000_000}MB",
+    }
+
+
+def _earlier_plan(folder: Path) -> Plan | None:
+    path = folder / PLAN
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"{path} is not a plan that this version can continue ({error}): name another folder"
+        ) from None

@@ -1,0 +1,314 @@
+"""One Parquet shard of a published dataset: its columns, and the function that writes it.
+
+A shard is a pure function of its record, the dataset and the options: the same bytes come out whichever process or
+machine writes it. Plain `datasets` reads the files, without any of our code.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features, Value
+
+from revoskit.atomic import part_of
+from revoskit.dataset.annotations import Annotations, Expression, Video, VideoMasks, open_annotations
+from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
+from revoskit.dataset.layout import Layout
+from revoskit.errors import RevosError
+from revoskit.masks.rle import MaskSequence
+from revoskit.publishing.dataset_info import plain
+from revoskit.publishing.frames_column import MAX_COLUMN_BYTES, Frames
+from revoskit.workers import interrupts_held
+
+CONFIGS = ("expressions", "videos")
+VIDEO_INDEX = "video_index"
+# In a shard's footer: what it is, and what its rows take once loaded.
+IDENTITY = b"revoskit.shard"
+NUM_BYTES = b"revoskit.num_bytes"
+
+# A row group is the least that a reader can take, and what the writer holds. It ends with the row that fills it.
+ROW_GROUP_BYTES = 16_000_000
+EMPTY_MASK_BYTES = 40  # of a mask that covers nothing, and the name of its frame
+MASKS_AT_A_TIME = 32
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What is put into the shards."""
+
+    frames: Literal["embed", "none"] = "embed"
+    """The JPEGs as they are on disk in config `videos`, or no column `frames` at all."""
+    max_side: int | None = None
+    """Make videos whose longer side exceeds this many pixels smaller: frames, masks, `height` and `width`."""
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """Consecutive videos of one split, to be written to one file."""
+
+    config: str
+    split: str
+    number: int
+    count: int
+    first_video: int
+    """Row of the first video in the split's `videos`."""
+    video_ids: tuple[str, ...]
+    rows: int
+    num_bytes: int
+    """What the frames and masks take in the official files."""
+    frame_bytes: int = 0
+    """Those of the frames that are embedded."""
+    frames: str = ""
+    """A digest of the size and time of every frame that is embedded."""
+
+    @property
+    def path(self) -> str:
+        """Where it goes, relative to the published folder."""
+        return self._path(f"{self.number:05d}")
+
+    @property
+    def pattern(self) -> str:
+        """What the paths of all shards of its split have in common, and those of another division have not."""
+        return self._path("*")
+
+    def _path(self, number: str) -> str:
+        return f"{self.config}/{self.split}-{number}-of-{self.count:05d}.parquet"
+
+
+def identity(shard: Shard, content: Content) -> str:
+    """What a shard's footer says it is, wherever and whenever it was written."""
+    what = msgspec.json.encode([msgspec.structs.replace(shard, frames=""), content])
+    return hashlib.sha256(what).hexdigest()
+
+
+class WrittenShard(msgspec.Struct, frozen=True):
+    """A shard in place."""
+
+    shard: Shard
+    file_bytes: int
+    num_bytes: int
+    """What its rows take once loaded."""
+
+
+def published_features(config: str, content: Content) -> Features:
+    """The columns of a published config: the builder's, with the frames in `videos` or nowhere.
+
+    A row of `expressions` has in `video_index` the row of its video in the same split of `videos`.
+    """
+    columns = dict(videos_features() if config == "videos" else expressions_features())
+    if config == "expressions":
+        columns = {"video_id": columns.pop("video_id"), VIDEO_INDEX: Value("int32"), **columns}
+    if config == "expressions" or content.frames == "none":
+        del columns["frames"]
+    return Features(columns)
+
+
+def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) -> None:
+    """Write a shard under a temporary name, and rename it into place once it is whole.
+
+    In memory are two row groups, each of `ROW_GROUP_BYTES` and one video more at most, and the encoded form of one.
+
+    Raises:
+        MissingFilesError: a frame is not on disk.
+        FrameError: a frame cannot be read, or is not a whole JPEG.
+        AnnotationError: a video's masks are missing or malformed.
+        RevosError: a video's frames or masks are too many for a row, or the disk is full.
+    """
+    path = folder / shard.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = part_of(path)
+    try:
+        _write_parquet(part, shard, layout, content)
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise RevosError(f"the disk of {folder} is full: make room there, and the same command goes on") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:
+    schema = arrow_schema(published_features(shard.config, content))
+    with _Writer(path, schema) as writer, Frames(layout) as frames:
+        for group in _row_groups(_tables(shard, layout, content, schema, frames)):
+            writer.write(group)
+        writer.finish({IDENTITY: identity(shard, content).encode()})
+
+
+class _Writer:
+    """Writes row groups in a thread: native code that needs no interpreter, so that meanwhile the next are made."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(path, schema, **_encodings(schema))
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future | None = None
+        self._num_bytes = 0
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with interrupts_held():  # closed while the thread still writes, it would crash
+            self._thread.shutdown()
+            self._writer.close()
+
+    def write(self, group: pa.Table) -> None:
+        """Begin to write a row group, once the one before is written."""
+        self._wait()
+        self._writing = self._thread.submit(self._writer.write_table, group, row_group_size=group.num_rows)
+        self._num_bytes += group.nbytes
+
+    def finish(self, metadata: dict[bytes, bytes]) -> None:
+        self._wait()
+        self._writer.add_key_value_metadata({**metadata, NUM_BYTES: str(self._num_bytes).encode()})
+
+    def _wait(self) -> None:
+        if self._writing:
+            self._writing.result()
+
+
+def arrow_schema(features: Features) -> pa.Schema:
+    """The schema with the features in its metadata, spelled so that every supported version of `datasets` reads it."""
+    described = {"info": {"features": plain(features.to_dict())}}
+    return pa.schema(features.type).with_metadata({"huggingface": json.dumps(described)})
+
+
+def _encodings(schema: pa.Schema) -> dict[str, Any]:
+    """How each column is stored: JPEGs as they are, since nothing makes them smaller; the rest compressed."""
+    sink = io.BytesIO()
+    pq.write_table(schema.empty_table(), sink)
+    stored = pq.read_metadata(sink).schema
+    leaves = [stored.column(i).path for i in range(len(stored))]
+    jpegs = [leaf for leaf in leaves if leaf.startswith("frames.") and leaf.endswith(".bytes")]
+    others = [leaf for leaf in leaves if leaf not in jpegs]
+    return {
+        "compression": {leaf: "NONE" if leaf in jpegs else "ZSTD" for leaf in leaves},
+        "use_dictionary": others,
+        "write_statistics": others,
+    }
+
+
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of several videos together, until they take `ROW_GROUP_BYTES`."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.nbytes for one in waiting) >= ROW_GROUP_BYTES:
+            group, waiting = pa.concat_tables(waiting), []
+            del table  # or it would be kept while the next video is read
+            yield group
+            del group
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, frames: Frames) -> Iterator[pa.Table]:
+    """The rows of each video."""
+    annotations = open_annotations(layout, shard.split)
+    for index, video_id in enumerate(shard.video_ids, shard.first_video):
+        video = annotations.video(video_id)
+        masks = annotations.masks(video)
+        size = published_size(video, content)
+        smaller = size != (video.height, video.width)
+        if smaller:
+            video = msgspec.structs.replace(video, height=size[0], width=size[1])
+            masks = _ResizedMasks(masks, *size)
+        if shard.config == "expressions":
+            for some in _by_size(annotations, video):
+                rows = [{VIDEO_INDEX: index, **expression_example(video, e, masks, [])} for e in some]
+                yield pa.Table.from_pylist(rows, schema)
+            continue
+        _require_fitting(annotations, video, video.annotation_ids, "its tracks")
+        table = pa.Table.from_pylist([video_example(video, masks, [])], schema)
+        if content.frames == "embed":
+            place = schema.get_field_index("frames")
+            table = table.set_column(place, schema.field(place), frames.column(video, resize=smaller))
+        yield table
+
+
+def _by_size(annotations: Annotations, video: Video) -> Iterator[list[Expression]]:
+    """A video's expressions, as many together as fill a row group: they can be thousands, each with all its masks."""
+    some: list[Expression] = []
+    num_bytes = 0
+    for expression in video.expressions:
+        what = f"the masks of expression {expression.expression_id!r}"
+        num_bytes += _require_fitting(annotations, video, expression.annotation_ids, what)
+        num_bytes += EMPTY_MASK_BYTES * len(video.frame_names)
+        some.append(expression)
+        if num_bytes >= ROW_GROUP_BYTES:
+            yield some
+            some, num_bytes = [], 0
+    if some:
+        yield some
+
+
+def _require_fitting(annotations: Annotations, video: Video, annotation_ids: Iterable[int], what: str) -> int:
+    """The bytes of these tracks in the official file; an error where a row cannot hold as many."""
+    num_bytes = sum(annotations.track_bytes(i) for i in annotation_ids)
+    if num_bytes > MAX_COLUMN_BYTES:
+        raise RevosError(
+            f"video {video.video_id!r}: {what} take {num_bytes:,} bytes, a row can hold {MAX_COLUMN_BYTES:,}"
+        )
+    return num_bytes
+
+
+def published_size(video: Video, content: Content) -> tuple[int, int]:
+    """Height and width of a video as published."""
+    longer = max(video.height, video.width)
+    if content.max_side is None or longer <= content.max_side:
+        return video.height, video.width
+    scale = content.max_side / longer
+    return max(1, round(video.height * scale)), max(1, round(video.width * scale))
+
+
+# --- masks of another size --------------------------------------------------------------------------------------------
+
+
+class _ResizedMasks:
+    """The masks of a video at another size, where `VideoMasks` is expected.
+
+    Each pixel is the one that lies at its centre in the original. So the union of resized tracks is the resized union,
+    and objects that do not overlap still do not. Null stays null; an object can become too small to cover any pixel.
+    """
+
+    def __init__(self, masks: VideoMasks, height: int, width: int) -> None:
+        self._masks = masks
+        self._rows = _centres(masks.video.height, height)
+        self._columns = _centres(masks.video.width, width)
+        self._resized: dict[frozenset[int], MaskSequence] = {}
+
+    def track(self, annotation_id: int) -> MaskSequence:
+        return self._resize(self._masks.track(annotation_id))
+
+    def of(self, expression: Expression) -> MaskSequence:
+        key = frozenset(expression.annotation_ids)
+        if key not in self._resized:
+            self._resized[key] = self._resize(self._masks.of(expression))
+        return self._resized[key]
+
+    def foreground(self) -> MaskSequence:
+        return self._resize(self._masks.foreground())
+
+    def _resize(self, masks: MaskSequence) -> list:
+        resized = []
+        for start in range(0, len(masks), MASKS_AT_A_TIME):
+            some = masks[start : start + MASKS_AT_A_TIME]
+            made = MaskSequence.encode(some.sample(self._rows, self._columns))
+            resized += [None if mask is None else new for mask, new in zip(some, made, strict=True)]
+        return resized
+
+
+def _centres(before: int, after: int) -> np.ndarray:
+    """For each row (or column) after resizing, the one before that its centre lies in."""
+    return ((np.arange(after) + 0.5) * before / after).astype(np.intp)

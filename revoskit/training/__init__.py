@@ -1,0 +1,1 @@
+"""Clips for training: chosen frames at a chosen size with their masks."""

@@ -1,0 +1,408 @@
+"""revoskit.scoring.evaluate: both protocols against a literal reading of them, and everything around the numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import literal
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+import revoskit
+from revoskit import cli
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import EXPRESSIONS, Layout
+from revoskit.errors import UsageError
+from revoskit.masks.rle import MaskSequence
+from revoskit.miniature import write_miniature
+from revoskit.scoring import reported
+from revoskit.scoring.evaluate import MEASURES, Evaluator, evaluate
+
+REPOSITORY = Path(__file__).parent.parent  # what is tested may be installed elsewhere, without its docs
+PROTOCOLS = ("binary", "official")
+
+
+# --- a dataset of given masks -----------------------------------------------------------------------------------------
+
+
+def write_dataset(root: Path, tracks: np.ndarray, expressions: list[tuple[list[int], int]]) -> None:
+    """One video, `v/0`, with tracks (N, T, h, w) and expressions (track numbers, type)."""
+    _, frames, height, width = tracks.shape
+    video = {
+        "vid_id": 0,
+        "height": height,
+        "width": width,
+        "frames": [f"{i:05d}" for i in range(frames)],
+        "expressions": {
+            str(n): {"exp": "x", "obj_id": ids, "anno_id": ids, "type_id": kind}
+            for n, (ids, kind) in enumerate(expressions)
+        },
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    (root / EXPRESSIONS["validation"]).write_text(json.dumps({"videos": {"v/0": video}}))
+    (root / "mask_dict.json").write_text(
+        json.dumps({str(i): list(MaskSequence.encode(track)) for i, track in enumerate(tracks)})
+    )
+    (root / "mask_dict_foreground.json").write_text(
+        json.dumps({"v/0": {"masks_rle": list(MaskSequence.encode(tracks.any(0)))}})
+    )
+
+
+def write_pngs(root: Path, expression: int, frames: np.ndarray) -> None:
+    folder = root / "v/0" / str(expression)
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{i:05d}.png")
+
+
+def literal_scores(tracks: np.ndarray, ids: list[int], grey: np.ndarray) -> dict[str, dict[str, float]]:
+    foreground = tracks.any(0)
+    union = np.any([tracks[i] for i in ids], axis=0) if ids else np.zeros_like(foreground)
+    return {
+        "binary": literal.mean([literal.binary_frame(*f) for f in zip(union, grey, foreground, strict=True)]),
+        "official": literal.mean(
+            [
+                literal.official_frame([tracks[i][t] for i in ids], grey[t], foreground[t])
+                for t in range(len(foreground))
+            ]
+        ),
+    }
+
+
+def check(result, number: int, want: dict[str, dict[str, float]]) -> None:
+    for protocol in PROTOCOLS:
+        found = getattr(result.expressions[number], protocol).percent()
+        for name in MEASURES:
+            assert found[name] == pytest.approx(100 * want[protocol][name], abs=1e-9), (protocol, name)
+
+
+@st.composite
+def cases(draw):
+    height, width = draw(st.integers(1, 12)), draw(st.integers(1, 12))
+    frames = draw(st.integers(1, 10))
+    count = draw(st.integers(1, 4))
+    shape = (height, width)
+    blank, full = np.zeros(shape, np.uint8), np.ones(shape, np.uint8)
+    masks = st.one_of(
+        st.sampled_from([blank, full]), hnp.arrays(np.uint8, shape, elements=st.integers(0, 1), fill=st.just(1))
+    )
+    tracks = np.array([[draw(masks) for _ in range(frames)] for _ in range(count)])
+    values = draw(st.sampled_from([[0, 1], [0, 255], [0, 100], [0, 2, 255], [0, 1, 2, 3, 128]]))
+    grey = hnp.arrays(np.uint8, (frames, *shape), elements=st.sampled_from(values))
+    ids = draw(st.lists(st.integers(0, count - 1), max_size=5))  # a track may be named twice
+    return tracks, ids, draw(grey)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cases())
+def test_both_protocols_are_what_they_say(tmp_path_factory, case):
+    tracks, ids, grey = case
+    root = tmp_path_factory.mktemp("case")
+    write_dataset(root / "data", tracks, [(ids, 0), (ids, 1)])
+    write_pngs(root / "pngs", 0, grey)
+    write_pngs(root / "pngs", 1, (grey > 0).astype(np.uint8))
+    result = evaluate(root / "pngs", root / "data", protocol="both")
+    check(result, 0, literal_scores(tracks, ids, grey))
+    check(result, 1, literal_scores(tracks, ids, (grey > 0).astype(np.uint8)))
+    rles = {"v/0": {"1": list(MaskSequence.encode(grey))}}
+    check(evaluate(rles, root / "data", protocol="both"), 1, literal_scores(tracks, ids, (grey > 0).astype(np.uint8)))
+
+
+def test_deep_overlaps_wrap_in_eight_bits(tmp_path):
+    tracks = np.ones((40, 1, 3, 4), np.uint8)
+    tracks[:, 0, 0, 0] = np.arange(40) < 7
+    ids = list(range(40))
+    grey = np.full((1, 3, 4), 7, np.uint8)
+    write_dataset(tmp_path / "data", tracks, [(ids, 0)])
+    write_pngs(tmp_path / "pngs", 0, grey)
+    check(evaluate(tmp_path / "pngs", tmp_path / "data", protocol="both"), 0, literal_scores(tracks, ids, grey))
+
+
+def test_the_worked_example_of_the_documentation(tmp_path):
+    """docs/protocol.md: a 10x10 frame, an object of 20 pixels, 20 predicted, 10 of them right, 40 of foreground."""
+    tracks = np.zeros((2, 1, 10, 10), np.uint8)
+    tracks[0, 0, 0:4, 0:5] = 1
+    tracks[1, 0, 0:4, 5:10] = 1
+    predicted = np.zeros((1, 10, 10), np.uint8)
+    predicted[0, 2:6, 0:5] = 1
+    write_dataset(tmp_path / "data", tracks, [([0], 0), ([1], 0)])
+    for value in (1, 255):
+        write_pngs(tmp_path / str(value), 0, predicted * value)
+    rows = [evaluate(tmp_path / str(v), tmp_path / "data", protocol="both").expressions[0] for v in (1, 255)]
+    page = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
+    for protocol, row in (("binary", rows[0]), ("binary", rows[1]), ("official", rows[0]), ("official", rows[1])):
+        saved = 1 if row is rows[0] else 255
+        numbers = [f"{getattr(row, protocol).percent()[name]:.1f}" for name in ("J", "F", "A", "R")]
+        assert f"| `{protocol}` | {saved} | {' | '.join(numbers)} |" in page
+    assert rows[0].binary == rows[1].binary
+    assert (rows[0].official.A, rows[1].official.A) == (0.8, 0.7)
+    assert [round(row.official.R, 6) for row in rows] == [0.75, 0]
+
+
+# --- a split ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("ReVOS")
+    write_miniature(root, videos=8, frames=5, height=20, width=30)
+    return root
+
+
+@pytest.fixture(scope="module")
+def annotations(data):
+    return open_annotations(Layout.at(data), "validation")
+
+
+@pytest.fixture(scope="module")
+def predicted(annotations) -> dict[str, dict[str, np.ndarray]]:
+    """Truth moved by a few pixels; for what is absent, a small box in some frames."""
+    rng = np.random.default_rng(3)
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for video in annotations:
+        for expression in video.expressions:
+            pixels = np.roll(annotations.masks(video).of(expression).decode(), rng.integers(-4, 5, 2), (1, 2))
+            if not expression.annotation_ids:
+                pixels[2:4, 5:15, 10:16] = 1
+            found.setdefault(video.video_id, {})[expression.expression_id] = pixels
+    return found
+
+
+@pytest.fixture(scope="module")
+def tree(predicted, annotations, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("Annotations")
+    for video_id, of_video in predicted.items():
+        for expression_id, pixels in of_video.items():
+            folder = root / video_id / expression_id
+            folder.mkdir(parents=True)
+            for name, mask in zip(annotations.video(video_id).frame_names, pixels, strict=True):
+                Image.fromarray(mask * 255).save(folder / f"{name}.png")
+    return root
+
+
+def literal_rows(annotations, predicted, protocol: str, value: int) -> list[tuple[int, dict[str, float]]]:
+    rows = []
+    for video in annotations:
+        masks = annotations.masks(video)
+        foreground = masks.foreground().decode()
+        for expression in video.expressions:
+            grey = predicted[video.video_id][expression.expression_id] * np.uint8(value)
+            tracks = [masks.track(i).decode() for i in expression.annotation_ids]
+            frames = []
+            for t in range(len(grey)):
+                own = [track[t] for track in tracks]
+                if protocol == "official":
+                    frames.append(literal.official_frame(own, grey[t], foreground[t]))
+                else:
+                    union = np.any(own, axis=0) if own else np.zeros(grey[t].shape, bool)
+                    frames.append(literal.binary_frame(union, grey[t], foreground[t]))
+            rows.append((int(expression.type), literal.mean(frames)))
+    return rows
+
+
+def test_a_split_aggregates_as_published(data, tree, annotations, predicted):
+    result = evaluate(tree, data, protocol="both")
+    assert result.missing == ()
+    for protocol in PROTOCOLS:
+        rows = literal_rows(annotations, predicted, protocol, 255)
+        for e, (_, scores) in zip(result.expressions, rows, strict=True):
+            found = getattr(e, protocol).percent()
+            assert found == pytest.approx({k: 100 * v for k, v in scores.items()}, abs=1e-9)
+        want = literal.aggregate(rows, rounded=protocol == "official")
+        for kind in ("referring", "reasoning", "overall"):
+            assert result.rows[protocol][kind].measures == pytest.approx(want[kind], abs=1e-9)
+    absent = [e for e in result.expressions if e.type == 2]
+    assert result.nonexistent["empty_frames"] == pytest.approx(60)
+    assert result.nonexistent["predicted_area"] == pytest.approx(100 * 2 / 5 * 60 / 600)
+    assert result.nonexistent["expressions"] == len(absent) == 4
+
+
+def test_it_does_not_matter_who_works(data, tree, predicted):
+    here = evaluate(tree, data, protocol="both")
+    assert evaluate(tree, data, protocol="both", num_proc=2) == here
+    in_memory = evaluate(predicted, data)
+    assert [e.binary for e in in_memory.expressions] == [e.binary for e in here.expressions]
+
+
+def test_the_files_hold_what_they_should(data, tree, tmp_path):
+    result = evaluate(tree, data, protocol="both", output=tmp_path)
+    document = json.loads((tmp_path / "scores.json").read_text())
+    assert document == json.loads(result.to_json())
+    assert list(document) == ["binary", "official", "missing"]
+    assert list(document["binary"]) == ["referring", "reasoning", "overall", "nonexistent"]
+    assert list(document["official"]["referring"]) == [*MEASURES, "expressions"]
+    assert document["binary"]["overall"]["J&F"] == result.rows["binary"]["overall"].measures["J&F"]
+    with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(result.expressions)
+    assert float(rows[0]["official_J&F"]) == result.expressions[0].official.percent()["J&F"]
+    assert rows[0]["expression"] == result.expressions[0].expression
+    assert {row["expression_type"] for row in rows} == {"referring", "reasoning", "nonexistent"}
+    assert list(result.to_pandas().columns) == list(rows[0])
+
+
+def test_what_cannot_be_used_scores_zero_and_is_said(data, tree, predicted, annotations, tmp_path):
+    video_id = next(iter(predicted))
+    some = {v: dict(of_video) for v, of_video in predicted.items()}
+    del some[video_id]["0"]
+    some[video_id]["1"] = [{"size": [20, 30], "counts": "51"}] * 5
+    some["EXTRA/1"] = {}
+    result = evaluate(some, data, protocol="both")
+    assert [(p.expression_id, p.kind) for p in result.missing] == [
+        ("0", "missing"),
+        ("1", "malformed"),
+        (None, "extra"),
+    ]
+    for e in result.expressions[:2]:
+        assert set(e.binary.percent().values()) == set(e.official.percent().values()) == {0}
+    whole = evaluate(predicted, data)
+    number = whole.rows["binary"]["referring"].expressions
+    lost = sum(e.binary.J for e in whole.expressions[:2]) / number * 100
+    assert result.rows["binary"]["referring"].expressions == number
+    assert result.rows["binary"]["referring"].measures["J"] == pytest.approx(
+        whole.rows["binary"]["referring"].measures["J"] - lost
+    )
+    text = result.summary()
+    assert "2 of 28 expressions have no usable prediction and score 0 (1 missing, 1 malformed)" in text
+    assert "EXTRA/1: the split validation has no such video" in text
+    assert whole.summary() == ""
+
+
+def test_a_split_without_some_type_has_no_such_number(tmp_path):
+    tracks = np.ones((1, 1, 3, 3), np.uint8)
+    write_dataset(tmp_path / "data", tracks, [([0], 0)])
+    result = evaluate({"v/0": {"0": tracks[0]}}, tmp_path / "data")
+    document = json.loads(result.to_json())
+    assert document["binary"]["referring"]["J"] == 100
+    assert document["binary"]["reasoning"]["J"] is None
+    assert document["binary"]["overall"]["J"] is None
+    assert "–" in result.table()
+    assert "this prediction" in result.against_published()
+
+
+# --- resuming ---------------------------------------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_stopped_run_goes_on_where_it_was(data, tree, tmp_path, monkeypatch):
+    def stop(done, videos):
+        if done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        evaluate(tree, data, output=tmp_path, progress=stop)
+    assert not (tmp_path / "scores.json").exists()
+    seen = []
+    result = evaluate(tree, data, output=tmp_path, resume=True, progress=lambda done, videos: seen.append(done))
+    assert seen == [2, 3, 4]
+    assert result == evaluate(tree, data)
+
+
+def test_resuming_another_run_is_refused(data, tree, predicted, tmp_path):
+    evaluate(tree, data, output=tmp_path)
+    with pytest.raises(UsageError, match="another run"):
+        evaluate(tree, data, output=tmp_path, resume=True, protocol="official")
+    with pytest.raises(UsageError, match="output"):
+        evaluate(tree, data, resume=True)
+
+
+def test_a_new_run_does_not_take_old_results(data, tree, tmp_path):
+    evaluate(tree, data, output=tmp_path)
+    calls = []
+    evaluate(tree, data, output=tmp_path, progress=lambda done, videos: calls.append(done))
+    assert calls == [0, 1, 2, 3, 4]
+
+
+# --- a training loop --------------------------------------------------------------------------------------------------
+
+
+def test_an_evaluator_of_several_ranks_equals_one_evaluation(data, predicted):
+    ranks = [Evaluator(data, protocol="both") for _ in range(2)]
+    pairs = [(v, e, masks) for v, of_video in predicted.items() for e, masks in of_video.items()]
+    for n, (video_id, expression_id, masks) in enumerate(pairs):
+        ranks[n % 2].add(video_id, expression_id, MaskSequence.encode(masks) if n % 3 else masks)
+    ranks[1].add(*pairs[0])  # a sampler may pad: it counts once
+    assert len(ranks[0].result().missing) == len(pairs) // 2
+    gathered = [pickle.loads(pickle.dumps(rank)) for rank in ranks]
+    assert gathered[0].merge(gathered[1]).result() == evaluate(predicted, data, protocol="both")
+
+
+def test_a_sample_can_be_scored_by_itself(data, predicted):
+    evaluator = Evaluator(data)
+    video_id = next(iter(predicted))
+    found = evaluator.add(video_id, "0", predicted[video_id]["0"])
+    assert evaluator.result(added_only=True).expressions == (found,)
+    assert len(evaluator) == 1
+
+
+def test_a_training_loop_hears_at_once_what_does_not_fit(data, predicted):
+    evaluator = Evaluator(data)
+    video_id = next(iter(predicted))
+    with pytest.raises(UsageError, match="expression '0': its shape is"):
+        evaluator.add(video_id, "0", np.zeros((5, 3, 4), bool))
+    with pytest.raises(UsageError, match="no expression '99'; it has 0, 1"):
+        evaluator.add(video_id, "99", predicted[video_id]["0"])
+    with pytest.raises(UsageError, match="merge"):
+        evaluator.merge(Evaluator(data, split="train"))
+
+
+# --- around it --------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_writes_and_says_what_is_wrong(data, tree, tmp_path, capsys):
+    arguments = ["evaluate", str(tree), "--data-dir", str(data), "--protocol", "both", "-o", str(tmp_path)]
+    assert cli.main([*arguments, "--against-published"]) == 0
+    out = capsys.readouterr().out
+    assert "referring" in out
+    assert "nonexistent: 60.0 % of frames left empty" in out
+    assert f"» {tree.name}" in out
+    assert "VISA-13B" in out
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["evaluate", str(tmp_path / "empty"), "--data-dir", str(data), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)["missing"]) == 28
+    assert "28 of 28 expressions have no usable prediction" in captured.err
+    assert cli.main(["evaluate", "nowhere", "--data-dir", str(data)]) == 2
+    with pytest.raises(UsageError, match="no protocol"):
+        evaluate(tree, data, protocol="davis")
+
+
+def test_other_splits_do_not_stand_among_the_published_results(data, tree, capsys):
+    arguments = ["evaluate", str(tree), "--data-dir", str(data), "--against-published"]
+    assert cli.main([*arguments, "--split", "train"]) == 2
+    assert "published results are of the validation split" in capsys.readouterr().err
+    assert cli.main([*arguments, "--json"]) == 2
+    assert "--json" in capsys.readouterr().err
+
+
+def test_the_published_table_stands_in_the_documentation_too():
+    page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
+    for result in reported.RESULTS:
+        numbers = " | ".join("–" if v is None else f"{v:.1f}" for v in result[1:4])
+        assert f"| {result.method} | {numbers} |" in page
+    text = reported.table("mine", None, None, math.inf)
+    assert text.splitlines()[-1].startswith("» mine")
+
+
+def test_importing_the_package_is_cheap_and_its_names_are_there():
+    code = (
+        "import sys, revoskit; assert 'numpy' not in sys.modules; from revoskit import evaluate, Evaluator; print('ok')"
+    )
+    root = Path(revoskit.__file__).parents[1]
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert found.stdout == "ok\n"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        revoskit.nothing  # noqa: B018

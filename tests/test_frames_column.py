@@ -1,0 +1,153 @@
+"""Frames as a column: the bytes on disk, and memory that is used again only once nothing refers to it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from revoskit.dataset.annotations import Video, open_annotations
+from revoskit.dataset.layout import Layout
+from revoskit.errors import FrameError, MissingFilesError, RevosError
+from revoskit.publishing import frames_column, shards
+from revoskit.publishing.frames_column import Frames
+from revoskit.publishing.publish import make_plan
+from revoskit.publishing.shards import Content, write_shard
+
+
+def video_of(data: Path, sizes: list[int], video_id: str = "made/up") -> Video:
+    """A video whose frames are files of these sizes, which begin and end as JPEGs do, no two with the same content."""
+    folder = data / "JPEGImages" / video_id
+    folder.mkdir(parents=True)
+    names = tuple(f"{i:05d}" for i in range(len(sizes)))
+    for i, (name, size) in enumerate(zip(names, sizes, strict=True)):
+        start = bytes([i, *video_id.encode()])
+        (folder / f"{name}.jpg").write_bytes(b"\xff\xd8" + (start * size)[: size - 4] + b"\xff\xd9")
+    return Video(video_id, 4, 4, names, ())
+
+
+def contents(data: Path, video: Video) -> list[bytes]:
+    return [(data / "JPEGImages" / video.video_id / f"{name}.jpg").read_bytes() for name in video.frame_names]
+
+
+def embedded(column) -> list[bytes]:
+    return [frame["bytes"] for frame in column.to_pylist()[0]]
+
+
+def test_a_column_holds_the_files_and_their_names(tmp_path):
+    video = video_of(tmp_path, [10, 5, 200_000, 4])
+    with Frames(Layout.at(tmp_path)) as frames:
+        column = frames.column(video, resize=False)
+        assert embedded(column) == contents(tmp_path, video)
+        assert [frame["path"] for frame in column.to_pylist()[0]] == [f"{name}.jpg" for name in video.frame_names]
+
+
+def test_memory_is_used_again_once_a_column_is_gone_and_never_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(frames_column, "_MEMORY", frames_column._Memory())
+    videos = [video_of(tmp_path, [size] * 3, f"video/{i}") for i, size in enumerate([900, 700, 800, 500, 2000])]
+
+    def address(column) -> int:
+        return column.values.field("bytes").buffers()[2].address
+
+    with Frames(Layout.at(tmp_path)) as frames:
+        first, second = frames.column(videos[0], resize=False), frames.column(videos[1], resize=False)
+        assert address(first) != address(second)
+        assert embedded(first) == contents(tmp_path, videos[0])
+        free = address(first)
+        images = first.values  # a part of the column keeps all of it
+        del first
+        other = frames.column(videos[2], resize=False)
+        assert address(other) != free
+        del images
+        third = frames.column(videos[3], resize=False)
+        assert address(third) == free, "2,700 bytes are enough for 1,500"
+        larger = frames.column(videos[4], resize=False)
+        for column, video in [(second, videos[1]), (other, videos[2]), (third, videos[3]), (larger, videos[4])]:
+            assert embedded(column) == contents(tmp_path, video)
+
+
+def test_a_shard_of_many_row_groups_holds_every_frame_of_every_video(own_miniature, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1)
+    layout = Layout.at(own_miniature.root)
+    (shard,) = [one for one in make_plan(layout, configs=["videos"]).shards if one.split == "train"]
+    write_shard(shard, layout, tmp_path / "out", Content())
+    annotations = open_annotations(layout, "train")
+    rows = pq.read_table(tmp_path / "out" / shard.path, columns=["video_id", "frames"]).to_pylist()
+    assert len(rows) > 1
+    for row in rows:
+        assert [frame["bytes"] for frame in row["frames"]] == contents(
+            layout.root, annotations.video(row["video_id"])
+        ), row["video_id"]
+
+
+def test_a_frame_that_is_not_on_disk_is_named(tmp_path):
+    video = video_of(tmp_path, [10, 10])
+    (tmp_path / "JPEGImages/made/up/00001.jpg").unlink()
+    with (
+        Frames(Layout.at(tmp_path)) as frames,
+        pytest.raises(MissingFilesError, match=r"made/up has no 00001\.jpg"),
+    ):
+        frames.column(video, resize=False)
+
+
+DAMAGE = {
+    "empty": (lambda jpeg: b"", "cannot identify image file"),
+    "cut short": (lambda jpeg: jpeg[:-200], "truncated"),
+    "another format": (lambda jpeg: b"GIF89a" + jpeg, "cannot identify image file"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=list(DAMAGE))
+@pytest.mark.parametrize("resize", [False, True], ids=["as it is", "smaller"])
+def test_a_frame_that_is_not_a_whole_jpeg_is_named(own_miniature, resize, damage, message):
+    video, path = first_frame(Layout.at(own_miniature.root))
+    path.write_bytes(damage(path.read_bytes()))
+    with (
+        Frames(Layout.at(own_miniature.root)) as frames,
+        pytest.raises(FrameError, match=rf"(?s){re.escape(str(path))} is not a whole JPEG .*{message}.*Unpack it anew"),
+    ):
+        frames.column(msgspec.structs.replace(video, height=video.height // 2) if resize else video, resize=resize)
+
+
+def test_a_whole_jpeg_with_something_behind_it_is_embedded_as_it_is(own_miniature):
+    video, path = first_frame(Layout.at(own_miniature.root))
+    path.write_bytes(path.read_bytes() + b"padding")
+    for resize in (False, True):
+        with Frames(Layout.at(own_miniature.root)) as frames:
+            assert embedded(frames.column(video, resize=resize))[0] == path.read_bytes()
+
+
+def first_frame(layout: Layout) -> tuple[Video, Path]:
+    video = next(iter(open_annotations(layout, "train")))
+    return video, Path(layout.frame_paths(video.video_id, video.frame_names)[0])
+
+
+@pytest.mark.parametrize("size", [20, 5], ids=["longer", "shorter"])
+def test_a_frame_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, size):
+    video = video_of(tmp_path, [10, 10])
+    changing = tmp_path / "JPEGImages/made/up/00001.jpg"
+    read = frames_column._read
+
+    def change_and_read(path: str, into: memoryview) -> None:
+        if path == str(changing):
+            changing.write_bytes(bytes(size))
+        read(path, into)
+
+    monkeypatch.setattr(frames_column, "_read", change_and_read)
+    with (
+        Frames(Layout.at(tmp_path)) as frames,
+        pytest.raises(RevosError, match=r"00001\.jpg changed while it was read"),
+    ):
+        frames.column(video, resize=False)
+
+
+def test_more_than_a_row_can_hold_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(frames_column, "MAX_COLUMN_BYTES", 15)
+    with (
+        Frames(Layout.at(tmp_path)) as frames,
+        pytest.raises(RevosError, match=r"'made/up' take 20 bytes, a row can hold 15: .*--max-side"),
+    ):
+        frames.column(video_of(tmp_path, [10, 10]), resize=False)

@@ -1,0 +1,87 @@
+"""What is measured of one mask on one frame, on pictures where the answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from revoskit.checking import mask_fit
+
+HEIGHT, WIDTH = 120, 200
+
+
+def disk(y: float, x: float, radius: float = 25, shape=(HEIGHT, WIDTH)) -> np.ndarray:
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+
+
+def picture(mask: np.ndarray, contrast: float = 40, noise: float = 3, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    pixels = 110 + contrast * mask[..., None] + rng.normal(0, noise, (*mask.shape, 3))
+    return pixels.clip(0, 255).astype(np.uint8)
+
+
+def test_an_outline_on_its_edge_fits_and_one_beside_it_does_not():
+    frame = picture(disk(60, 90))
+    on = mask_fit.edge_fit(frame, mask_fit.outline(disk(60, 90)))
+    beside = mask_fit.edge_fit(frame, mask_fit.outline(disk(60, 96)))
+    assert on > 0.99
+    assert beside < on - 0.2
+
+
+def test_the_edge_fit_is_about_a_half_where_there_is_only_noise():
+    places = mask_fit.outline(disk(60, 90))
+    fits = [mask_fit.edge_fit(picture(disk(60, 90), contrast=0, seed=i), places) for i in range(20)]
+    assert np.mean(fits) == pytest.approx(0.5, abs=0.04)
+
+
+def test_the_edge_fit_does_not_depend_on_contrast():
+    places = mask_fit.outline(disk(60, 90))
+    fits = [mask_fit.edge_fit(picture(disk(60, 90), contrast, noise=0), places) for contrast in (10, 40, 120)]
+    assert fits[0] == fits[1] == fits[2]
+
+
+def test_what_a_frame_cuts_off_is_no_edge_and_small_masks_have_no_outline():
+    assert mask_fit.outline(disk(60, -40, 60)) is None or mask_fit.outline(disk(60, 0, 50)).min() >= 0
+    assert mask_fit.outline(np.ones((HEIGHT, WIDTH), bool)) is None
+    assert mask_fit.outline(np.zeros((HEIGHT, WIDTH), bool)) is None
+    assert mask_fit.outline(disk(60, 90, 1)) is None
+
+
+def test_a_strayed_outline_stays_in_the_frame():
+    places = mask_fit.outline(disk(20, 30, 10))
+    strayed = mask_fit.strayed(places, (HEIGHT, WIDTH))
+    assert strayed.min() >= 0
+    assert strayed.max() < HEIGHT * WIDTH
+    assert np.intersect1d(places, strayed).size == 0
+
+
+def textured(y: int, x: int) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    backdrop = rng.integers(0, 255, (HEIGHT // 4, WIDTH // 4, 3)).repeat(4, 0).repeat(4, 1)
+    texture = rng.integers(0, 255, (20, 20, 3)).repeat(4, 0).repeat(4, 1)
+    frame, mask = backdrop.copy(), disk(y, x)
+    frame[mask] = texture[np.argwhere(mask)[:, 0] - y + 40, np.argwhere(mask)[:, 1] - x + 40]
+    return frame.astype(np.uint8)
+
+
+def test_motion_fits_where_the_image_goes_with_the_mask():
+    places = mask_fit.patch(disk(50, 60), disk(58, 76))
+    assert places.distance == pytest.approx(2 * np.hypot(8, 16))
+    assert mask_fit.motion_fit(textured(50, 60), textured(58, 76), places) > 0.7
+
+
+def test_motion_does_not_fit_where_the_image_stands_still():
+    places = mask_fit.patch(disk(50, 60), disk(58, 76))
+    assert mask_fit.motion_fit(textured(50, 60), textured(50, 60), places) < 0.2
+
+
+def test_frames_are_read_reduced_and_brought_to_a_shape(tmp_path):
+    Image.new("RGB", (1280, 720)).save(tmp_path / "a.jpg")
+    assert mask_fit.read_frame(str(tmp_path / "a.jpg")).shape == (180, 320, 3)
+    assert mask_fit.read_frame(str(tmp_path / "a.jpg"), (90, 160)).shape == (90, 160, 3)
+
+
+def test_a_mask_is_resized_by_its_nearest_pixels():
+    assert (mask_fit.resized(np.eye(4, dtype=np.uint8).repeat(2, 0).repeat(2, 1), (4, 4)) == np.eye(4)).all()
