@@ -174,3 +174,59 @@ def test_sampling_a_mask_gives_what_decoding_it_gives(case):
     masks = [None if not pixel.any() else mask for pixel, mask in zip(pixels, MaskSequence.encode(pixels), strict=True)]
     sampled = MaskSequence.parse(masks, *pixels.shape[1:]).sample(rows, columns)
     assert (sampled == pixels[:, rows][:, :, columns]).all()
+
+
+# One and two unsigned bytes are full around these numbers. Some versions of `pycocotools` count masks in one byte.
+LENGTHS = (255, 256, 257, 65_535, 65_536)
+
+
+def moving_pixel(frames: int) -> np.ndarray:
+    """(frames, 1, 3) with the object in the first, second or third column in turn, and every fourth frame empty."""
+    pixels = np.zeros((frames, 1, 3), np.uint8)
+    there = np.arange(frames) % 4
+    pixels[there < 3, 0, there[there < 3]] = 1
+    return pixels
+
+
+@pytest.mark.parametrize("frames", LENGTHS)
+def test_everything_is_right_for_any_number_of_frames(frames):
+    pixels = moving_pixel(frames)
+    masks = MaskSequence.parse(list(MaskSequence.encode(pixels)), 1, 3)
+    assert (masks.decode() == pixels).all()
+    assert masks.areas().tolist() == pixels.sum((1, 2)).tolist()
+    x = np.where(np.arange(frames) % 4 < 3, np.arange(frames) % 4, 0)
+    size = pixels.any((1, 2))
+    assert (masks.boxes() == np.stack([x * size, 0 * x, size, size], axis=1)).all()
+    assert (masks.sample(np.array([0]), np.array([0, 2])) == pixels[:, :, [0, 2]]).all()
+
+
+@pytest.mark.parametrize("frames", LENGTHS[:3])
+def test_runs_and_unions_are_right_for_any_number_of_frames_and_of_tracks(frames):
+    pixels = moving_pixel(frames)
+    masks = MaskSequence.encode(pixels)
+    assert [sum(run[1::2]) for run in masks.runs()] == pixels.sum((1, 2)).tolist()
+    assert MaskSequence.from_intervals(*masks.intervals(), frames, 1, 3) == masks
+    assert (masks.union(MaskSequence.encode(pixels[::-1])).decode() == (pixels | pixels[::-1])).all()
+    single = [masks[i : i + 1] for i in range(frames)]
+    assert single[0].union(*single[1:]).decode().ravel().tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("height", "width"), [(255, 257), (256, 256), (65_536, 3), (3, 65_537), (1_440, 2_560)])
+def test_frames_of_more_pixels_than_two_bytes_count(height, width):
+    pixels = np.zeros((2, height, width), np.uint8)
+    pixels[0] = 1
+    pixels[1, 1:, : width - 1] = 1
+    masks = MaskSequence.parse(list(MaskSequence.encode(pixels)), height, width)
+    assert masks.areas().tolist() == [height * width, (height - 1) * (width - 1)]
+    assert masks.boxes().tolist() == [[0, 0, width, height], [0, 1, width - 1, height - 1]]
+    assert masks[1:].union(masks[:1]).areas().tolist() == [height * width]
+    assert (masks.decode() == pixels).all()
+
+
+@pytest.mark.parametrize("frames", LENGTHS)
+def test_pycocotools_takes_lists_of_any_length_in_the_calls_we_use(frames):
+    pixels = np.asfortranarray(moving_pixel(frames).transpose(1, 2, 0))
+    encoded = coco.encode(pixels)
+    assert len(encoded) == frames
+    assert coco.toBbox(encoded)[:, 2].tolist() == pixels.any((0, 1)).tolist()
+    assert coco.area(coco.merge(encoded)) == 3

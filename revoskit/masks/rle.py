@@ -308,7 +308,7 @@ class MaskSequence(Sequence["RLE | None"]):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         runs = self._read()
         ends = np.cumsum(runs.lengths, dtype=np.int64)  # as if no frame were null
-        skipped = (np.array(present) - np.arange(len(present))) * self.height * self.width
+        skipped = (np.array(present, np.int64) - np.arange(len(present))) * self.height * self.width
         if skipped[-1]:
             ends += np.repeat(skipped, runs.counts())
         objects = np.flatnonzero(runs.on_object())
@@ -351,7 +351,7 @@ class MaskSequence(Sequence["RLE | None"]):
         pixels = height * width
         touching = (first[1:] == last[:-1]) & (first[1:] % pixels != 0)
         first, last = first[np.append(True, ~touching)[: len(first)]], last[np.append(~touching, True)[: len(last)]]
-        borders = np.searchsorted(first, np.arange(frames + 1) * pixels)
+        borders = np.searchsorted(first, np.arange(frames + 1, dtype=np.int64) * pixels)
         masks = []
         for frame, (begin, end) in enumerate(itertools.pairwise(borders.tolist())):
             edges = np.stack([first[begin:end], last[begin:end]], axis=1).ravel() - frame * pixels
@@ -363,11 +363,15 @@ class MaskSequence(Sequence["RLE | None"]):
         return cls._trusted(masks, height, width)
 
     def areas(self) -> np.ndarray:
-        """Object pixels per frame, int64 (T,)."""
+        """Object pixels per frame, int64 (T,).
+
+        From the runs, since some versions of `pycocotools` fail to give the areas of more than 255 masks at once.
+        """
         areas = np.zeros(len(self), np.int64)
-        present = [i for i, mask in enumerate(self._masks) if mask is not None]
+        present = [i for i, mask in enumerate(self._clean) if mask is not None]
         if present:
-            areas[present] = coco.area([self._masks[i] for i in present])
+            runs = self._read()
+            areas[present] = np.add.reduceat(np.where(runs.on_object(), runs.lengths, 0), runs.starts, dtype=np.int64)
         return areas
 
     def boxes(self) -> np.ndarray:
