@@ -39,7 +39,7 @@ from revoskit.dataset.remapping import AlignedAnnotations, read_mapping
 from revoskit.errors import MissingFilesError, RevosError, UnsizedError, UsageError
 
 NAME = "revos"
-VERSION = "1.0.0"
+VERSION = "1.0.0"  # of the dataset, as released on 2024-07-13; `revoskit.__version__` is that of this code
 HOMEPAGE = "https://github.com/cilinyan/ReVOS-api"
 LICENSE = "https://creativecommons.org/licenses/by-nc-sa/4.0/"
 DESCRIPTION = (

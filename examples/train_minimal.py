@@ -26,8 +26,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 import revos
-from revoskit import Clips, Evaluator, collate
-from revoskit.miniature import write_miniature
+from revoskit import Clips, Evaluator, collate, write_miniature
 
 
 class Segmenter(nn.Module):
