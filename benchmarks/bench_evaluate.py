@@ -5,7 +5,7 @@
 The usual way is what evaluators of video object segmentation do: for each expression, every mask of the ground truth
 and of the prediction is decoded to a full frame, one at a time, and both boundaries are dilated with `cv2.dilate` and a
 disk. Predictions are shifted copies of the truth, as PNGs written by Pillow and by OpenCV, and as RLEs. It also prints
-what the ways to dilate cost, on which the choice in `revoskit/scoring/measures.py` rests, and (on Linux) the memory
+what the ways to dilate cost, on which the choice in `revoskit/masks/packed.py` rests, and (on Linux) the memory
 that a worker takes at most for few and for many videos of the real dataset's size.
 """
 
@@ -32,6 +32,7 @@ from pycocotools import mask as coco
 
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.masks.packed import pack
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
 from revoskit.scoring import measures
@@ -183,17 +184,17 @@ def compare_dilations(annotations: Annotations, repeats: int) -> None:
     track = annotations.masks(video).track(video.annotation_ids[0])[:8]
     radius = measures.tolerance(video.height, video.width)
     edges = [boundary(mask > 0) for mask in track.decode()]
-    packed = measures.pack(track)._boxes[0]
-    x, y = max(0, packed.x), max(0, packed.y)
-    crops = [edge[y : packed.y + packed.fill.shape[1], x : packed.x + packed.fill.shape[0]] for edge in edges]
+    packed = pack(track)._boxes[0]
+    left, top, (width, height) = packed.fill.x - radius, packed.fill.y - radius, packed.fill.bits.shape
+    crops = [edge[max(0, top) : top + height + 2 * radius, max(0, left) : left + width + 2 * radius] for edge in edges]
     kernel = disk(radius)
 
     def by_distance(edge: np.ndarray) -> np.ndarray:
         return cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
 
     def eight_at_once() -> np.ndarray:
-        packed.__dict__.pop("dilated", None)
-        return packed.dilated
+        packed._dilated.clear()
+        return packed.dilated(radius).bits
 
     ways = {
         "cv2.dilate, full frame": lambda: [cv2.dilate(edge, kernel) for edge in edges],

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from revoskit.masks.packed import Patch
 from revoskit.scoring import mask_png
-from revoskit.scoring.measures import Patch
 
 
 def by_pillow(pixels: np.ndarray, mode: str | None = None, palette: list[int] | None = None) -> bytes:

@@ -6,40 +6,11 @@ import literal
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from mask_strategies import rectangle, sequences
 
 from revoskit.errors import MaskError, UsageError
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring import measures
-
-
-def rectangle(shape: tuple[int, int], top: int, left: int, bottom: int, right: int) -> np.ndarray:
-    mask = np.zeros(shape, np.uint8)
-    mask[top:bottom, left:right] = 1
-    return mask
-
-
-@st.composite
-def sequences(draw, count: int = 2):
-    """`count` mask sequences of one shape: noise, rectangles (often at the border), empty, full, single pixels."""
-    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
-    frames = draw(st.integers(1, 11))
-
-    def mask():
-        kind = draw(st.sampled_from(["noise", "rectangle", "empty", "full", "pixel"]))
-        if kind == "noise":
-            return draw(hnp.arrays(np.uint8, (height, width), elements=st.integers(0, 1)))
-        if kind == "rectangle":
-            ys = sorted(draw(st.tuples(st.integers(0, height), st.integers(0, height))))
-            xs = sorted(draw(st.tuples(st.integers(0, width), st.integers(0, width))))
-            return rectangle((height, width), ys[0], xs[0], ys[1], xs[1])
-        found = np.full((height, width), kind == "full", np.uint8)
-        if kind == "pixel":
-            found[draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))] = 1
-        return found
-
-    return [np.stack([mask() for _ in range(frames)]) for _ in range(count)]
 
 
 def expected(truth, prediction, foreground) -> np.ndarray:
@@ -142,15 +113,6 @@ def test_lists_of_rles_may_hold_nulls_and_runs_over_several_columns():
     assert (measures.boundary_measure(masks, pixels) == 1).all()
 
 
-@settings(max_examples=80)
-@given(sequences(1))
-def test_packed_masks_come_back_as_the_rles_they_were_made_from(masks):
-    (pixels,) = masks
-    rles = MaskSequence.encode(pixels)
-    assert measures.pack(rles).unpack() == rles
-    assert measures.pack(pixels).unpack() == rles
-
-
 def test_masks_of_different_frames_or_sizes_are_refused():
     masks = np.zeros((2, 4, 5), np.uint8)
     with pytest.raises(UsageError, match=r"\(2, 4, 5\) and \(3, 4, 5\)"):
@@ -161,15 +123,3 @@ def test_masks_of_different_frames_or_sizes_are_refused():
         measures.region_similarity(masks, [{"size": [4, 5], "counts": "51"}] * 2)
     with pytest.raises(UsageError, match="nulls"):
         measures.region_similarity(masks, [None, None])
-
-
-@settings(max_examples=15)
-@given(sequences(4))
-def test_levels_of_overlap_are_those_of_the_sum(masks):
-    packed = [measures.pack(mask) for mask in masks]
-    total = np.sum(masks, axis=0)
-    levels = measures.pack(total).at_least(packed)
-    assert len(levels) == total.max()
-    for level, mask in enumerate(levels, 1):
-        np.testing.assert_array_equal(mask.areas, (total >= level).sum((1, 2)))
-        np.testing.assert_array_equal(mask.overlap(packed[0]), ((total >= level) & (masks[0] > 0)).sum((1, 2)))

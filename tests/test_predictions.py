@@ -13,9 +13,9 @@ from PIL import Image
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
+from revoskit.masks.packed import Patch
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
-from revoskit.scoring.measures import Patch
 from revoskit.scoring.predictions import InMemory, RleFile, from_masks, grey_masks, open_predictions
 
 FRAMES, SIZE = 10, (40, 60)

@@ -32,8 +32,9 @@ from revoskit.dataset.annotations import Video, VideoMasks, open_annotations
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
 from revoskit.errors import MissingFilesError, UsageError
+from revoskit.masks.packed import PackedMasks, pack
 from revoskit.masks.rle import MaskSequence
-from revoskit.scoring.measures import PackedMasks, boundary_measure, pack, region_similarity
+from revoskit.scoring.measures import boundary_measure, region_similarity
 from revoskit.scoring.predictions import Predictions, open_predictions
 from revoskit.workers import run
 

@@ -25,8 +25,8 @@ from revoskit.atomic import write_whole
 from revoskit.dataset.annotations import Annotations, Expression, ExpressionType, Video, VideoMasks, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
+from revoskit.masks.packed import PackedMasks, Patch, pack
 from revoskit.scoring import measures, reported
-from revoskit.scoring.measures import PackedMasks
 from revoskit.scoring.predictions import (
     GreyMasks,
     Prediction,
@@ -134,9 +134,9 @@ class _Truth:
 
     def _pack(self, masks: Any) -> PackedMasks:
         if self._size is None:
-            return measures.pack(masks)
+            return pack(masks)
         pixels = masks.decode()
-        return measures.pack(np.ascontiguousarray(np.broadcast_to(pixels, (len(pixels), *self._size))))
+        return pack(np.ascontiguousarray(np.broadcast_to(pixels, (len(pixels), *self._size))))
 
 
 def _binary(truth: _Truth, annotation_ids: tuple[int, ...], predicted: PackedMasks) -> Measures:
@@ -174,7 +174,7 @@ def _official(truth: _Truth, annotation_ids: tuple[int, ...], predicted: GreyMas
     )
 
 
-def _compare_greys(true: np.ndarray, patch: Any) -> tuple[int, int]:
+def _compare_greys(true: np.ndarray, patch: Patch) -> tuple[int, int]:
     """Pixels that are equal in the whole frame, and the wrong ones, weighted as 8-bit arithmetic does."""
     height, width = patch.pixels.shape
     inside = true[patch.y : patch.y + height, patch.x : patch.x + width]
@@ -184,10 +184,7 @@ def _compare_greys(true: np.ndarray, patch: Any) -> tuple[int, int]:
 
 
 def _jaccard_and_boundary(true: PackedMasks, predicted: PackedMasks, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    boundary = measures.f_measure(
-        true.boundary_lengths, predicted.boundary_lengths, true.boundary_near(predicted), predicted.boundary_near(true)
-    )
-    return measures.jaccard(true.areas, predicted.areas, both), boundary
+    return measures.jaccard(true.areas, predicted.areas, both), measures.boundary_measure(true, predicted)
 
 
 def _means(

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from zlib_ng import zlib_ng
 
-from revoskit.scoring.measures import Patch
+from revoskit.masks.packed import Patch
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"IEND\xaeB`\x82"

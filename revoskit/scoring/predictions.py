@@ -19,9 +19,9 @@ import numpy as np
 
 from revoskit.dataset.annotations import Annotations, Expression, Video, refuse_duplicates
 from revoskit.errors import AnnotationError, MaskError, UsageError
+from revoskit.masks.packed import FRAMES_PER_BYTE, PackedMasks, Patch, join, pack_patches, pack_rles
 from revoskit.masks.rle import MaskSequence
-from revoskit.scoring import mask_png, measures
-from revoskit.scoring.measures import FRAMES_PER_BYTE, PackedMasks, Patch
+from revoskit.scoring import mask_png
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -171,8 +171,8 @@ def _from_images(video: Video, expression: Expression, images: Iterable[mask_png
             official.append(part)
         if not problem:
             same = part is not None and all(image.object is image.grey for image in found)
-            binary.append(part.masks if same else measures.pack_patches([i.object for i in found], *found[0].size))
-    return Prediction(None if problem else measures.join(binary), _join(official) if official_stands else None, problem)
+            binary.append(part.masks if same else pack_patches([i.object for i in found], *found[0].size))
+    return Prediction(None if problem else join(binary), _join(official) if official_stands else None, problem)
 
 
 def _image_problem(video: Video, expression: Expression):
@@ -204,7 +204,7 @@ def _spread(image: mask_png.MaskImage, size: tuple[int, int]) -> Patch | None:
 
 def grey_masks(patches: Sequence[Patch], height: int, width: int) -> GreyMasks:
     """Masks of `height` x `width` pixels from grey values."""
-    masks = measures.pack_patches(patches, height, width)
+    masks = pack_patches(patches, height, width)
     values = np.zeros(len(patches), np.int64)
     several: dict[int, Patch] = {}
     for number, (patch, area) in enumerate(zip(patches, masks.areas.tolist(), strict=True)):
@@ -223,9 +223,7 @@ def _join(parts: Sequence[GreyMasks]) -> GreyMasks:
     for part in parts:
         several |= {begin + number: patch for number, patch in part.several.items()}
         begin += part.masks.frames
-    return GreyMasks(
-        measures.join([part.masks for part in parts]), np.concatenate([part.values for part in parts]), several
-    )
+    return GreyMasks(join([part.masks for part in parts]), np.concatenate([part.values for part in parts]), several)
 
 
 # --- RLEs and arrays --------------------------------------------------------------------------------------------------
@@ -252,7 +250,7 @@ def from_rles(video: Video, expression: Expression, masks: Any) -> Prediction:
         kind = "wrong size" if fault.reason.startswith("its size") else "malformed"
         name = video.frame_names[fault.index]
         return _nothing(video, expression, kind, f"the mask of frame {name} (number {fault.index}): {fault.reason}")
-    packed = measures.pack_rles(parsed)
+    packed = pack_rles(parsed)
     return Prediction(packed, GreyMasks(packed, (packed.areas > 0).astype(np.int64), {}))
 
 

@@ -1,0 +1,47 @@
+"""revoskit.masks.packed: eight frames in a byte hold what the masks hold."""
+
+from __future__ import annotations
+
+import literal
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from mask_strategies import sequences
+
+from revoskit.masks.packed import pack
+from revoskit.masks.rle import MaskSequence
+
+
+@settings(max_examples=80)
+@given(sequences(1))
+def test_packed_masks_come_back_as_the_rles_they_were_made_from(masks):
+    (pixels,) = masks
+    rles = MaskSequence.encode(pixels)
+    assert pack(rles).unpack() == rles
+    assert pack(pixels).unpack() == rles
+
+
+@settings(max_examples=15)
+@given(sequences(4))
+def test_levels_of_overlap_are_those_of_the_sum(masks):
+    layers = [pack(mask) for mask in masks]
+    total = np.sum(masks, axis=0)
+    levels = pack(total).at_least(layers)
+    assert len(levels) == total.max()
+    for level, mask in enumerate(levels, 1):
+        np.testing.assert_array_equal(mask.areas, (total >= level).sum((1, 2)))
+        np.testing.assert_array_equal(mask.overlap(layers[0]), ((total >= level) & (masks[0] > 0)).sum((1, 2)))
+
+
+@settings(max_examples=30)
+@given(sequences(2))
+@pytest.mark.parametrize("radius", [1, 2, 3])
+def test_what_lies_near_a_boundary_lies_within_a_disk_around_one_of_its_pixels(radius, masks):
+    one, other = map(pack, masks)
+    edges = [[literal.boundary_map(frame) for frame in mask] for mask in masks]
+    np.testing.assert_array_equal(one.boundary_lengths, [edge.sum() for edge in edges[0]])
+    want = [
+        round(literal.share_within(mine, theirs, radius) * mine.sum()) if mine.any() and theirs.any() else 0
+        for mine, theirs in zip(*edges, strict=True)
+    ]
+    np.testing.assert_array_equal(one.boundary_near(other, radius), want)
