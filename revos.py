@@ -35,7 +35,7 @@ from revoskit.dataset.annotations import Annotations, forget_annotations, missin
 from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Layout
-from revoskit.dataset.remapping import AlignedAnnotations, read_mapping
+from revoskit.dataset.remapping import read_mapping
 from revoskit.errors import MissingFilesError, RevosError, UnsizedError, UsageError
 
 NAME = "revos"
@@ -98,20 +98,19 @@ class RevosConfig(datasets.BuilderConfig):
 
     @property
     def layout(self) -> Layout:
-        return Layout.at(self.data_dir, self.family)
+        return Layout.at(self.data_dir, self.family, alignment=self.alignment)
 
-    def annotations(self, layout: Layout, split: str) -> Annotations | AlignedAnnotations:
-        """A split as filed, or with the accepted mappings applied."""
-        filed = open_annotations(layout, split)
-        if filed.unsized and self.missing_frames == "keep":
-            error = next(iter(filed.unsized.values()))
+    def annotations(self, layout: Layout, split: str) -> Annotations:
+        annotations = open_annotations(layout, split)
+        if annotations.unsized and self.missing_frames == "keep":
+            error = next(iter(annotations.unsized.values()))
             raise UnsizedError(f"{error}\nOr leave such videos out: missing_frames='skip_video'.")
-        return AlignedAnnotations(filed, read_mapping(self.alignment)) if self.alignment else filed
+        return annotations
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name the cache after the data: where it is, however spelled, and the state of the files it is made from."""
         try:
-            layout = self.layout
+            layout = Layout.at(self.data_dir, self.family)
         except UsageError:  # without data the builder can still be asked for its features
             return f"{self.name}-without-data"
         identity = {
@@ -130,7 +129,7 @@ class RevosConfig(datasets.BuilderConfig):
         """The state on disk of what the rows are made from."""
         # Where rows follow which frames are there, or what size they have, so do the times of the folders.
         sized = FAMILIES[self.family].sized
-        if not sized:
+        if self.alignment or not sized:
             forget_annotations()
         folders = _video_folders(layout) if self.missing_frames != "error" or self.alignment or not sized else []
         return layout.annotation_state(), [(str(folder), folder.stat().st_mtime_ns) for folder in folders]

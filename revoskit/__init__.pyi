@@ -6,7 +6,6 @@ from revoskit.dataset.annotations import ExpressionType as ExpressionType
 from revoskit.dataset.annotations import Video as Video
 from revoskit.dataset.annotations import open_annotations as open_annotations
 from revoskit.dataset.layout import Layout as Layout
-from revoskit.dataset.remapping import AlignedAnnotations as AlignedAnnotations
 from revoskit.dataset.remapping import read_mapping as read_mapping
 from revoskit.errors import RevosError as RevosError
 from revoskit.looking import pictures as pictures

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
 import revos
+from revoskit import stats
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
-from revoskit.dataset.remapping import (
-    AlignedAnnotations,
-    Linear,
-    apply_mapping,
-    folder_frames,
-    read_mapping,
-    write_mapping,
-)
+from revoskit.dataset.remapping import Linear, apply_mapping, folder_frames, read_mapping, write_mapping
 from revoskit.errors import AnnotationError, MissingFilesError
+from revoskit.export import export
+from revoskit.looking import pictures
+from revoskit.looking.gallery import write_gallery
 from revoskit.miniature import write_miniature
+from revoskit.publishing import publish
+from revoskit.scoring.evaluate import Evaluator, evaluate
 
 VIDEO = "LV-VIS/train/01020"
 OTHER = "MOSE/train/a1b2c3d4"
@@ -111,11 +113,11 @@ def test_mapped_frames_that_are_not_on_disk_are_missing_frames(root, tmp_path):
     ]
 
 
-def test_a_video_without_frames_on_disk_is_left_as_filed(root):
+def test_a_video_without_frames_on_disk_is_left_as_filed(root, tmp_path):
     for frame in (root / "JPEGImages" / VIDEO).iterdir():
         frame.unlink()
     filed = open_annotations(Layout.at(root), "train")
-    aligned = AlignedAnnotations(filed, {VIDEO: Linear(30)})
+    aligned = open_annotations(Layout.at(root, alignment=accepted(tmp_path, {VIDEO: {"stride": 30}})), "train")
     assert aligned.video(VIDEO) == filed.video(VIDEO)
 
 
@@ -180,3 +182,81 @@ def test_frames_are_counted_by_the_numbers_in_their_names(root):
     for name in ("frame10.jpg", "frame9.jpg", "frame1.jpg", "frame2.txt"):
         (folder / name).touch()
     assert folder_frames(Layout.at(root), "a") == ["frame1", "frame9", "frame10"]
+
+
+# --- wherever annotations are opened ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mapped(root, tmp_path) -> Layout:
+    """Every third frame, from the second: four of the twelve masks are kept."""
+    return Layout.at(root, alignment=accepted(tmp_path, {VIDEO: {"stride": 3, "offset": 1}}))
+
+
+KEPT = ("00001", "00004", "00007", "00010")
+
+
+def test_the_masks_of_a_mapped_video_are_those_of_the_kept_frames_in_every_form(root, mapped):
+    filed, aligned = (open_annotations(layout, "train") for layout in (Layout.at(root), mapped))
+    video = aligned.video(VIDEO)
+    masks, before = aligned.masks(video), filed.masks(filed.video(VIDEO))
+    assert (masks.video, video.frame_names) == (video, KEPT)
+    assert masks.foreground() == before.foreground()[:4]
+    for expression in video.expressions:
+        assert masks.of(expression) == masks.union(expression.annotation_ids) == before.of(expression)[:4]
+    assert pickle.loads(pickle.dumps(aligned)) is aligned  # another process opens it with the same mappings
+
+
+def test_another_mapping_file_is_read_anew(root, tmp_path, mapped):
+    before = open_annotations(mapped, "train")
+    accepted(tmp_path, {VIDEO: {"stride": 6}})
+    assert open_annotations(mapped, "train").video(VIDEO).frame_names == ("00000", "00006")
+    assert before.video(VIDEO).frame_names == KEPT
+
+
+def test_statistics_count_the_frames_that_are_kept(root, mapped):
+    frames = {layout: stats.measure(layout, ["train"])[0].frames for layout in (Layout.at(root), mapped)}
+    assert frames[Layout.at(root)] - frames[mapped] == FRAMES - len(KEPT)
+
+
+def test_a_picture_shows_the_frames_that_masks_were_mapped_to(mapped):
+    scene = pictures.find_scene(mapped, VIDEO)
+    assert [Path(path).stem for path in scene.frame_paths] == list(KEPT)
+    assert {len(layer.masks) for layer in scene.panels[0].layers} == {4}
+
+
+def test_the_gallery_shows_the_frames_that_masks_were_mapped_to(mapped, tmp_path):
+    write_gallery(mapped, "train", tmp_path / "page")
+    written = (tmp_path / "page/data/videos" / f"{VIDEO}.js").read_text()
+    said = json.loads(written[written.index("{") : written.rindex("}") + 1])
+    assert tuple(said["frames"]) == KEPT
+    assert {len(track["masks"]) for track in said["tracks"]} == {4}
+
+
+def test_an_export_has_the_frames_that_masks_were_mapped_to(mapped, tmp_path):
+    export(mapped, "mevis", tmp_path / "out", ["train"])
+    back = open_annotations(Layout.at(tmp_path / "out", "mevis"), "train")
+    assert back.video(VIDEO).frame_names == KEPT
+    assert sorted(path.stem for path in (tmp_path / "out/train/JPEGImages" / VIDEO).iterdir()) == list(KEPT)
+
+
+def test_a_publication_has_the_frames_that_masks_were_mapped_to(root, mapped, tmp_path):
+    plan = publish.make_plan(mapped, configs=["videos"])
+    assert plan != publish.make_plan(Layout.at(root), configs=["videos"])
+    publish.publish(mapped, tmp_path / "out", plan, revos.Revos(data_dir=str(root)).info)
+    rows = pq.read_table(tmp_path / "out/videos", columns=["video_id", "frame_names", "foreground"]).to_pylist()
+    row = next(row for row in rows if row["video_id"] == VIDEO)
+    assert (tuple(row["frame_names"]), len(row["foreground"])) == (KEPT, 4)
+
+
+def test_scores_are_those_of_the_frames_that_masks_were_mapped_to(root, mapped):
+    annotations = open_annotations(mapped, "train")
+    video = annotations.video(VIDEO)
+    perfect = {e.expression_id: list(annotations.masks(video).of(e)) for e in video.expressions}
+    result = evaluate({VIDEO: perfect}, root, split="train", alignment=mapped.alignment)
+    assert {e.binary.J for e in result.expressions if e.video_id == VIDEO} == {1.0}
+    unmapped = evaluate({VIDEO: perfect}, root, split="train")
+    assert {e.binary.J for e in unmapped.expressions if e.video_id == VIDEO} == {0.0}  # four masks for twelve frames
+    evaluator = Evaluator(root, split="train", alignment=mapped.alignment)
+    expression = video.expressions[0]
+    assert evaluator.add(VIDEO, expression.expression_id, perfect[expression.expression_id]).binary.J == 1.0

@@ -23,7 +23,8 @@ from PIL import Image
 
 from revoskit.dataset.families import FAMILIES, REVOS, Family
 from revoskit.dataset.layout import Layout, check_file_stem, check_relative
-from revoskit.errors import AnnotationError, MaskError, MissingFilesError, UnsizedError
+from revoskit.dataset.remapping import apply_mapping, folder_frames, read_mapping
+from revoskit.errors import AnnotationError, MaskError, MissingFilesError, UnsizedError, UsageError
 from revoskit.masks.rle import MAX_PIXELS, RLE, MaskSequence
 
 
@@ -146,8 +147,29 @@ class HiddenMasks(VideoMasks):
         return MaskSequence.empty(0, self.video.height, self.video.width)
 
 
+class _KeptMasks(VideoMasks):
+    """The masks of a video at those frames that a mapping keeps."""
+
+    def __init__(self, video: Video, filed: VideoMasks, kept: list[int]) -> None:
+        self.video, self._filed, self._kept = video, filed, kept
+
+    def track(self, annotation_id: int) -> MaskSequence:
+        return self._filed.track(annotation_id).take(self._kept)
+
+    def union(self, annotation_ids: Collection[int]) -> MaskSequence:
+        return self._filed.union(annotation_ids).take(self._kept)
+
+    def foreground(self) -> MaskSequence:
+        return self._filed.foreground().take(self._kept)
+
+
 class Annotations:
-    """One split: its videos by id, in file order, and the masks of each."""
+    """One split: its videos by id, in file order, and the masks of each.
+
+    Where the layout names an alignment, a video that it maps has the frames that its masks belong to as its
+    `frame_names`, in the order of the masks. All other videos are as filed, and so are those that have no frames on
+    disk: there is nothing to count among.
+    """
 
     def __init__(self, layout: Layout, split: str) -> None:
         self.layout = layout
@@ -160,14 +182,37 @@ class Annotations:
                 if not isinstance(fault, UnsizedError):
                     raise fault
                 self.unsized[fault.video.video_id] = fault
+            self._filed: dict[str, Video] = {}
+            self._kept: dict[str, list[int]] = {}
             self.hidden = layout.files(split).hidden and not (
                 layout.tracks.is_file() and any(video.annotation_ids for video in self.videos.values())
             )
             if self.hidden:
                 self.videos = {video_id: _without_tracks(video) for video_id, video in self.videos.items()}
-                return
-            self._tracks = open_once(TrackFile, layout.tracks)
-            self._foreground = open_once(ForegroundFile, layout.foreground) if layout.foreground.is_file() else None
+            else:
+                self._tracks = open_once(TrackFile, layout.tracks)
+                self._foreground = open_once(ForegroundFile, layout.foreground) if layout.foreground.is_file() else None
+        if layout.alignment is not None:
+            self._align(layout.alignment)
+
+    def _align(self, path: Path) -> None:
+        """Apply a file of accepted mappings."""
+        mappings = read_mapping(path)
+        mapped = [video_id for video_id in self.videos if video_id in mappings]
+        if self.hidden and mapped:
+            raise UsageError(
+                f"{self.split} keeps its masks back, so that there is none to find a frame for: take video "
+                f"{min(mapped)!r} out of the mapping file {path}"
+            )
+        for video_id in mapped:
+            folder = folder_frames(self.layout, video_id)
+            if not folder:
+                continue
+            filed = self._filed[video_id] = self.videos[video_id]
+            names = apply_mapping(mappings[video_id], filed, folder)
+            self._kept[video_id] = [i for i, name in enumerate(names) if name is not None]
+            kept = tuple(name for name in names if name is not None)
+            self.videos[video_id] = msgspec.structs.replace(filed, frame_names=kept)
 
     def __reduce__(self):  # another process maps the files itself and so shares their pages
         return open_annotations, (self.layout, self.split)
@@ -196,7 +241,9 @@ class Annotations:
         """The masks of a video; where the split keeps them back (`hidden`), sequences without a single mask."""
         if self.hidden:
             return HiddenMasks(video)
-        return VideoMasks(video, self._tracks, self._foreground, self.layout.family)
+        filed = self._filed.get(video.video_id, video)
+        masks = VideoMasks(filed, self._tracks, self._foreground, self.layout.family)
+        return masks if filed is video else _KeptMasks(video, masks, self._kept[video.video_id])
 
 
 def _without_tracks(video: Video) -> Video:
@@ -235,7 +282,10 @@ def missing_frames(annotations: Annotations) -> dict[str, list[str]]:
 
 
 def forget_annotations() -> None:
-    """Read anew what is opened next: sizes that were read from frames do not follow when the frames are replaced."""
+    """Read anew what is opened next.
+
+    Sizes that were read from frames, and what a mapping counts among frames, do not follow when the frames change.
+    """
     _annotations.cache_clear()
 
 

@@ -57,10 +57,22 @@ class Layout:
     family: str = REVOS
     split: str | None = None
     """Set by `within`, where each split has files of its own: the one whose tracks and frames are meant."""
+    alignment: Path | None = None
+    """A mapping file (`revoskit.dataset.remapping`), applied wherever annotations of this copy are opened."""
 
     @classmethod
-    def at(cls, root: str | os.PathLike | None = None, family: str = REVOS) -> Layout:
+    def at(
+        cls,
+        root: str | os.PathLike | None = None,
+        family: str = REVOS,
+        *,
+        alignment: str | os.PathLike | None = None,
+    ) -> Layout:
         """The copy in the folder `root`, however it is spelled, or for ReVOS in the one that $REVOS_ROOT names.
+
+        Args:
+            family: whose files these are, a key of `FAMILIES`.
+            alignment: a file of accepted mappings: which frame each mask belongs to, where that is not as filed.
 
         Raises:
             UsageError: no folder is named, or there is no such family.
@@ -75,7 +87,8 @@ class Layout:
                 "Where is ReVOS? Say data_dir='path/to/ReVOS' (ROOT or --data-dir for commands) or set "
                 f"$REVOS_ROOT to the folder that holds {TRACKS} and {FRAMES_FOLDER}/. {WHERE_TO_GET_THEM}"
             )
-        return cls(Path(os.path.realpath(os.path.expanduser(root))), family)
+        accepted = None if alignment is None else Path(os.path.realpath(os.path.expanduser(alignment)))
+        return cls(Path(os.path.realpath(os.path.expanduser(root))), family, alignment=accepted)
 
     def within(self, split: str) -> Layout:
         """The same copy, with `tracks` and the frames being those of one split."""
@@ -144,9 +157,16 @@ class Layout:
         return [file for file in files if file.is_file()]
 
     def annotation_state(self) -> tuple[tuple[str, int, int], ...]:
-        """Name under the root, size in bytes and time of change in ns of each such file: another one, other content."""
-        state = [(file.relative_to(self.root).as_posix(), file.stat()) for file in self.annotation_files()]
-        return tuple((name, status.st_size, status.st_mtime_ns) for name, status in state)
+        """Name, size in bytes and time of change in ns of each such file and of the alignment's: others, other content.
+
+        Names are relative to the root where the files lie under it.
+        """
+        files = [*self.annotation_files(), *([self.alignment] if self.alignment and self.alignment.is_file() else [])]
+        state = [(file, file.stat()) for file in files]
+        return tuple((self._name(file), status.st_size, status.st_mtime_ns) for file, status in state)
+
+    def _name(self, file: Path) -> str:
+        return (file.relative_to(self.root) if file.is_relative_to(self.root) else file).as_posix()
 
     def video_folder(self, video_id: str) -> Path:
         """Where a video's frames lie: for ReVOS under JPEGImages/, or directly under the root where that has none."""

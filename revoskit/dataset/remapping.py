@@ -17,17 +17,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from revoskit.atomic import whole
-from revoskit.dataset.annotations import Annotations, Expression, Video, VideoMasks
 from revoskit.dataset.layout import Layout, check_file_stem, check_relative
-from revoskit.errors import AnnotationError, MissingFilesError, UsageError
-from revoskit.masks.rle import MaskSequence
+from revoskit.errors import AnnotationError, MissingFilesError
+
+if TYPE_CHECKING:
+    from revoskit.dataset.annotations import Video
 
 
 class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -128,62 +129,3 @@ def apply_mapping(mapping: Mapping, video: Video, folder: Sequence[str]) -> list
             f"outside of its {len(folder)} frames for every mask"
         )
     return names
-
-
-class AlignedAnnotations:
-    """The annotations of a split with accepted mappings applied; used as `Annotations` is.
-
-    A mapped video has the frames that its masks belong to as its `frame_names`, in the order of the masks. All other
-    videos are as filed, and so are those that have no frames on disk: there is nothing to count among. Where the split
-    keeps its masks back, a mapping of any of its videos is a UsageError.
-    """
-
-    def __init__(self, filed: Annotations, mappings: dict[str, Mapping]) -> None:
-        self.layout, self.split, self._filed = filed.layout, filed.split, filed
-        self.hidden, self.unsized = filed.hidden, filed.unsized
-        self.videos = dict(filed.videos)
-        self._kept: dict[str, list[int]] = {}
-        mapped = filed.videos.keys() & mappings.keys()
-        if filed.hidden and mapped:
-            raise UsageError(
-                f"{filed.split} keeps its masks back, so that there is none to find a frame for: take video "
-                f"{min(mapped)!r} out of the mapping file"
-            )
-        for video_id in mapped:
-            folder = folder_frames(self.layout, video_id)
-            if not folder:
-                continue
-            names = apply_mapping(mappings[video_id], filed.videos[video_id], folder)
-            self._kept[video_id] = [i for i, name in enumerate(names) if name is not None]
-            mapped = tuple(name for name in names if name is not None)
-            self.videos[video_id] = msgspec.structs.replace(filed.videos[video_id], frame_names=mapped)
-
-    def __iter__(self) -> Iterator[Video]:
-        return iter(self.videos.values())
-
-    def video(self, video_id: str) -> Video:
-        """The record of a video; raises as `Annotations.video` does."""
-        return self.videos[self._filed.video(video_id).video_id]
-
-    def masks(self, video: Video) -> VideoMasks | _KeptMasks:
-        filed = self._filed.masks(self._filed.video(video.video_id))
-        return _KeptMasks(filed, self._kept[video.video_id]) if video.video_id in self._kept else filed
-
-
-class _KeptMasks:
-    """The masks of a video at those frames that a mapping keeps; used as `VideoMasks` is."""
-
-    def __init__(self, filed: VideoMasks, kept: list[int]) -> None:
-        self._filed, self._kept = filed, kept
-
-    def track(self, annotation_id: int) -> MaskSequence:
-        return self._filed.track(annotation_id).take(self._kept)
-
-    def union(self, annotation_ids: Collection[int]) -> MaskSequence:
-        return self._filed.union(annotation_ids).take(self._kept)
-
-    def of(self, expression: Expression) -> MaskSequence:
-        return self._filed.of(expression).take(self._kept)
-
-    def foreground(self) -> MaskSequence:
-        return self._filed.foreground().take(self._kept)

@@ -394,6 +394,7 @@ def evaluate(
     *,
     split: str = "validation",
     protocol: str = "binary",
+    alignment: str | os.PathLike | None = None,
     num_proc: int = 1,
     engine: str = "local",
     address: str | None = None,
@@ -410,6 +411,8 @@ def evaluate(
         data_dir: the folder of mask_dict.json (default: $REVOS_ROOT).
         split: `validation`, `train` or `train_sub`.
         protocol: `binary` (what is meant), `official` (what the published evaluator computes) or `both`.
+        alignment: a file of accepted mappings (docs/alignment.md): predictions are then expected for the frames that
+            it maps masks to. Such scores cannot be compared with published ones.
         num_proc, engine, address: how to spread the videos, see `workers.run`.
         output: a folder for `measures.json`, `measures.csv` and, under `videos/`, the results of each video.
         resume: take the videos that are done from `output`, as a killed run has left them.
@@ -424,7 +427,7 @@ def evaluate(
     protocols = _protocols(protocol)
     if resume and output is None:
         raise UsageError("resume needs the output folder of the run that is to go on")
-    annotations = open_annotations(Layout.at(data_dir), split)
+    annotations = open_annotations(Layout.at(data_dir, alignment=alignment), split)
     opened = open_predictions(predictions)
     store = _Store.open(Path(output), _fingerprint(annotations, predictions, protocols), resume) if output else None
 
@@ -531,10 +534,15 @@ class Evaluator:
     """
 
     def __init__(
-        self, data_dir: str | os.PathLike | None = None, *, split: str = "validation", protocol: str = "binary"
+        self,
+        data_dir: str | os.PathLike | None = None,
+        *,
+        split: str = "validation",
+        protocol: str = "binary",
+        alignment: str | os.PathLike | None = None,
     ) -> None:
         self.protocols = _protocols(protocol)
-        self._annotations = open_annotations(Layout.at(data_dir), split)
+        self._annotations = open_annotations(Layout.at(data_dir, alignment=alignment), split)
         self._found: dict[tuple[str, str], ExpressionScores] = {}
         self._truth: _Truth | None = None
 
