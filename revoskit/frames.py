@@ -58,12 +58,12 @@ class Grid:
     @cached_property
     def rows(self) -> np.ndarray:
         """The full-size row that holds the centre of every row: int64 (height,), ascending."""
-        return (2 * np.arange(self.height) + 1) * self.full_height // (2 * self.height)
+        return (2 * np.arange(self.height, dtype=np.int64) + 1) * self.full_height // (2 * self.height)
 
     @cached_property
     def columns(self) -> np.ndarray:
         """The full-size column that holds the centre of every column: int64 (width,), ascending."""
-        return (2 * np.arange(self.width) + 1) * self.full_width // (2 * self.width)
+        return (2 * np.arange(self.width, dtype=np.int64) + 1) * self.full_width // (2 * self.width)
 
     @cached_property
     def reduction(self) -> int:

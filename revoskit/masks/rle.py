@@ -24,6 +24,8 @@ from revoskit.errors import MaskError
 # a run cannot overflow the 32 bits that native code gives it.
 MAX_DIGITS = 6
 MAX_PIXELS = 2**29 - 1
+# Native code wants a copy of what it encodes, and on Windows counts the pixels of all masks together in 32 bits.
+PIXELS_AT_ONCE = 2**25
 
 
 class RLE(TypedDict):
@@ -49,6 +51,11 @@ class _Runs(NamedTuple):
 
     def counts(self) -> np.ndarray:
         return np.diff(self.starts, append=len(self.lengths))
+
+    def some(self, first: int, count: int) -> _Runs:
+        """Those of `count` masks from number `first` on."""
+        starts = np.append(self.starts, len(self.lengths))[first : first + count + 1]
+        return _Runs(self.lengths[starts[0] : starts[-1]], starts[:-1] - starts[0])
 
     def on_object(self) -> np.ndarray:
         """Which runs are object: every second one of a mask, bool."""
@@ -227,9 +234,10 @@ class MaskSequence(Sequence["RLE | None"]):
     def encode(cls, pixels: np.ndarray) -> MaskSequence:
         """Masks from an array (T, height, width) of any dtype: what is not zero is object."""
         frames, height, width = pixels.shape
-        if frames == 0:
-            return cls._trusted([], height, width)
-        masks = _encode(np.asarray(pixels != 0, np.uint8).transpose(1, 2, 0))
+        at_once = max(1, PIXELS_AT_ONCE // max(1, height * width))
+        masks: list[RLE | None] = []
+        for begin in range(0, frames, at_once):
+            masks += _encode(np.asarray(pixels[begin : begin + at_once] != 0, np.uint8).transpose(1, 2, 0))
         return cls._trusted(masks, height, width)
 
     @classmethod
@@ -243,7 +251,13 @@ class MaskSequence(Sequence["RLE | None"]):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return MaskSequence._trusted(self._masks[index], self.height, self.width, self._clean[index])
+            some = MaskSequence._trusted(self._masks[index], self.height, self.width, self._clean[index])
+            if self._runs is not None and index.step in (None, 1):
+                before = index.indices(len(self))[0]
+                some._runs = self._runs.some(
+                    *(len(part) - part.count(None) for part in (self._clean[:before], some._clean))
+                )
+            return some
         return self._masks[index]
 
     def __iter__(self) -> Iterator[RLE | None]:

@@ -60,7 +60,7 @@ class Frames:
 
     def _verbatim(self, paths: list[str], video: Video) -> pa.Array:
         """The files' bytes, read straight into the buffer that Arrow keeps: copying them costs as much as reading."""
-        offsets = np.concatenate([[0], np.cumsum([os.stat(path).st_size for path in paths])])
+        offsets = np.concatenate([[0], np.cumsum([os.stat(path).st_size for path in paths], dtype=np.int64)])
         if offsets[-1] > MAX_COLUMN_BYTES:
             raise RevosError(
                 f"the frames of video {video.video_id!r} take {offsets[-1]:,} bytes, a row can hold "
