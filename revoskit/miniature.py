@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -39,6 +40,8 @@ _IDS = [
 ]
 _FIRST_ANNOTATION = 3003000
 
+Entry = dict[str, Any]  # an object of a JSON file
+
 
 @dataclass
 class Miniature:
@@ -63,14 +66,16 @@ class _Shape:
         y = y - (self.start[0] + frame * self.step[0])
         x = x - (self.start[1] + frame * self.step[1])
         if self.kind == "ball":
-            return y * y + x * x <= self.radius**2
-        if self.kind == "box":
-            return np.maximum(abs(y), abs(x)) <= self.radius
-        return (abs(y) <= self.radius) & (abs(x) * 2 <= y + self.radius)  # a triangle that stands on its base
+            inside = y * y + x * x <= self.radius**2
+        elif self.kind == "box":
+            inside = np.maximum(abs(y), abs(x)) <= self.radius
+        else:  # a triangle that stands on its base
+            inside = (abs(y) <= self.radius) & (abs(x) * 2 <= y + self.radius)
+        return np.asarray(inside)
 
 
 def write_miniature(
-    root: str | os.PathLike,
+    root: str | os.PathLike[str],
     *,
     videos: int = len(_IDS),
     frames: int = 12,
@@ -100,8 +105,8 @@ def write_miniature(
         raise UsageError(f"{root} already holds a dataset ({TRACKS}): name a folder that does not")
     written = Miniature(root)
     tracks: dict[str, list[RLE | None]] = {}
-    foreground: dict[str, dict] = {}
-    entries: dict[str, dict[str, dict]] = {"train": {}, "validation": {}}
+    foreground: dict[str, Entry] = {}
+    entries: dict[str, dict[str, Entry]] = {"train": {}, "validation": {}}
     for number, (split, video_id) in enumerate(_videos(videos)):
         size = (height, width) if number % 3 != 1 else (width, height)
         rng = np.random.default_rng([seed, number])
@@ -113,7 +118,7 @@ def write_miniature(
         _write_frames(root / frames_folder / video_id, names, shapes, pixels, rng)
         written.pixels |= dict(zip(ids, pixels, strict=True))
         tracks |= {str(i): _track(mask) for i, mask in zip(ids, pixels, strict=True)}
-        union = pixels.any(0)
+        union = np.asarray(pixels.any(0))
         foreground[video_id] = {
             "masks_rle": list(MaskSequence.encode(union)),
             "foreground_ratio": union.mean((1, 2)).tolist(),
@@ -158,7 +163,7 @@ def _shapes(rng: np.random.Generator, frames: int, height: int, width: int) -> l
     ]
 
 
-def _expressions(shapes: list[_Shape], ids: list[int], number: int) -> dict[str, dict]:
+def _expressions(shapes: list[_Shape], ids: list[int], number: int) -> dict[str, Entry]:
     ball, box, triangle = shapes
     absent = next(color for color in COLORS if color not in {shape.color for shape in shapes})
     wanted = [
@@ -179,7 +184,8 @@ def _expressions(shapes: list[_Shape], ids: list[int], number: int) -> dict[str,
 
 
 def _track(pixels: np.ndarray) -> list[RLE | None]:
-    return [mask if seen else None for mask, seen in zip(MaskSequence.encode(pixels), pixels.any((1, 2)), strict=True)]
+    seen = np.asarray(pixels.any((1, 2)))
+    return [mask if there else None for mask, there in zip(MaskSequence.encode(pixels), seen, strict=True)]
 
 
 def _write_frames(
@@ -197,7 +203,7 @@ def _write_frames(
         Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"{name}.jpg", quality=90)
 
 
-def _write_json(path: Path, content: dict) -> None:
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
@@ -212,7 +218,7 @@ _SISTER_IDS = {
 _SISTER_IDS["mevis_v2"] = _SISTER_IDS["mevis"]
 
 
-def write_sister(root: str | os.PathLike, family: str, *, videos: int = 6, **options) -> Miniature:
+def write_sister(root: str | os.PathLike[str], family: str, *, videos: int = 6, **options: int) -> Miniature:
     """Write a small MeViS, MeViSv2, LV-VIS, FeVOS or Ref-SAV: the videos of a miniature, in that dataset's layout.
 
     It leaves out what the dataset leaves out: types, and in a hidden split the objects and the masks too. In MeViS the
@@ -225,12 +231,12 @@ def write_sister(root: str | os.PathLike, family: str, *, videos: int = 6, **opt
         options: as for `write_miniature`: frames, height, width, seed.
     """
     root = Path(root)
-    written = write_miniature(root / "revos", videos=videos, **options)
+    written = write_miniature(root / "revos", videos=videos, frames_folder=FRAMES_FOLDER, **options)
     source = {name: json.loads((written.root / file).read_bytes())["videos"] for name, file in EXPRESSIONS.items()}
     tracks = json.loads((written.root / TRACKS).read_bytes())
     splits = list(FAMILIES[family].splits.items())
-    entries: dict[str, dict] = {split: {} for split, _ in splits}
-    named: dict[str, dict] = {}
+    entries: dict[str, dict[str, Entry]] = {split: {} for split, _ in splits}
+    named: dict[str, dict[str, object]] = {}
     for number, (video_id, entry) in enumerate((source["train"] | source["validation"]).items()):
         split, files = splits[number % len(splits)]
         sister_id = _SISTER_IDS[family][number]
@@ -255,7 +261,7 @@ def write_sister(root: str | os.PathLike, family: str, *, videos: int = 6, **opt
     return Miniature(root, written.pixels)
 
 
-def _as_sister(entry: dict, family: str, hidden: bool) -> dict:
+def _as_sister(entry: Entry, family: str, hidden: bool) -> Entry:
     """A video's entry, less what the dataset does not say."""
     kept = {"exp"} if hidden else {"exp", "obj_id", "anno_id"}
     if family == "ref_sav":  # it has a type_id that means something else: a long caption or a short one

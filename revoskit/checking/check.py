@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypedDict
 
 import msgspec
 import numpy as np
@@ -46,6 +46,15 @@ EXIT_STATUS = {None: 0, NOTE: 0, findings.WARNING: 3, ERROR: 1}
 _TAIL = 1024  # bytes at the end of a JPEG in which its end marker is looked for
 _RATIO_TOLERANCE = 1e-3
 _CHUNK = 200  # unnamed tracks that a process takes at a time
+
+
+class Place(TypedDict, total=False):
+    """Where something was found; which frame it is, is said with what was found."""
+
+    split: str
+    video: str
+    expression: str
+    track: str
 
 
 class Report(msgspec.Struct):
@@ -163,9 +172,9 @@ class _Records(NamedTuple):
                 tally.add("file-unreadable", str(error), split=split)
                 records.faulty.add(split)
                 continue
-            for error in wrong:
+            for one in wrong:
                 records.faulty.add(split)
-                tally.add("entry-malformed", str(error), split=split)
+                tally.add("entry-malformed", str(one), split=split)
         return records
 
     def jobs(self) -> list[_Job]:
@@ -219,7 +228,7 @@ def _check_records(records: _Records, tally: Tally) -> None:
 
 
 def _check_record(video: Video, tally: Tally, split: str) -> None:
-    place = {"split": split, "video": video.video_id}
+    place: Place = {"split": split, "video": video.video_id}
     names = video.frame_names
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -235,10 +244,11 @@ def _check_record(video: Video, tally: Tally, split: str) -> None:
         for obj, track in zip(expression.object_ids, expression.annotation_ids, strict=False):
             if objects.setdefault(track, obj) != obj:
                 found = f"object {obj} here, {objects[track]} in an earlier expression"
-                tally.add("object-differs", found, expression=expression.expression_id, track=str(track), **place)
+                here: Place = {"expression": expression.expression_id, "track": str(track)}
+                tally.add("object-differs", found, **(place | here))
 
 
-def _check_expression(expression: Expression, tally: Tally, place: dict[str, str]) -> None:
+def _check_expression(expression: Expression, tally: Tally, place: Place) -> None:
     tracks = expression.annotation_ids
     if not expression.text.strip():
         tally.add("expression-blank", repr(expression.text), **place)
@@ -248,7 +258,7 @@ def _check_expression(expression: Expression, tally: Tally, place: dict[str, str
         tally.add("track-repeated", f"anno_id {list(tracks)!s:.60}", **place)
     if expression.type is ExpressionType.NONEXISTENT and tracks:
         tally.add("nonexistent-with-tracks", f"anno_id {list(tracks)!s:.60}", **place)
-    if expression.type is not ExpressionType.NONEXISTENT and not tracks:
+    if expression.type is not None and expression.type is not ExpressionType.NONEXISTENT and not tracks:
         tally.add("expression-without-tracks", f"{expression.type.label}: {expression.text!r:.60}", **place)
 
 
@@ -284,7 +294,7 @@ def _opens(kind: type, path: Path, tally: Tally) -> bool:
 def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tuple[Tally, int]:
     """What is wrong with a video's masks and JPEGs, and the number of masks that were examined."""
     tally = Tally()
-    place = {"split": job.split, "video": job.video.video_id}
+    place: Place = {"split": job.split, "video": job.video.video_id}
     tracks, masks = _check_tracks(layout, job.video, tally, place) if files.tracks else ({}, 0)
     if files.foreground:
         whole = job.judge_foreground and len(tracks) == len(job.video.annotation_ids)
@@ -293,7 +303,7 @@ def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tupl
     return tally, masks
 
 
-def _check_tracks(layout: Layout, video: Video, tally: Tally, place: dict) -> tuple[dict[int, MaskSequence], int]:
+def _check_tracks(layout: Layout, video: Video, tally: Tally, place: Place) -> tuple[dict[int, MaskSequence], int]:
     """The tracks that are sound, and the number of masks that were examined."""
     file: TrackFile = open_once(TrackFile, layout.tracks)
     sound: dict[int, MaskSequence] = {}
@@ -303,7 +313,7 @@ def _check_tracks(layout: Layout, video: Video, tally: Tally, place: dict) -> tu
         here = place | {"track": key}
         if key not in file:
             named_by = next(e.expression_id for e in video.expressions if annotation_id in e.annotation_ids)
-            tally.add("track-missing", expression=named_by, **here)
+            tally.add("track-missing", **(here | {"expression": named_by}))
             continue
         try:
             masks = file.unchecked(key)
@@ -321,22 +331,26 @@ def _check_tracks(layout: Layout, video: Video, tally: Tally, place: dict) -> tu
     return sound, examined
 
 
-def _check_masks(masks: list[RLE | None], video: Video, tally: Tally, place: dict, kind: str | None = None) -> bool:
+def _check_masks(masks: list[RLE | None], video: Video, tally: Tally, place: Place, kind: str | None = None) -> bool:
     """Report each mask that is not one of the video's size; whether all are."""
     wrong = faults(masks, video.height, video.width)
     for fault in wrong:
-        misfit = masks[fault.index]["size"] != [video.height, video.width]
+        misfit = _size(masks[fault.index]) != [video.height, video.width]
         tally.add(
             kind or ("mask-size" if misfit else "mask-runs"), fault.reason, frame=_frame(video, fault.index), **place
         )
     return not wrong
 
 
+def _size(mask: RLE | None) -> list[int] | None:
+    return mask and mask["size"]
+
+
 def _frame(video: Video, index: int) -> str:
     return video.frame_names[index] if index < len(video.frame_names) else f"number {index}"
 
 
-def _note_blank(track: MaskSequence, video: Video, tally: Tally, place: dict) -> None:
+def _note_blank(track: MaskSequence, video: Video, tally: Tally, place: Place) -> None:
     areas = track.areas()
     blank = [i for i, mask in enumerate(track) if mask is not None and not areas[i]]
     if blank:
@@ -344,7 +358,7 @@ def _note_blank(track: MaskSequence, video: Video, tally: Tally, place: dict) ->
 
 
 def _check_foreground(
-    layout: Layout, video: Video, tracks: dict[int, MaskSequence] | None, tally: Tally, place: dict
+    layout: Layout, video: Video, tracks: dict[int, MaskSequence] | None, tally: Tally, place: Place
 ) -> int:
     """Compare the foreground with the union of `tracks`, where those are all known; returns the masks examined."""
     file: ForegroundFile = open_once(ForegroundFile, layout.foreground)
@@ -370,7 +384,7 @@ def _check_foreground(
     return len(masks)
 
 
-def _check_ratios(ratios: Any, foreground: MaskSequence, video: Video, tally: Tally, place: dict) -> None:
+def _check_ratios(ratios: Any, foreground: MaskSequence, video: Video, tally: Tally, place: Place) -> None:
     if not isinstance(ratios, list) or not all(isinstance(ratio, (int, float)) for ratio in ratios):
         tally.add("foreground-malformed", f"foreground_ratio is {ratios!r:.40}, expected a list of numbers", **place)
     elif len(ratios) != len(foreground):
@@ -384,7 +398,7 @@ def _check_ratios(ratios: Any, foreground: MaskSequence, video: Video, tally: Ta
 
 
 def _compare(
-    foreground: MaskSequence, tracks: dict[int, MaskSequence], video: Video, tally: Tally, place: dict
+    foreground: MaskSequence, tracks: dict[int, MaskSequence], video: Video, tally: Tally, place: Place
 ) -> None:
     sequences = list(tracks.values()) or [MaskSequence.empty(len(foreground), video.height, video.width)]
     union = sequences[0].union(*sequences[1:])
@@ -417,7 +431,7 @@ def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
             tally.add("mask-size", f"its size is {size}", track=key)
             continue
         for fault in faults(masks, *size):
-            kind = "mask-size" if masks[fault.index]["size"] != size else "mask-runs"
+            kind = "mask-size" if _size(masks[fault.index]) != size else "mask-runs"
             tally.add(kind, fault.reason, track=key, frame=f"number {fault.index}")
     return tally, examined
 
@@ -425,7 +439,7 @@ def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
 # --- the frames -------------------------------------------------------------------------------------------------------
 
 
-def _check_frames(layout: Layout, video: Video, decode: bool, tally: Tally, place: dict) -> None:
+def _check_frames(layout: Layout, video: Video, decode: bool, tally: Tally, place: Place) -> None:
     paths = layout.frame_paths(video.video_id, video.frame_names)
     missing = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
     if missing:

@@ -103,9 +103,20 @@ class Tally:
     def __init__(self) -> None:
         self._groups: dict[str, _Group] = {}
 
-    def add(self, kind: str, found: str = "", count: int = 1, **place: str) -> None:
-        """Note something that was found `count` times; `place` says where, in the fields of `Example`."""
-        example = Example(found=found, **place)
+    def add(
+        self,
+        kind: str,
+        found: str = "",
+        count: int = 1,
+        *,
+        split: str = "",
+        video: str = "",
+        expression: str = "",
+        track: str = "",
+        frame: str = "",
+    ) -> None:
+        """Note something that was found `count` times, and where."""
+        example = Example(split, video, expression, track, frame, found)
         self._merge(kind, _Group(count, {example.video} - {""}, [example]))
 
     def merge(self, other: Tally) -> None:

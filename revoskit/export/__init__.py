@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import msgspec
 
@@ -24,7 +25,7 @@ from revoskit.dataset.annotations import Annotations, missing_frames, open_annot
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
-from revoskit.export.job import HOW, Counts, Job
+from revoskit.export.job import Counts, How, Job
 
 TARGETS: dict[str, ModuleType] = {"mevis": mevis, "ytvos": ytvos, "webdataset": webdataset, "coco": coco}
 JOURNAL = "export.json"
@@ -45,7 +46,7 @@ def export(
     folder: Path,
     splits: Sequence[str] | None = None,
     *,
-    frames: str = "link",
+    frames: How = "link",
     num_proc: int = 1,
     progress: Callable[[int], object] = lambda steps: None,
 ) -> Report:
@@ -68,8 +69,8 @@ def export(
     """
     if to not in TARGETS:
         raise UsageError(f"there is no target {to!r}: expected one of {', '.join(TARGETS)}")
-    if frames not in HOW:
-        raise UsageError(f"frames is {frames!r}: expected one of {', '.join(HOW)}")
+    if frames not in get_args(How):
+        raise UsageError(f"frames is {frames!r}: expected one of {', '.join(get_args(How))}")
     workers.require(num_proc)
     layout.require()
     opened = {split: open_annotations(layout, split) for split in splits or layout.splits()}

@@ -62,7 +62,11 @@ def _write_instances(annotations: Annotations, path: Path, progress: Callable[[i
                 if not track.areas().any():
                     left_out.add(number)
                     continue
-                known = {"id": number, "annotation_id": annotation_id, "object_id": video.object_id(annotation_id)}
+                known: dict[str, object] = {
+                    "id": number,
+                    "annotation_id": annotation_id,
+                    "object_id": video.object_id(annotation_id),
+                }
                 known |= _track(videos[video.video_id], video, track)
                 file.write(between + msgspec.json.encode(known))
                 between = b", "
@@ -73,7 +77,7 @@ def _write_instances(annotations: Annotations, path: Path, progress: Callable[[i
     return len(left_out)
 
 
-def _video(video: Video, number: int) -> dict:
+def _video(video: Video, number: int) -> dict[str, object]:
     return {
         "id": number,
         "height": video.height,
@@ -83,8 +87,8 @@ def _video(video: Video, number: int) -> dict:
     }
 
 
-def _track(video_number: int, video: Video, track: MaskSequence) -> dict:
-    def annotated(values: list) -> list:
+def _track(video_number: int, video: Video, track: MaskSequence) -> dict[str, object]:
+    def annotated(values: list[object]) -> list[object]:
         return [None if mask is None else value for mask, value in zip(track, values, strict=True)]
 
     return {
@@ -101,7 +105,9 @@ def _track(video_number: int, video: Video, track: MaskSequence) -> dict:
     }
 
 
-def _expressions(annotations: Annotations, videos: dict[str, int], ids: dict[tuple[str, int], int]) -> Iterator[dict]:
+def _expressions(
+    annotations: Annotations, videos: dict[str, int], ids: dict[tuple[str, int], int]
+) -> Iterator[dict[str, object]]:
     every = ((video, expression) for video in annotations for expression in video.expressions)
     for number, (video, expression) in enumerate(every, 1):
         yield {

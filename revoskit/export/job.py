@@ -9,15 +9,17 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from revoskit import workers
 from revoskit.atomic import part_of
-from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.annotations import Annotations, Video
+from revoskit.errors import MissingFilesError
 
 FRAMES = "JPEGImages"
-HOW = ("link", "copy", "symlink")
+How = Literal["link", "copy", "symlink"]
 
 
 class Counts(msgspec.Struct):
@@ -80,7 +82,7 @@ class Job:
 
     annotations: Annotations
     folder: Path
-    how: str
+    how: How
     num_proc: int
 
     @property
@@ -119,7 +121,24 @@ def own_ids(annotations: Annotations, lowest: int | None = None) -> dict[tuple[s
     return ids
 
 
-def place(source: str, target: Path, how: str) -> str:
+def frame_files(job: Job, video: Video) -> list[str]:
+    """Where a video's frames are. All are there when an export begins, and may be taken away meanwhile.
+
+    Raises:
+        MissingFilesError: one is no longer on disk.
+    """
+    paths = job.annotations.layout.frame_paths(video.video_id, video.frame_names)
+    there = [path for path in paths if path is not None]
+    if len(there) < len(paths):
+        gone = video.frame_names[paths.index(None)]
+        raise MissingFilesError(
+            f"frame {gone!r} of video {video.video_id!r} was removed while it was exported: put it back under "
+            f"{job.annotations.layout.video_folder(video.video_id)}, and give the same command again"
+        )
+    return there
+
+
+def place(source: str, target: Path, how: How) -> Literal["linked", "copied", "symlinked", "kept"]:
     """Put a file of the dataset somewhere; returns "linked", "copied", "symlinked", or "kept" where it is already."""
     source = os.path.realpath(source)  # a link to a link would lead out of the folder
     if os.path.lexists(target):
@@ -142,7 +161,7 @@ def place(source: str, target: Path, how: str) -> str:
     return "copied"
 
 
-def _is_placed(source: str, target: Path, how: str) -> bool:
+def _is_placed(source: str, target: Path, how: How) -> bool:
     """Whether an earlier run put just this file there, in just this way."""
     if how == "symlink" or target.is_symlink():
         return how == "symlink" and target.is_symlink() and os.readlink(target) == source
@@ -157,9 +176,8 @@ def place_frames(job: Job, folder: Path, video_id: str) -> dict[str, int]:
     video = job.annotations.video(video_id)
     target = folder / FRAMES / video_id
     target.mkdir(parents=True, exist_ok=True)
-    paths = job.annotations.layout.frame_paths(video_id, video.frame_names)
     placed: dict[str, int] = {}
-    for name, path in zip(video.frame_names, paths, strict=True):
+    for name, path in zip(video.frame_names, frame_files(job, video), strict=True):
         kind = place(path, target / f"{name}.jpg", job.how)
         placed[kind] = placed.get(kind, 0) + 1
     return placed

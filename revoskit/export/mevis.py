@@ -64,7 +64,7 @@ def _by_name(video: Video) -> list[int]:
     return sorted(range(len(video.frame_names)), key=video.frame_names.__getitem__)
 
 
-def _entry(video: Video, number: int, ids: Ids) -> dict:
+def _entry(video: Video, number: int, ids: Ids) -> dict[str, object]:
     """A video as `meta_expressions*.json` has it."""
     return {
         "vid_id": number,
@@ -78,6 +78,6 @@ def _entry(video: Video, number: int, ids: Ids) -> dict:
     }
 
 
-def _expression(expression: Expression, annotation_ids: list[int]) -> dict:
-    said = {"exp": expression.text, "obj_id": expression.object_ids, "anno_id": annotation_ids}
+def _expression(expression: Expression, annotation_ids: list[int]) -> dict[str, object]:
+    said: dict[str, object] = {"exp": expression.text, "obj_id": expression.object_ids, "anno_id": annotation_ids}
     return said if expression.type is None else said | {"type_id": int(expression.type)}

@@ -20,13 +20,14 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
 from revoskit import workers
 from revoskit.atomic import whole
 from revoskit.dataset.annotations import Expression, Video, VideoMasks
-from revoskit.export.job import Counts, Job
+from revoskit.export.job import Counts, Job, frame_files
 
 PASSES = 1
 HOW_TO_READ = "Read them with webdataset.WebDataset('{folder}/{first}', shardshuffle=False).decode('pil')."
@@ -61,8 +62,7 @@ def _plan(job: Job) -> list[_Shard]:
             shards.append([])
             size = 0
         shards[-1].append((number, video.video_id))
-        paths = job.annotations.layout.frame_paths(video.video_id, video.frame_names)
-        size += sum(os.stat(path).st_size for path in paths)
+        size += sum(os.stat(path).st_size for path in frame_files(job, video))
     return [_Shard(job.folder / f"{job.family}-{job.split}-{i:06d}.tar", videos) for i, videos in enumerate(shards)]
 
 
@@ -79,8 +79,7 @@ def _write_shard(job: Job, shard: _Shard) -> bool:
             video = job.annotations.video(video_id)
             known = msgspec.json.encode(_known(video, job.annotations.masks(video)))
             _add(tar, f"{number:06d}.json", len(known), io.BytesIO(known))
-            paths = job.annotations.layout.frame_paths(video_id, video.frame_names)
-            for i, path in enumerate(paths):
+            for i, path in enumerate(frame_files(job, video)):
                 with open(path, "rb") as frame:
                     _add(tar, _frame_name(number, i), os.fstat(frame.fileno()).st_size, frame)
     return True
@@ -99,7 +98,7 @@ def _frames_of(job: Job, shard: _Shard) -> list[tuple[str, int]]:
     """The same, as the dataset has them now: which videos a shard holds follows from the sizes of all frames."""
     found = []
     for number, video_id in shard.videos:
-        paths = job.annotations.layout.frame_paths(video_id, job.annotations.video(video_id).frame_names)
+        paths = frame_files(job, job.annotations.video(video_id))
         found += [(_frame_name(number, i), os.stat(path).st_size) for i, path in enumerate(paths)]
     return found
 
@@ -108,13 +107,13 @@ def _frame_name(number: int, index: int) -> str:
     return f"{number:06d}.{index:05d}.jpg"
 
 
-def _add(tar: tarfile.TarFile, name: str, size: int, content: io.BufferedIOBase) -> None:
+def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
     member = tarfile.TarInfo(name)  # its owner, mode and time are fixed, so the bytes are too
     member.size = size
     tar.addfile(member, content)
 
 
-def _known(video: Video, masks: VideoMasks) -> dict:
+def _known(video: Video, masks: VideoMasks) -> dict[str, object]:
     return {
         "video_id": video.video_id,
         "height": video.height,
@@ -128,7 +127,7 @@ def _known(video: Video, masks: VideoMasks) -> dict:
     }
 
 
-def _expression(expression: Expression) -> dict:
+def _expression(expression: Expression) -> dict[str, object]:
     return {
         "expression_id": expression.expression_id,
         "expression": expression.text,

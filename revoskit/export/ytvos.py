@@ -38,6 +38,22 @@ MOST_OBJECTS = 255
 _FRAMES_AT_ONCE = 32  # so that memory does not grow with the length of a video
 
 
+class _Object(msgspec.Struct):
+    """An object of `meta.json`; its number in the pictures is its key there."""
+
+    frames: list[str]
+    annotation_id: int
+    object_id: int | None
+    category: str = "others"
+
+
+class _Entry(msgspec.Struct):
+    """A video of `meta_expressions.json`."""
+
+    frames: tuple[str, ...]
+    expressions: dict[str, dict[str, object]]
+
+
 class _Drawn(msgspec.Struct):
     """What became of one video."""
 
@@ -64,7 +80,7 @@ def require_numbers(splits: Iterable[Annotations]) -> None:
 def write(job: Job, progress: Callable[[int], object]) -> Counts:
     name = NAMES.get(job.split, job.split)
     counts = job.counts(name)
-    objects = {}
+    objects: dict[str, dict[str, _Object]] = {}
     draw = functools.partial(_draw, job, job.folder / name)
     for video_id, drawn in workers.run(draw, list(job.annotations.videos), num_proc=job.num_proc):
         objects[video_id] = _objects(job.annotations.video(video_id), drawn)
@@ -135,51 +151,42 @@ def _palette() -> bytes:
     return np.stack(channels, 1).astype(np.uint8).tobytes()
 
 
-def _objects(video: Video, drawn: _Drawn) -> dict:
+def _objects(video: Video, drawn: _Drawn) -> dict[str, _Object]:
     """The objects that show anywhere, by their number in the pictures."""
     return {
-        str(number): {
-            "category": "others",
-            "frames": names,
-            "annotation_id": annotation_id,
-            "object_id": video.object_id(annotation_id),
-        }
+        str(number): _Object(names, annotation_id, video.object_id(annotation_id))
         for number, (annotation_id, names) in enumerate(zip(video.annotation_ids, drawn.seen, strict=True), 1)
         if names
     }
 
 
-def _write_meta(job: Job, name: str, objects: dict[str, dict]) -> None:
+def _write_meta(job: Job, name: str, objects: dict[str, dict[str, _Object]]) -> None:
     videos = {video_id: {"objects": objects[video_id]} for video_id in job.annotations.videos}
     with whole(job.folder / name / "meta.json") as file:
         file.write(msgspec.json.encode({"videos": videos}))
 
 
-def _write_expressions(job: Job, folder: Path, objects: dict[str, dict]) -> int:
+def _write_expressions(job: Job, folder: Path, objects: dict[str, dict[str, _Object]]) -> int:
     """Write the expressions of one object that shows, and apart from them the others; returns how many those are."""
-    one: dict[str, dict] = {}
-    other: dict[str, dict] = {}
+    one: dict[str, _Entry] = {}
+    other: dict[str, _Entry] = {}
     for video in job.annotations:
         numbers = {annotation_id: str(number) for number, annotation_id in enumerate(video.annotation_ids, 1)}
-        one[video.video_id] = _entry(video, {})
-        other[video.video_id] = _entry(video, {})
+        one[video.video_id] = _Entry(video.frame_names, {})
+        other[video.video_id] = _Entry(video.frame_names, {})
         for expression in video.expressions:
             named = [numbers[i] for i in expression.annotation_ids]
             kept = len(set(named)) == 1 and named[0] in objects[video.video_id]
             target = one if kept else other
             said = _expression(expression, named[0] if kept else named)
-            target[video.video_id]["expressions"][expression.expression_id] = said
+            target[video.video_id].expressions[expression.expression_id] = said
     for file_name, videos in [("meta_expressions.json", one), ("meta_expressions_left_out.json", other)]:
         with whole(folder / file_name) as file:
-            said = {video_id: entry for video_id, entry in videos.items() if entry["expressions"]}
-            file.write(msgspec.json.encode({"videos": said}))
-    return sum(len(entry["expressions"]) for entry in other.values())
+            holding = {video_id: entry for video_id, entry in videos.items() if entry.expressions}
+            file.write(msgspec.json.encode({"videos": holding}))
+    return sum(len(entry.expressions) for entry in other.values())
 
 
-def _entry(video: Video, expressions: dict) -> dict:
-    return {"frames": video.frame_names, "expressions": expressions}
-
-
-def _expression(expression: Expression, named: str | list[str]) -> dict:
-    said = {"exp": expression.text, "obj_id": named}
+def _expression(expression: Expression, named: str | list[str]) -> dict[str, object]:
+    said: dict[str, object] = {"exp": expression.text, "obj_id": named}
     return said if expression.type is None else said | {"type_id": int(expression.type)}

@@ -16,7 +16,7 @@ import csv
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -126,10 +126,10 @@ class Written:
 def write_gallery(
     layout: Layout,
     split: str,
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     *,
     predictions: Any = None,
-    scores: str | os.PathLike | None = None,
+    scores: str | os.PathLike[str] | None = None,
     max_side: int | None = None,
     num_proc: int = 1,
     progress: Callable[[int], object] = lambda count: None,
@@ -274,7 +274,8 @@ class _VideoWriter:
 
 
 def _rounded(values: np.ndarray) -> list[float]:
-    return np.round(values, 4).tolist()
+    rounded: list[float] = np.round(values, 4).tolist()
+    return rounded
 
 
 def _means(compared: _Compared) -> list[float | None]:
@@ -339,7 +340,7 @@ def _refuse_other_page(folder: Path) -> None:
         raise UsageError(f"{page} is not a gallery's: name another folder, so that it is not written over")
 
 
-def _remove_others(folder: Path, video_ids: set[str]) -> None:
+def _remove_others(folder: Path, video_ids: Container[str]) -> None:
     """Data of videos that an earlier page had and this one has not."""
     for path in folder.rglob("*.js"):
         if path.relative_to(folder).as_posix().removesuffix(".js") not in video_ids:

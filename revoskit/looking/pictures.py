@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 import os
 import textwrap
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -23,6 +25,7 @@ from revoskit.masks.rle import MaskSequence
 from revoskit.scoring.predictions import open_predictions
 
 Color = tuple[int, int, int]
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; yellow last, it is weak on white.
 PALETTE: list[Color] = [
@@ -207,10 +210,12 @@ def find_scene(
     layout: Layout, video_id: str, expression_id: str | None = None, predictions: str | None = None
 ) -> Scene:
     """The scene of a video, or of one of its expressions, by id, in whatever split it is."""
-    if predictions is not None and expression_id is None:
-        raise UsageError("a prediction answers one expression: name the expression too")
     annotations, video = find_video(layout, video_id)
-    expression = None if expression_id is None else find_expression(video, expression_id)
+    if expression_id is None:
+        if predictions is not None:
+            raise UsageError("a prediction answers one expression: name the expression too")
+        return scene(annotations, video)
+    expression = find_expression(video, expression_id)
     if predictions is None:
         return scene(annotations, video, expression)
     found = open_predictions(predictions).read(video, expression)
@@ -256,7 +261,7 @@ class Style:
 
 def save(
     subject: Scene,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     frames: int = 6,
     fps: float = 6,
@@ -327,7 +332,7 @@ def contact_sheet(subject: Scene, *, frames: int = 6, style: Style | None = None
 
 def save_animation(
     subject: Scene,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     fps: float = 6,
     style: Style | None = None,
@@ -372,16 +377,15 @@ def _write_mp4(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
     from fractions import Fraction
 
     with av.open(str(path), "w", options={"movflags": "faststart"}) as file:
-        stream = None
-        for picture in pictures:
-            if stream is None:
-                stream = file.add_stream("libx264", Fraction(fps).limit_denominator(1000), options={"crf": "20"})
-                # H.264 as players read it halves the colour's resolution, so both sides must be even.
-                stream.width, stream.height = picture.width + picture.width % 2, picture.height + picture.height % 2
-                stream.pix_fmt = "yuv420p"
+        first = next(pictures)
+        stream = file.add_stream("libx264", Fraction(fps).limit_denominator(1000), options={"crf": "20"})
+        # H.264 as players read it halves the colour's resolution, so both sides must be even.
+        stream.width, stream.height = first.width + first.width % 2, first.height + first.height % 2
+        stream.pix_fmt = "yuv420p"
+        for picture in itertools.chain([first], pictures):
             even = Image.new("RGB", (stream.width, stream.height), PAPER)
             even.paste(picture)
-            file.mux(stream.encode(av.VideoFrame.from_image(even)))
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(even), "rgb24")))
         file.mux(stream.encode())
 
 
@@ -470,7 +474,7 @@ def _header(subject: Scene, width: int) -> Image.Image:
     return picture
 
 
-def _legend_places(subject: Scene, font: ImageFont.FreeTypeFont, width: int) -> list[tuple[Layer, int, int]]:
+def _legend_places(subject: Scene, font: Font, width: int) -> list[tuple[Layer, int, int]]:
     """Each layer with its left edge and its row, wrapping at the page's width."""
     places, x, row = [], MARGIN, 0
     for layer in (layer for panel in subject.panels for layer in panel.layers):
@@ -483,7 +487,7 @@ def _legend_places(subject: Scene, font: ImageFont.FreeTypeFont, width: int) -> 
 
 
 @lru_cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def _font(size: int, bold: bool = False) -> Font:
     """A font with many scripts where the system has one, or else the one that Pillow brings."""
     for name in FONTS_BOLD if bold else FONTS:
         with suppress(OSError):
@@ -491,16 +495,16 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
-def _fit(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _fit(text: str, font: Font, width: int) -> str:
     """The text, cut with an ellipsis where it is wider than `width` pixels."""
     if len(text) <= width and font.getlength(text) <= width:  # no glyph is narrower than a pixel
         return text
     text = text[:width]
-    kept = bisect_right(range(len(text)), width, key=lambda length: font.getlength(text[:length] + "…")) - 1
+    kept = bisect_right(range(len(text)), float(width), key=lambda length: font.getlength(text[:length] + "…")) - 1
     return text[: max(kept, 0)].rstrip() + "…"
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
     """Lines of at most `width` pixels; a word that is wider stands alone and is cut."""
     lines: list[str] = []
     for word in text.split():

@@ -56,6 +56,6 @@ def as_json(content: dict[str, Any]) -> str:
 
 def write(info: DatasetInfo, folder: Path) -> Path:
     """Write `<folder>/<config>/dataset_info.json`; returns its path."""
-    path = folder / info.config_name / "dataset_info.json"
+    path: Path = folder / info.config_name / "dataset_info.json"
     write_whole(path, as_json(describe(info)).encode())
     return path

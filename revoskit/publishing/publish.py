@@ -261,8 +261,8 @@ def publish(
     _claim(folder, plan)
     in_place = {shard: read_shard(folder, shard, plan.content) for shard in plan.shards}
     missing = [shard for shard, found in in_place.items() if found is None]
-    for shard, found in in_place.items():
-        if found:
+    for shard, earlier in in_place.items():
+        if earlier:
             progress(shard.num_bytes)
     if plan.content.max_side is None:  # frames as they are; smaller ones take far less, and masks once compressed
         require_room(folder, sum(shard.frame_bytes for shard in missing), UsageError)
@@ -281,7 +281,7 @@ def publish(
             f"the files of {layout.root} changed while they were published: give the same command again. What was made "
             "from them before that is then written anew."
         )
-    written = list(in_place.values())
+    written = [one for one in in_place.values() if one]
     if not edited:
         counts = stats.count(layout, plan.splits)
         write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
@@ -364,10 +364,10 @@ def _give_way(folder: Path, earlier: Plan, plan: Plan) -> None:
     then, now = _options(earlier), _options(plan)
     if written and then != now:
         other = [name for name in now if then[name] != now[name]]
-        then, now = (" and ".join(options[name] for name in other) for options in (then, now))
+        before, here = (" and ".join(options[name] for name in other) for options in (then, now))
         raise UsageError(
-            f"{folder} was published with {then}, and this is with {now}. Nothing was changed there: say {then} to go "
-            "on with it, name another folder, or delete that one first."
+            f"{folder} was published with {before}, and this is with {here}. Nothing was changed there: say {before} "
+            "to go on with it, name another folder, or delete that one first."
         )
     if written and (folder / CARD).exists():
         what = "annotation files" if earlier.annotations != plan.annotations else "frames"

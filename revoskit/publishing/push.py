@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from huggingface_hub import HfApi, get_token
@@ -50,7 +50,7 @@ def check_access(target: Target) -> None:
     _check_owner(target, _on_hub(HfApi().whoami))
 
 
-def _check_owner(target: Target, account: dict) -> None:
+def _check_owner(target: Target, account: dict[str, Any]) -> None:
     owner, name = target.repository.split("/")
     user = account["name"]
     owners = [user, *(organization["name"] for organization in account.get("orgs", []))]
@@ -158,6 +158,10 @@ def _on_hub(request: Callable[[], Answer], then: str = "") -> Answer:
         if cause not in said:
             said = f"{said} {cause}"
         status = getattr(getattr(error, "response", None), "status_code", None)
-        advice = {401: f"To be let in, {LOG_IN}.", 403: "See that you and your token may write there."}.get(status, "")
+        advice = ""
+        if status == 401:
+            advice = f"To be let in, {LOG_IN}."
+        elif status == 403:
+            advice = "See that you and your token may write there."
         lines = [f"the Hub ({HfApi().endpoint}): {said}", advice, then]
         raise RevosError("\n".join(line for line in lines if line)) from error

@@ -152,7 +152,7 @@ class _Writer:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(path, schema, **_encodings(schema))
         self._thread = ThreadPoolExecutor(1)
-        self._writing: Future | None = None
+        self._writing: Future[None] | None = None
         self._num_bytes = 0
 
     def __enter__(self) -> _Writer:
@@ -171,7 +171,8 @@ class _Writer:
 
     def finish(self, metadata: dict[bytes, bytes]) -> None:
         self._wait()
-        self._writer.add_key_value_metadata({**metadata, NUM_BYTES: str(self._num_bytes).encode()})
+        footer = {**metadata, NUM_BYTES: str(self._num_bytes).encode()}
+        self._writer.add_key_value_metadata({key.decode(): value.decode() for key, value in footer.items()})
 
     def _wait(self) -> None:
         if self._writing:

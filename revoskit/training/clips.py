@@ -18,18 +18,21 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from revoskit.errors import FrameError, MaskError, UsageError
 from revoskit.frames import Grid, frame_file, read_frame
 from revoskit.masks.rle import RLE, MaskSequence
-from revoskit.training.sampling import Draw, Sampling, is_count
+from revoskit.training.sampling import Draw, Name, Sampling, Short, is_count
 from revoskit.training.shared_epoch import Shared
 
 Row = dict[str, Any]
 Clip = dict[str, Any]
+Side = Literal["shortest", "longest"]
+Output = Literal["numpy", "torch"]
+OnError = Literal["raise", "resample"]
 
 _EXPRESSION_COLUMNS = (
     "video_id",
@@ -96,30 +99,30 @@ class Clips:
     def __init__(
         self,
         num_frames: int | tuple[int, int] = 8,
-        sampling: str = "uniform",
+        sampling: Name = "uniform",
         *,
         stride: int = 1,
         context: int | None = None,
-        short: str = "repeat",
+        short: Short = "repeat",
         size: int | tuple[int, int] | None = None,
-        side: str = "shortest",
+        side: Side = "shortest",
         training: bool = True,
         seed: int = 0,
-        output: str = "numpy",
+        output: Output = "numpy",
         expressions_per_video: int | None = None,
         tracks: bool = False,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
     ) -> None:
         self.sampling = Sampling(sampling, num_frames, stride, context, short)
         for name, value, known in (
-            ("side", side, ("shortest", "longest")),
-            ("output", output, ("numpy", "torch")),
-            ("on_error", on_error, ("raise", "resample")),
+            ("side", side, get_args(Side)),
+            ("output", output, get_args(Output)),
+            ("on_error", on_error, get_args(OnError)),
         ):
             if value not in known:
                 raise UsageError(f"{name} is {value!r}: expected {known[0]!r} or {known[1]!r}")
-        exact = isinstance(size, (tuple, list))
-        if size is not None and not (all(map(is_count, size)) and len(size) == 2 if exact else is_count(size)):
+        sides = size if isinstance(size, (tuple, list)) else (1 if size is None else size,) * 2
+        if len(sides) != 2 or not all(map(is_count, sides)):
             raise UsageError(f"size is {size!r}: expected None, a number of pixels, or (height, width)")
         if expressions_per_video is not None and not is_count(expressions_per_video):
             raise UsageError(
@@ -147,7 +150,7 @@ class Clips:
         """How often each broken or missing frame made a clip be drawn anew, in this process and in all workers."""
         return Counter(self._shared.names)
 
-    def __deepcopy__(self, memo: dict) -> Clips:
+    def __deepcopy__(self, memo: dict[int, object]) -> Clips:
         return copy.copy(self)  # `datasets` copies a transform with its dataset; the copy follows the same epoch
 
     def __call__(self, batch: Row) -> Clip:
@@ -181,7 +184,8 @@ class Clips:
         if self.size is None:
             return height, width
         if isinstance(self.size, (tuple, list)):
-            return tuple(self.size)
+            height, width = self.size
+            return height, width
         side = min(height, width) if self.side == "shortest" else max(height, width)
         return max(1, round(height * self.size / side)), max(1, round(width * self.size / side))
 
@@ -233,7 +237,7 @@ class Clips:
         return clip
 
     def _choose_expressions(self, row: Row) -> list[Row]:
-        expressions = row["expressions"]
+        expressions: list[Row] = row["expressions"]
         if self.expressions_per_video is None or self.expressions_per_video >= len(expressions):
             return expressions
         draw = self._draw(row["video_id"], "expressions")
@@ -245,7 +249,11 @@ class Clips:
         while len(sound):
             broken = len(row["frames"]) - len(sound)
             draw = self._draw(row["video_id"], key, broken)
-            chosen, valid = self.sampling.frames(len(sound), lambda sound=sound: visible()[sound], draw)
+
+            def seen(sound: np.ndarray = sound) -> np.ndarray:
+                return visible()[sound]
+
+            chosen, valid = self.sampling.frames(len(sound), seen, draw)
             indices = np.where(chosen < 0, -1, sound[chosen])
             try:
                 frames = _read_frames(row, indices, grid)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
+from typing import Literal, TypeAlias, TypeGuard, get_args
 
 import numpy as np
 
 from revoskit.errors import UsageError
 
-SHORT = ("repeat", "pad")
+Name = Literal["uniform", "random", "contiguous", "visible", "context", "all"]
+Short = Literal["repeat", "pad"]
+Visible: TypeAlias = Callable[[], np.ndarray]
+Parts: TypeAlias = list[tuple[np.ndarray, int]]
+"""Of a clip: positions of frames, all different and ascending, and how many were wanted."""
 
 
-def is_count(value: Any) -> bool:
+def is_count(value: object) -> TypeGuard[int]:
     """Whether it is a whole number from 1 up."""
-    return isinstance(value, Integral) and value >= 1
+    return isinstance(value, (int, np.integer)) and bool(value >= 1)
 
 
 class Draw:
@@ -29,7 +32,7 @@ class Draw:
         """One whole number from `low` up to and without `high`, or one of each pair."""
         if self._rng is None:
             return (np.asarray(low) + high - 1) // 2
-        return self._rng.integers(low, high)
+        return np.asarray(self._rng.integers(low, high))
 
     def some(self, total: int, count: int) -> np.ndarray:
         """`count` of `total`, all different, in ascending order."""
@@ -47,17 +50,17 @@ class Draw:
 class Sampling:
     """How many frames a clip has, and which; `Clips` says what the arguments mean."""
 
-    name: str
+    name: Name
     num_frames: int | tuple[int, int]
     stride: int = 1
     context: int | None = None
-    short: str = "repeat"
+    short: Short = "repeat"
 
     def __post_init__(self) -> None:
         if self.name not in _SAMPLINGS:
             raise UsageError(f"sampling is {self.name!r}: expected one of {', '.join(_SAMPLINGS)}")
-        if self.short not in SHORT:
-            raise UsageError(f"short is {self.short!r}: expected one of {', '.join(SHORT)}")
+        if self.short not in get_args(Short):
+            raise UsageError(f"short is {self.short!r}: expected one of {', '.join(get_args(Short))}")
         ends = self._range
         if len(ends) != 2 or not all(map(is_count, ends)) or ends[0] > ends[1]:
             raise UsageError(f"num_frames is {self.num_frames!r}: expected a number from 1 up, or (least, most)")
@@ -73,13 +76,14 @@ class Sampling:
 
     @property
     def _range(self) -> tuple[int, ...]:
-        pair = isinstance(self.num_frames, (tuple, list))
-        return tuple(self.num_frames) if pair else (self.num_frames, self.num_frames)
+        if isinstance(self.num_frames, (tuple, list)):
+            return tuple(self.num_frames)
+        return self.num_frames, self.num_frames
 
     def _context(self, count: int) -> int:
         return count // 2 if self.context is None else self.context
 
-    def frames(self, total: int, visible: Callable[[], np.ndarray], draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+    def frames(self, total: int, visible: Visible, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
         """Choose from a video of `total` frames.
 
         Args:
@@ -95,28 +99,26 @@ class Sampling:
         filled = [_fill(chosen, wanted, self.short) for chosen, wanted in parts]
         return np.concatenate([positions for positions, _ in filled]), np.concatenate([valid for _, valid in filled])
 
-    # Each gives parts of a clip: positions of frames, all different and ascending, and how many were wanted.
-
-    def _uniform(self, total, count, visible, draw):
+    def _uniform(self, total: int, count: int, visible: Visible, draw: Draw) -> Parts:
         return [(draw.one_per_bin(total, min(count, total)), count)]
 
-    def _random(self, total, count, visible, draw):
+    def _random(self, total: int, count: int, visible: Visible, draw: Draw) -> Parts:
         return [(draw.some(total, min(count, total)), count)]
 
-    def _contiguous(self, total, count, visible, draw):
+    def _contiguous(self, total: int, count: int, visible: Visible, draw: Draw) -> Parts:
         return [(self._run(total, count, draw), count)]
 
-    def _all(self, total, count, visible, draw):
+    def _all(self, total: int, count: int, visible: Visible, draw: Draw) -> Parts:
         return [(np.arange(total), total)]
 
-    def _with_context(self, total, count, visible, draw):
+    def _with_context(self, total: int, count: int, visible: Visible, draw: Draw) -> Parts:
         context = self._context(count)
         return [
             (draw.one_per_bin(total, min(context, total)), context),
             (self._run(total, count - context, draw), count - context),
         ]
 
-    def _visible(self, total, count, visible, draw):
+    def _visible(self, total: int, count: int, visible: Visible, draw: Draw) -> Parts:
         seen = np.flatnonzero(visible())
         around = int(seen[draw.between(0, len(seen))]) if len(seen) else None
         return [(self._run(total, count, draw, around), count)]
@@ -135,7 +137,7 @@ class Sampling:
         return start + np.arange(reach) * self.stride
 
 
-_SAMPLINGS = {
+_SAMPLINGS: dict[str, Callable[[Sampling, int, int, Visible, Draw], Parts]] = {
     "uniform": Sampling._uniform,
     "random": Sampling._random,
     "contiguous": Sampling._contiguous,
@@ -145,7 +147,7 @@ _SAMPLINGS = {
 }
 
 
-def _fill(chosen: np.ndarray, wanted: int, short: str) -> tuple[np.ndarray, np.ndarray]:
+def _fill(chosen: np.ndarray, wanted: int, short: Short) -> tuple[np.ndarray, np.ndarray]:
     """Make up the number where a video has too few frames: repeat them evenly in place, or pad with -1 at the end."""
     if len(chosen) == wanted:
         return chosen, np.ones(wanted, bool)

@@ -13,6 +13,7 @@ import shutil
 import struct
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 _NUMBER = struct.Struct("<q")
@@ -37,7 +38,7 @@ class Shared:
 
     @property
     def number(self) -> int:
-        return _NUMBER.unpack(self._mapped[:])[0]
+        return int(_NUMBER.unpack(self._mapped[:])[0])
 
     @number.setter
     def number(self, value: int) -> None:
@@ -58,10 +59,10 @@ class Shared:
         path = self._folder / "names"
         return [os.fsdecode(line) for line in path.read_bytes().splitlines()] if path.exists() else []
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[Path, int], Shared], tuple[Path, int]]:
         return _open, (self._folder, self.number)
 
-    def __deepcopy__(self, memo: dict) -> Shared:
+    def __deepcopy__(self, memo: dict[int, object]) -> Shared:
         return self
 
 
