@@ -36,7 +36,7 @@ from revoskit.dataset.columns import expression_example, expressions_features, v
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Layout
 from revoskit.dataset.remapping import read_mapping
-from revoskit.errors import MissingFilesError, RevosError, UnsizedError, UsageError
+from revoskit.errors import MissingFilesError, RevosError, UsageError
 
 NAME = "revos"
 VERSION = "1.0.0"  # of the dataset, as released on 2024-07-13; `revoskit.__version__` is that of this code
@@ -104,7 +104,7 @@ class RevosConfig(datasets.BuilderConfig):
         annotations = open_annotations(layout, split)
         if annotations.unsized and self.missing_frames == "keep":
             error = next(iter(annotations.unsized.values()))
-            raise UnsizedError(f"{error}\nOr leave such videos out: missing_frames='skip_video'.")
+            raise error.advising("Or leave such videos out: missing_frames='skip_video'.")
         return annotations
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
@@ -301,7 +301,7 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
     for split, videos in incomplete.items():
         if not videos:
             continue
-        unsized = [error.video for error in splits[split].unsized.values()]
+        unsized = [error.record for error in splits[split].unsized.values()]
         listed = sum(len(video.frame_names) for video in [*splits[split], *unsized])
         missing = [f"{video_id}/{name}.jpg" for video_id, names in videos.items() for name in names]
         first = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")

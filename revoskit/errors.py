@@ -1,12 +1,33 @@
-"""What can be wrong, as exceptions: one base, and each kind also the builtin that fits it."""
+"""What can be wrong, as exceptions: one base, and each kind also the builtin that fits it.
+
+An error is made with its facts, which are attributes: none is hung on afterwards, and none has to be read out of the
+message. It crosses from one process to another with all of them.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from revoskit.dataset.annotations import Video
 
 
 class RevosError(Exception):
     """Base of every error that this project raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[RevosError], args: tuple[Any, ...], facts: dict[str, Any]) -> RevosError:
+    """An error that comes out of another process: as it was, however it was made."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class UsageError(RevosError, ValueError):
@@ -17,19 +38,52 @@ class MissingFilesError(RevosError, FileNotFoundError):
     """Files or frames that ought to be on disk and are not."""
 
 
+class Place(TypedDict, total=False):
+    """Where in the annotations something is: as much of this as is known."""
+
+    file: str | os.PathLike[str]
+    video: str
+    expression: str
+    track: str
+    frame: str
+
+
 class AnnotationError(RevosError, ValueError):
-    """An annotation file that does not say what the official format says."""
+    """An annotation file that does not say what the official format says.
+
+    `file`, `video`, `expression`, `track` (ids) and `frame` (a name) say where, each null where it does not apply.
+    """
+
+    def __init__(self, message: str, **place: Unpack[Place]) -> None:
+        super().__init__(message)
+        self.file = None if place.get("file") is None else str(place["file"])
+        self.video, self.expression = place.get("video"), place.get("expression")
+        self.track, self.frame = place.get("track"), place.get("frame")
+
+    def advising(self, advice: str) -> Self:
+        """The same error, with what to do about it as a line of its own."""
+        return _remade(type(self), (f"{self}\n{advice}",), self.__dict__)  # type: ignore[return-value]
 
 
 class UnsizedError(AnnotationError):
     """A video whose size neither its entry nor a frame or mask of it tells: none of its frames is on disk."""
 
-    video: Any
-    """The `annotations.Video`, with 0 for its height and width."""
+    def __init__(self, message: str, record: Video, file: str | os.PathLike[str]) -> None:
+        super().__init__(message, file=file, video=record.video_id)
+        self.record = record
+        """The video, with 0 for its height and width."""
 
 
 class MaskError(AnnotationError):
-    """A run-length encoding that does not describe a mask of the stated size."""
+    """A run-length encoding that does not describe a mask of the stated size.
+
+    Of several masks, `index` is the position of the one that is meant, null where it is all of them; `reason` says what
+    is wrong, without the place.
+    """
+
+    def __init__(self, message: str, *, index: int | None = None, reason: str | None = None, **place: Unpack[Place]):
+        super().__init__(message, **place)
+        self.index, self.reason = index, message if reason is None else reason
 
 
 class WorkerError(RevosError, RuntimeError):

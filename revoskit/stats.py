@@ -81,7 +81,7 @@ def measure(
 
 
 def _by_source(annotations: Annotations) -> Iterator[tuple[str, list[Video]]]:
-    videos = [*annotations, *(error.video for error in annotations.unsized.values())]
+    videos = [*annotations, *(error.record for error in annotations.unsized.values())]
     yield ALL_SOURCES, videos
     for source in sorted({video.source for video in videos} - {""}):
         yield source, [video for video in videos if video.source == source]

@@ -24,7 +24,7 @@ from PIL import Image
 from revoskit.dataset.families import FAMILIES, REVOS, Family
 from revoskit.dataset.layout import Layout, check_file_stem, check_relative
 from revoskit.dataset.remapping import apply_mapping, folder_frames, read_mapping
-from revoskit.errors import AnnotationError, MaskError, MissingFilesError, UnsizedError, UsageError
+from revoskit.errors import AnnotationError, MaskError, MissingFilesError, Place, UnsizedError, UsageError
 from revoskit.masks.rle import MAX_PIXELS, RLE, MaskSequence
 
 
@@ -181,7 +181,7 @@ class Annotations:
             for fault in faults:
                 if not isinstance(fault, UnsizedError):
                     raise fault
-                self.unsized[fault.video.video_id] = fault
+                self.unsized[fault.record.video_id] = fault
             self._filed: dict[str, Video] = {}
             self._kept: dict[str, list[int]] = {}
             self.hidden = layout.files(split).hidden and not (
@@ -229,7 +229,9 @@ class Annotations:
         if video_id not in self.videos:
             raise AnnotationError(
                 f"{self.layout.expressions(self.split)} has no video {video_id!r}; its {len(self.videos)} ids "
-                f"look like {next(iter(self.videos), '-')!r}"
+                f"look like {next(iter(self.videos), '-')!r}",
+                file=self.layout.expressions(self.split),
+                video=video_id,
             )
         return self.videos[video_id]
 
@@ -265,7 +267,7 @@ def open_annotations(layout: Layout, split: str) -> Annotations:
             f"{layout.expressions(split)} is not there. The splits that are: {', '.join(layout.splits())}"
         )
     found = _annotations(layout.within(split), split, layout.annotation_state())
-    lacking = (error.video for error in found.unsized.values())
+    lacking = (error.record for error in found.unsized.values())
     if any(any(found.layout.frame_paths(video.video_id, video.frame_names)) for video in lacking):  # they came since
         found = Annotations(found.layout, split)
     return found
@@ -273,7 +275,7 @@ def open_annotations(layout: Layout, split: str) -> Annotations:
 
 def missing_frames(annotations: Annotations) -> dict[str, list[str]]:
     """The names of the frames that are not on disk, by id of the videos that lack any."""
-    missing = {video_id: list(error.video.frame_names) for video_id, error in annotations.unsized.items()}
+    missing = {video_id: list(error.record.frame_names) for video_id, error in annotations.unsized.items()}
     for video in annotations:
         paths = annotations.layout.frame_paths(video.video_id, video.frame_names)
         if names := [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]:
@@ -303,8 +305,7 @@ def _advising(family: str) -> Iterator[None]:
         advice = "`revoskit check` lists all that is wrong with a copy of ReVOS."
         if family != REVOS:
             advice = f"See {FAMILIES[family].homepage}."
-        error.args = (f"{error}\nCorrect the file or get it anew. {advice}",)
-        raise
+        raise error.advising(f"Correct the file or get it anew. {advice}") from None
 
 
 def open_once(kind: type, path: Path) -> Any:
@@ -408,7 +409,8 @@ def scan_expressions(path: Path, form: _Form | None = None) -> tuple[dict[str, V
         AnnotationError: the file as a whole cannot be read.
     """
     document = _parse_json(path)
-    entries = _object(_object(document, str(path)).get("videos"), f"{path}: 'videos'")
+    place: Place = {"file": path}
+    entries = _object(_object(document, str(path), place).get("videos"), f"{path}: 'videos'", place)
     videos: dict[str, Video] = {}
     faults: list[AnnotationError] = []
     for video_id, entry in entries.items():
@@ -451,15 +453,16 @@ def _parse_json(path: Path) -> Any:
 def _not_json(path: Path, reason: str) -> AnnotationError:
     return AnnotationError(
         f"{path} is not valid JSON: {reason}. A download may have broken off ({path.stat().st_size:,} bytes are here): "
-        "compare its SHA-256 with the official one."
+        "compare its SHA-256 with the official one.",
+        file=path,
     )
 
 
-def _object(value: Any, where: str) -> dict:
+def _object(value: Any, where: str, place: Place) -> dict:
     if isinstance(value, _DuplicateKey):
-        raise AnnotationError(f"{where} has the key {value.key!r} twice: one of the two would be lost")
+        raise AnnotationError(f"{where} has the key {value.key!r} twice: one of the two would be lost", **place)
     if not isinstance(value, dict):
-        raise AnnotationError(f"{where}: expected an object, found {_brief(value)}")
+        raise AnnotationError(f"{where}: expected an object, found {_brief(value)}", **place)
     return value
 
 
@@ -467,52 +470,63 @@ def _brief(value: Any) -> str:
     return "nothing" if value is None else f"{type(value).__name__} {value!r:.60}"
 
 
-def _convert(value: Any, kind: type, where: str) -> Any:
+def _convert(value: Any, kind: type, where: str, place: Place) -> Any:
     try:
-        return msgspec.convert(_object(value, where), kind)
+        return msgspec.convert(_object(value, where, place), kind)
     except msgspec.ValidationError as error:
-        raise AnnotationError(f"{where}: {error}") from None
+        raise AnnotationError(f"{where}: {error}", **place) from None
     except UnicodeEncodeError as error:  # msgspec reads keys as UTF-8
-        raise AnnotationError(f"{where} has a key that holds half of a surrogate pair: {error.object!r:.60}") from None
+        raise AnnotationError(
+            f"{where} has a key that holds half of a surrogate pair: {error.object!r:.60}", **place
+        ) from None
 
 
-def _text(value: str, where: str) -> str:
+def _text(value: str, where: str, place: Place) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise AnnotationError(f"{where} holds half of a surrogate pair: {value!r:.60}") from None
+        raise AnnotationError(f"{where} holds half of a surrogate pair: {value!r:.60}", **place) from None
     return value
 
 
 def _video(video_id: str, value: Any, path: Path, form: _Form, faults: list[AnnotationError]) -> Video:
     """A video without those expressions that are faulty; they are added to `faults`."""
     where = f"{path}: video {video_id!r}"
-    entry = _convert(value, _VideoEntry if form.family.sized else _UnsizedEntry, where)
-    check_relative(_text(video_id, where), f"{path}: video id")
+    place: Place = {"file": path, "video": video_id}
+    entry = _convert(value, _VideoEntry if form.family.sized else _UnsizedEntry, where, place)
+    check_relative(_text(video_id, where, place), f"{path}: video id", **place)
     for name in entry.frames:
-        check_file_stem(_text(name, where), f"{where}: frame")
+        check_file_stem(_text(name, where, place), f"{where}: frame", **(place | {"frame": name}))
     expressions: list[Expression] = []
-    for key, expression in _object(value.get("expressions"), f"{where}: 'expressions'").items():
+    for key, expression in _object(value.get("expressions"), f"{where}: 'expressions'", place).items():
         with _noting(faults):
-            expressions.append(_expression(key, expression, where, form))
+            expressions.append(_expression(key, expression, where, place, form))
     video = Video(video_id, entry.height or 0, entry.width or 0, tuple(entry.frames), tuple(expressions))
     if entry.height is None or entry.width is None:
-        height, width = _size_of(video, form.layout, where)
+        height, width = _size_of(video, form.layout, where, place)
         if entry.height not in (None, height) or entry.width not in (None, width):
             said = f"height {entry.height}" if entry.height is not None else f"width {entry.width}"
-            raise AnnotationError(f"{where} says {said}, and its frames are {height}x{width} pixels (height x width)")
+            raise AnnotationError(
+                f"{where} says {said}, and its frames are {height}x{width} pixels (height x width)", **place
+            )
         return msgspec.structs.replace(video, height=height, width=width)
     return video
 
 
-def _size_of(video: Video, layout: Layout, where: str) -> tuple[int, int]:
+def _size_of(video: Video, layout: Layout, where: str, place: Place) -> tuple[int, int]:
     """The size of a video that does not say it: that of the first frame on disk that has one, or else of its masks."""
     paths = [path for path in layout.frame_paths(video.video_id, video.frame_names) if path is not None]
     size = next(filter(None, map(_frame_size, paths)), None) or _mask_size(video, layout.tracks)
     if size is None and paths:
-        raise AnnotationError(f"{where} does not say its height and width, and {paths[0]} is no picture")
+        raise AnnotationError(f"{where} does not say its height and width, and {paths[0]} is no picture", **place)
     if size is None:
-        raise _unsized(video, layout, where)
+        raise UnsizedError(
+            f"{where} does not say its height and width, and neither a frame nor a mask of it is there to read them "
+            f"from: expected {layout.video_folder(video.video_id) / video.frame_names[0]}.jpg or another of its "
+            f"{len(video.frame_names)} frames. Put one there.",
+            video,
+            file=place["file"],
+        )
     return size
 
 
@@ -536,21 +550,12 @@ def _mask_size(video: Video, path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _unsized(video: Video, layout: Layout, where: str) -> UnsizedError:
-    error = UnsizedError(
-        f"{where} does not say its height and width, and neither a frame nor a mask of it is there to read them from: "
-        f"expected {layout.video_folder(video.video_id) / video.frame_names[0]}.jpg or another of its "
-        f"{len(video.frame_names)} frames. Put one there."
-    )
-    error.video = video
-    return error
-
-
-def _expression(expression_id: str, value: Any, video: str, form: _Form) -> Expression:
-    where = f"{video}, expression {expression_id!r}"
-    entry = _convert(value, form.expression, where)
-    check_file_stem(_text(expression_id, where), f"{video}: expression id")  # predictions are filed under it
-    text = _text(entry.exp, where)
+def _expression(expression_id: str, value: Any, video: str, of_video: Place, form: _Form) -> Expression:
+    where, place = f"{video}, expression {expression_id!r}", of_video | {"expression": expression_id}
+    entry = _convert(value, form.expression, where, place)
+    # predictions are filed under it
+    check_file_stem(_text(expression_id, where, place), f"{video}: expression id", **place)
+    text = _text(entry.exp, where, place)
     if form.family.spaces_as_underscores:
         text = text.replace("_", " ")
     kind = ExpressionType(entry.type_id) if form.family.typed else None
@@ -579,11 +584,11 @@ class _MappedObject:
     def num_bytes(self, key: str) -> int:
         return len(memoryview(self._members[key])) if key in self._members else 0
 
-    def _decode(self, key: str, decoder: msgspec.json.Decoder, where: str) -> Any:
+    def _decode(self, key: str, decoder: msgspec.json.Decoder, where: str, place: Place) -> Any:
         try:
             return decoder.decode(self._members[key])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise AnnotationError(f"{self.path}: {where}: {error}") from None
+            raise AnnotationError(f"{self.path}: {where}: {error}", file=self.path, **place) from None
 
 
 class TrackFile(_MappedObject):
@@ -597,7 +602,7 @@ class TrackFile(_MappedObject):
         Raises:
             AnnotationError: it is not a list of masks and nulls.
         """
-        return self._decode(annotation_id, self._decoder, f"track {annotation_id}")
+        return self._decode(annotation_id, self._decoder, f"track {annotation_id}", {"track": annotation_id})
 
     def read(self, annotation_id: int, video: Video) -> MaskSequence:
         """The track as masks of `video`, one per frame, verbatim.
@@ -610,10 +615,14 @@ class TrackFile(_MappedObject):
             named_by = next(e.expression_id for e in video.expressions if annotation_id in e.annotation_ids)
             raise AnnotationError(
                 f"{self.path} has no track {key!r}, which expression {named_by!r} of video {video.video_id!r} names. "
-                "The two files may be of different releases: compare their SHA-256 with the official ones."
+                "The two files may be of different releases: compare their SHA-256 with the official ones.",
+                file=self.path,
+                video=video.video_id,
+                expression=named_by,
+                track=key,
             )
-        where = f"track {key} of video {video.video_id!r}"
-        return _fit(self._decode(key, self._decoder, where), video, f"{self.path}: {where}")
+        where, place = f"track {key} of video {video.video_id!r}", Place(track=key, video=video.video_id)
+        return _fit(self._decode(key, self._decoder, where, place), video, self.path, where, place)
 
 
 class ForegroundEntry(msgspec.Struct):
@@ -630,25 +639,31 @@ class ForegroundFile(_MappedObject):
 
     def unchecked(self, video_id: str) -> ForegroundEntry:
         """A video's entry as the file has it; raises as `TrackFile.unchecked` does."""
-        return self._decode(video_id, self._decoder, f"video {video_id!r}")
+        return self._decode(video_id, self._decoder, f"video {video_id!r}", {"video": video_id})
 
     def read(self, video: Video) -> MaskSequence:
         """The foreground masks of `video`, one per frame, null read as empty; raises as `TrackFile.read` does."""
-        where = f"video {video.video_id!r}"
-        entry = self._decode(video.video_id, self._decoder, where)
-        return _fit(entry.masks_rle, video, f"{self.path}: {where}").filled()
+        where, place = f"video {video.video_id!r}", Place(video=video.video_id)
+        entry = self._decode(video.video_id, self._decoder, where, place)
+        return _fit(entry.masks_rle, video, self.path, where, place).filled()
 
 
-def _fit(masks: list[RLE | None], video: Video, where: str) -> MaskSequence:
-    if len(masks) != len(video.frame_names):
+def _fit(masks: list[RLE | None], video: Video, file: Path, where: str, place: Place) -> MaskSequence:
+    frames = len(video.frame_names)
+    if len(masks) != frames:
         raise AnnotationError(
-            f"{where} has {len(masks)} masks, expected one for each of the video's {len(video.frame_names)} frames"
+            f"{file}: {where} has {len(masks)} masks, expected one for each of the video's {frames} frames",
+            file=file,
+            **place,
         )
     try:
         return MaskSequence.parse(masks, video.height, video.width)
     except MaskError as error:
-        index = error.fault.index
-        raise MaskError(f"{where}, frame {video.frame_names[index]!r} (number {index}): {error.fault.reason}") from None
+        at, index, reason = "", error.index, error.reason
+        if index is not None:
+            name = video.frame_names[index]
+            at, place = f", frame {name!r} (number {index})", place | {"frame": name}
+        raise MaskError(f"{file}: {where}{at}: {reason}", index=index, reason=reason, file=file, **place) from None
 
 
 _KEY = rb'\s*"(?:[^"\\]|\\.)*"\s*:\s*'
@@ -665,7 +680,7 @@ def _index(path: Path) -> dict[str, msgspec.Raw]:
     try:
         members = msgspec.json.decode(mapped, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError as error:
-        raise AnnotationError(f"{path}: {error}") from None
+        raise AnnotationError(f"{path}: {error}", file=path) from None
     except msgspec.DecodeError as error:
         raise _not_json(path, str(error)) from None
     except UnicodeDecodeError:
@@ -693,6 +708,7 @@ def refuse_duplicates(path: Path, mapped: mmap.mmap | msgspec.Raw, members: dict
             lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(memoryview(mapped), position)
             raise AnnotationError(
                 f"{path} has the key {lost[1].decode(errors='replace')!r} twice (the first at byte {lost.start()}): "
-                "one of the two would be lost"
+                "one of the two would be lost",
+                file=path,
             )
         position = start + length

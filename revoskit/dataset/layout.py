@@ -14,9 +14,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from revoskit.dataset.families import FAMILIES, REVOS, SplitFiles
-from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.errors import AnnotationError, MissingFilesError, Place, UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 ROOT_VARIABLE = "REVOS_ROOT"
 FRAMES_FOLDER = "JPEGImages"
@@ -189,8 +193,12 @@ class Layout:
         return [os.path.join(folder, f"{name}.jpg") if f"{name}.jpg" in present else None for name in frame_names]
 
 
-def check_relative(name: str, what: str) -> None:
+def check_relative(name: str, what: str, **place: Unpack[Place]) -> None:
     """See that a name from a data file is a plain relative path with forward slashes.
+
+    Args:
+        what: what kind of name it is, for the message.
+        place: where it is read, for the error.
 
     Raises:
         AnnotationError: it is empty, absolute, climbs with `..`, or holds what some system reads as a separator.
@@ -198,12 +206,12 @@ def check_relative(name: str, what: str) -> None:
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts) or any(char in name for char in "\\:\0"):
         raise AnnotationError(
-            f"{what} {name!r} is not a plain relative path: it could lead out of the dataset's folder"
+            f"{what} {name!r} is not a plain relative path: it could lead out of the dataset's folder", **place
         )
 
 
-def check_file_stem(name: str, what: str) -> None:
+def check_file_stem(name: str, what: str, **place: Unpack[Place]) -> None:
     """See that a name from a data file names a file within one folder; raises as `check_relative` does."""
-    check_relative(name, what)
+    check_relative(name, what, **place)
     if "/" in name:
-        raise AnnotationError(f"{what} {name!r} holds a slash: expected a file name without its extension")
+        raise AnnotationError(f"{what} {name!r} holds a slash: expected a file name without its extension", **place)

@@ -25,7 +25,7 @@ import msgspec
 
 from revoskit.atomic import whole
 from revoskit.dataset.layout import Layout, check_file_stem, check_relative
-from revoskit.errors import AnnotationError, MissingFilesError
+from revoskit.errors import AnnotationError, MissingFilesError, Place
 
 if TYPE_CHECKING:
     from revoskit.dataset.annotations import Video
@@ -58,26 +58,29 @@ def read_mapping(path: str | os.PathLike) -> dict[str, Mapping]:
         mappings = msgspec.json.decode(path.read_bytes(), type=dict[str, Mapping])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise AnnotationError(
-            f'{path}: {error}. Expected {{video id: {{"stride": s, "offset": o}} or a list of frame names}}'
+            f'{path}: {error}. Expected {{video id: {{"stride": s, "offset": o}} or a list of frame names}}', file=path
         ) from None
     for video_id, mapping in mappings.items():
-        check_relative(video_id, f"{path}: video id")
+        place: Place = {"file": path, "video": video_id}
+        check_relative(video_id, f"{path}: video id", **place)
         if isinstance(mapping, list):
-            _check_names(mapping, f"{path}: video {video_id!r}")
+            _check_names(mapping, f"{path}: video {video_id!r}", place)
     return mappings
 
 
-def _check_names(names: list[str | None], where: str) -> None:
+def _check_names(names: list[str | None], where: str, place: Place) -> None:
     seen: set[str] = set()
     for name in names:
         if name is None:
             continue
-        check_file_stem(name, f"{where}: frame")
+        check_file_stem(name, f"{where}: frame", **(place | {"frame": name}))
         if name in seen:
-            raise AnnotationError(f"{where} gives frame {name!r} two masks: expected each frame once")
+            raise AnnotationError(
+                f"{where} gives frame {name!r} two masks: expected each frame once", **(place | {"frame": name})
+            )
         seen.add(name)
     if not seen:
-        raise AnnotationError(f"{where} leaves no mask a frame: take the video out of the file")
+        raise AnnotationError(f"{where} leaves no mask a frame: take the video out of the file", **place)
 
 
 def write_mapping(path: Path, mappings: dict[str, Mapping]) -> None:
@@ -113,19 +116,22 @@ def apply_mapping(mapping: Mapping, video: Video, folder: Sequence[str]) -> list
         if len(mapping) != masks:
             raise AnnotationError(
                 f"the mapping of video {video.video_id!r} names {len(mapping)} frames, expected one for each of its "
-                f"{masks} masks"
+                f"{masks} masks",
+                video=video.video_id,
             )
         return list(mapping)
     if mapping.frames not in (None, len(folder)):
         raise AnnotationError(
             f"the mapping of video {video.video_id!r} counts among {mapping.frames} frames, but its folder holds "
-            f"{len(folder)}: unpack them all, or find the mapping anew"
+            f"{len(folder)}: unpack them all, or find the mapping anew",
+            video=video.video_id,
         )
     places = [mapping.stride * i + mapping.offset for i in range(masks)]
     names = [folder[place] if 0 <= place < len(folder) else None for place in places]
     if not any(names):
         raise AnnotationError(
             f"the mapping of video {video.video_id!r}, stride {mapping.stride} and offset {mapping.offset}, leads "
-            f"outside of its {len(folder)} frames for every mask"
+            f"outside of its {len(folder)} frames for every mask",
+            video=video.video_id,
         )
     return names

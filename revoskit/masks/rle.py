@@ -213,15 +213,14 @@ class MaskSequence(Sequence["RLE | None"]):
         """Masks as found in a file, kept to the letter.
 
         Raises:
-            MaskError: at the first mask that is not one of `height` x `width` pixels; its `fault` says which.
+            MaskError: at the first mask that is not one of `height` x `width` pixels; its `index` says which.
         """
         if not 0 < height * width <= MAX_PIXELS:
             raise MaskError(f"masks of {height}x{width} pixels are not supported")
         found, uneven, runs = _examine(masks, height, width)
         if found:
-            error = MaskError(f"mask {found[0].index}: {found[0].reason}")
-            error.fault = found[0]
-            raise error
+            index, reason = found[0].index, found[0].reason
+            raise MaskError(f"mask {index}: {reason}", index=index, reason=reason)
         masks = list(masks)
         clean = list(masks)
         for index in uneven:  # sound to decode, but the merging in native code would stop at the empty run

@@ -314,7 +314,9 @@ def _parse(masks: Sequence[RLE | None], indices: Sequence[int], grid: Grid, wher
     try:
         return MaskSequence.parse([None if i < 0 else masks[i] for i in indices], grid.full_height, grid.full_width)
     except MaskError as error:
-        raise MaskError(f"{where}, frame number {indices[error.fault.index]}: {error.fault.reason}") from None
+        index = None if error.index is None else int(indices[error.index])
+        at = "" if index is None else f", frame number {index}"
+        raise MaskError(f"{where}{at}: {error.reason}", index=index, reason=error.reason) from None
 
 
 def _unions(masks: np.ndarray, means: np.ndarray) -> np.ndarray:
