@@ -182,7 +182,7 @@ def _info(args: argparse.Namespace) -> int:
         for config in declared.values():
             print(dataset_info.write(config, args.write))
     else:
-        _print_json({name: dataset_info.describe(config) for name, config in declared.items()})
+        _print_json({name: dataset_info.as_dict(config) for name, config in declared.items()})
     return 0
 
 
@@ -354,7 +354,7 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(report)
     else:
-        print(check.table(report))
+        print(check.describe(report))
     return report.exit_status
 
 

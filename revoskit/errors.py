@@ -31,7 +31,7 @@ def _remade(kind: type[RevosError], args: tuple[Any, ...], facts: dict[str, Any]
 
 
 class UsageError(RevosError, ValueError):
-    """An argument or option that cannot be meant."""
+    """An argument or option with a value that does not make sense."""
 
 
 class MissingFilesError(RevosError, FileNotFoundError):

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from revoskit.checking.check import check, table
+from revoskit.checking.check import check, describe
 from revoskit.cli import main
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS, Layout
 from revoskit.errors import MissingFilesError
@@ -59,7 +59,7 @@ def test_a_sound_copy_has_no_findings(copy):
     assert report.findings == []
     assert (report.videos, report.frames, report.exit_status) == (4, 20, 0)
     assert report.masks == 4 * 3 * 5 + 4 * 5
-    assert "nothing is wrong" in table(report)
+    assert "nothing is wrong" in describe(report)
 
 
 def swap(frames):
@@ -318,7 +318,7 @@ def test_findings_are_grouped_counted_and_shown_with_a_few_examples(copy):
     for number in range(4):
         spoil_frame(copy.frame(number, "MOSE/train/a1b2c3d4"), "truncated")
         copy.frame(number, "OVIS/train/00e92ab4").write_bytes(b"")
-    shown = table(copy.check())
+    shown = describe(copy.check())
     assert "(8 in 2 videos)" in shown
     assert shown.count("bytes that do not begin as a JPEG") == 5
     assert "train · LV-VIS/train/01020 · frame 00000" in shown

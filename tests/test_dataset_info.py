@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent.parent / "dataset_infos"
 
 @pytest.mark.parametrize("config", list(revos.Revos.builder_configs))
 def test_the_files_are_current(config):
-    declared = dataset_info.as_json(dataset_info.describe(revos.Revos(config_name=config).info))
+    declared = dataset_info.as_json(dataset_info.as_dict(revos.Revos(config_name=config).info))
     assert (FOLDER / config / "dataset_info.json").read_text(encoding="utf-8") == declared, (
         "run `revoskit info --write`"
     )

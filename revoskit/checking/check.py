@@ -128,7 +128,7 @@ def check(
     return report
 
 
-def table(report: Report) -> str:
+def describe(report: Report) -> str:
     """A report for reading."""
     counts = {severity: sum(f.count for f in report.findings if f.severity == severity) for severity in SEVERITIES}
     summary = ", ".join(f"{count:,} {severity}{'s' * (count != 1)}" for severity, count in counts.items())
@@ -136,7 +136,7 @@ def table(report: Report) -> str:
         f"{report.root}: examined {report.videos:,} videos ({', '.join(report.splits) or 'no split'}), "
         f"{report.frames:,} frames, {report.masks:,} masks: {summary if report.findings else 'nothing is wrong'}"
     )
-    return "\n\n".join(filter(None, [findings.table(report.findings), examined]))
+    return "\n\n".join(filter(None, [findings.describe(report.findings), examined]))
 
 
 # --- the records: meta_expressions_*.json -----------------------------------------------------------------------------

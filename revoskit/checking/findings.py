@@ -138,7 +138,7 @@ class Tally:
         ]
 
 
-def table(findings: list[Finding]) -> str:
+def describe(findings: list[Finding]) -> str:
     """Findings for reading."""
     lines = []
     for finding in findings:

@@ -63,7 +63,7 @@ def export(
         progress: called with 1 as each video passes each of the target's `PASSES`.
 
     Raises:
-        UsageError: an argument that cannot be meant, or a folder that holds something else.
+        UsageError: an argument that is not valid, or a folder that holds something else.
         MissingFilesError: files or frames are missing; nothing has been written then.
         AnnotationError: an annotation file is not in the official format.
     """
@@ -147,6 +147,6 @@ def describe(report: Report, folder: Path) -> str:
     """The report for reading."""
     lines = []
     for split, counts in report.splits.items():
-        lines += [f"{split}: {counts.summary()}", *counts.notes()]
+        lines.append(f"{split}: {counts.describe()}")
     first = next(iter(report.splits.values())).folder
     return "\n".join([*lines, TARGETS[report.to].HOW_TO_READ.format(folder=folder, first=first)])

@@ -52,15 +52,15 @@ class Counts(msgspec.Struct):
         for kind, number in placed.items():
             setattr(self, kind, getattr(self, kind) + number)
 
-    def summary(self) -> str:
+    def describe(self) -> str:
+        """What there is, for reading, and what a reader of the export should know."""
         kinds = ("linked", "copied", "symlinked", "kept")
         how = [f"{number:,} {kind}" for kind in kinds if (number := getattr(self, kind))]
         frames = f"{self.frames:,} frames" + (f" ({', '.join(how)})" if how else "")
         counted = f"{self.videos:,} videos, {frames}, {self.expressions:,} expressions, {self.tracks:,} tracks"
-        return f"{counted} in {self.folder}"
+        return "\n".join([f"{counted} in {self.folder}", *self._notes()])
 
-    def notes(self) -> Iterator[str]:
-        """What a reader of the export should know."""
+    def _notes(self) -> Iterator[str]:
         if self.left_out:
             yield (
                 f"  {self.left_out:,} of the expressions mean several objects, none, or one that no pixel is left of, "

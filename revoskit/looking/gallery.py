@@ -145,7 +145,7 @@ def write_gallery(
         progress: called with 1 after each video.
 
     Raises:
-        UsageError: the folder holds somebody else's `index.html`, an option cannot be meant, or predictions are to be
+        UsageError: the folder holds somebody else's `index.html`, an option is not valid, or predictions are to be
             compared with masks that are kept back.
         MissingFilesError: there is no `scores.csv`.
     """

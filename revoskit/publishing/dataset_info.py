@@ -22,7 +22,7 @@ PUBLISHED = {
 }
 
 
-def describe(info: DatasetInfo) -> dict[str, Any]:
+def as_dict(info: DatasetInfo) -> dict[str, Any]:
     """The content of a `dataset_info.json` that every supported version of `datasets` can read."""
     return {
         "description": info.description,
@@ -57,5 +57,5 @@ def as_json(content: dict[str, Any]) -> str:
 def write(info: DatasetInfo, folder: Path) -> Path:
     """Write `<folder>/<config>/dataset_info.json`; returns its path."""
     path: Path = folder / info.config_name / "dataset_info.json"
-    write_whole(path, as_json(describe(info)).encode())
+    write_whole(path, as_json(as_dict(info)).encode())
     return path

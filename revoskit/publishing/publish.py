@@ -85,7 +85,7 @@ def make_plan(
     Sizes are those of the official files, so that the same data gives the same shards wherever they are written.
 
     Raises:
-        UsageError: the options cannot be meant.
+        UsageError: an option is not valid, or there is nothing to publish.
         MissingFilesError: files, or frames that are to be embedded, are not on disk.
     """
     if layout.family != REVOS:
@@ -243,7 +243,7 @@ def publish(
     address: str | None = None,
     progress: Callable[[int], object] = lambda num_bytes: None,
 ) -> list[WrittenShard]:
-    """Write what `plan` says to `folder`, or what of it is not there yet; then the card, unless it has been edited.
+    """Write the shards of `plan` that `folder` does not hold yet; then the card, unless it has been edited.
 
     Args:
         about: description, citation and license, for the card.
@@ -366,7 +366,7 @@ def _give_way(folder: Path, earlier: Plan, plan: Plan) -> None:
         other = [name for name in now if then[name] != now[name]]
         before, here = (" and ".join(options[name] for name in other) for options in (then, now))
         raise UsageError(
-            f"{folder} was published with {before}, and this is with {here}. Nothing was changed there: say {before} "
+            f"{folder} was published with {before}, and this is with {here}. Nothing was changed there: pass {before} "
             "to go on with it, name another folder, or delete that one first."
         )
     if written and (folder / CARD).exists():
