@@ -100,3 +100,11 @@ class DownloadError(RevosError, OSError):
 
 class ArchiveError(RevosError, ValueError):
     """An archive that is broken, or that holds what must not be unpacked."""
+
+
+class AdapterError(RevosError):
+    """A model's adapter that cannot be found, or that fails before it has seen a frame."""
+
+
+class AnswerError(UsageError):
+    """What a model gives as the masks of a video and cannot be them."""

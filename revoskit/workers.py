@@ -33,6 +33,7 @@ def run(
     num_proc: int = 1,
     engine: str = "local",
     address: str | None = None,
+    gpus: bool = False,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield `(item, function(item))` for every item, as each gets done.
 
@@ -45,6 +46,7 @@ def run(
         num_proc: how many at once.
         engine: `"local"` works here (in this process when `num_proc` is 1), `"ray"` on Ray.
         address: of a running Ray cluster, as `ray.init` takes it; without it a local one is started and stopped again.
+        gpus: on Ray, let each item have a GPU of its own, if the cluster has any.
 
     Raises:
         UsageError: there is no such engine, or Ray is not installed or cannot be reached.
@@ -53,7 +55,7 @@ def run(
     """
     require(num_proc, engine, address)
     if engine == "ray":
-        return _on_ray(function, items, num_proc, address)
+        return _on_ray(function, items, num_proc, address, gpus)
     if num_proc == 1:
         return ((item, function(item)) for item in items)
     return _in_processes(function, items, num_proc)
@@ -138,11 +140,12 @@ def _work(function: Callable, connection: Connection, other_end: Connection) -> 
             try:
                 answer = pickle.dumps((function(item), None))
             except Exception as error:
-                answer = _pickled(error)
+                answer = pickled(error)
             connection.send_bytes(answer)
 
 
-def _pickled(error: Exception) -> bytes:
+def pickled(error: Exception) -> bytes:
+    """An answer that is an error, to be sent to another process, with the traceback that it has here."""
     text = traceback.format_exc()
     try:
         answer = pickle.dumps((None, (error, text)))
@@ -150,6 +153,14 @@ def _pickled(error: Exception) -> bytes:
     except Exception:
         answer = pickle.dumps((None, (RuntimeError(f"{type(error).__name__}: {error}"), text)))
     return answer
+
+
+def unpickled(answer: bytes) -> Exception:
+    """The error of such an answer, caused by the traceback that it had there."""
+    error: Exception
+    _, (error, text) = pickle.loads(answer)
+    error.__cause__ = _RemoteTraceback(text)
+    return error
 
 
 def _in_processes(function: Callable, items: Iterable, num_proc: int) -> Iterator[tuple[Any, Any]]:
@@ -183,7 +194,7 @@ def _in_processes(function: Callable, items: Iterable, num_proc: int) -> Iterato
                     if worker.attempt < ATTEMPTS:
                         again.append((item, worker.attempt + 1))
                     else:
-                        lost.append(f"{item!r} ({_how_it_ended(worker.process.exitcode)})")
+                        lost.append(f"{item!r} ({how_it_ended(worker.process.exitcode)})")
                     occupy(None)
                     continue
                 if error:
@@ -201,7 +212,8 @@ def _in_processes(function: Callable, items: Iterable, num_proc: int) -> Iterato
 _END = object()
 
 
-def _how_it_ended(exitcode: int | None) -> str:
+def how_it_ended(exitcode: int | None) -> str:
+    """What the exit code of a process says, in words."""
     if exitcode is None or exitcode >= 0:
         return f"it exited with status {exitcode}"
     name = signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else "a signal"
@@ -218,7 +230,9 @@ def _worker_error(lost: list[str]) -> WorkerError:
 # --- Ray --------------------------------------------------------------------------------------------------------------
 
 
-def _on_ray(function: Callable, items: Iterable, num_proc: int, address: str | None) -> Iterator[tuple[Any, Any]]:
+def _on_ray(
+    function: Callable, items: Iterable, num_proc: int, address: str | None, gpus: bool
+) -> Iterator[tuple[Any, Any]]:
     import ray
 
     ours = not ray.is_initialized()
@@ -234,7 +248,8 @@ def _on_ray(function: Callable, items: Iterable, num_proc: int, address: str | N
         return function(item)
 
     # Ray tries again by itself where a worker or its node is gone, and not where `function` raises.
-    task = ray.remote(max_retries=ATTEMPTS - 1)(call)
+    needs = {"num_gpus": 1} if gpus and ray.cluster_resources().get("GPU") else {}
+    task = ray.remote(max_retries=ATTEMPTS - 1, **needs)(call)
     waiting = iter(items)
     running: dict[Any, Any] = {}
     lost: list[str] = []
