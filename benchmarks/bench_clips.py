@@ -227,9 +227,8 @@ def _grid(size: tuple[int, int]) -> frames.Grid:
 
 def _only_decode(row: dict, indices: np.ndarray, grid: frames.Grid) -> None:
     """What no loader can do without: to read and decode the frames, at the fraction of their size that suffices."""
-    decode = frames._decode_turbo if frames.simplejpeg else frames._decode_pillow
     for i in indices:
-        decode(frames._read(row["frames"][i]), grid, row["frames"][i])
+        frames.frame_of(row["frames"][i])._reduced(grid)
 
 
 def _times(rounds: int, clips: int, loaders: dict[str, Callable[[int], object]]) -> dict[str, float]:

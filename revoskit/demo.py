@@ -10,6 +10,7 @@ from PIL import Image
 from tabulate import tabulate
 
 from revoskit.dataset.layout import TRACKS, Layout
+from revoskit.frames import frame_of
 from revoskit.looking.pictures import overlay
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
@@ -76,6 +77,6 @@ def save_picture(row: dict[str, Any], path: Path, frames: int = 3) -> None:
     masks = _masks(row).take(chosen).decode()
     strip = Image.new("RGB", (row["width"] * frames, row["height"]))
     for place, (index, mask) in enumerate(zip(chosen, masks, strict=True)):
-        with Image.open(row["frames"][index]["path"]) as frame:
-            strip.paste(overlay(frame, [mask]), (place * row["width"], 0))
+        frame = frame_of(row["frames"][index]).image()
+        strip.paste(overlay(frame, [mask]), (place * row["width"], 0))
     strip.save(path)

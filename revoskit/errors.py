@@ -6,6 +6,7 @@ message. It crosses from one process to another with all of them.
 
 from __future__ import annotations
 
+import enum
 import os
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -90,8 +91,45 @@ class WorkerError(RevosError, RuntimeError):
     """Worker processes that died, however often their work was tried."""
 
 
+class FrameFault(enum.Enum):
+    """What can be wrong with a frame."""
+
+    UNREADABLE = "unreadable"
+    """It cannot be opened, or does not begin as a JPEG."""
+    TRUNCATED = "truncated"
+    """It breaks off before its end."""
+    DAMAGED = "damaged"
+    """Its data cannot be decoded."""
+    SIZE = "size"
+    """It has not the size of its video."""
+
+
 class FrameError(RevosError, OSError):
-    """A frame that cannot be read: it is not there, or not the JPEG that it ought to be."""
+    """A frame that cannot be read: it is not there, or not the JPEG that it ought to be.
+
+    Args:
+        file: the file that it comes from, or what else its place is called; None where that is not known.
+        problem: what is wrong, to be read after the file's name.
+        fault: the kind of it.
+        advice: what to do about it, a sentence.
+        where: the video and the frame, for who knows them.
+        index: the frame's position in the video.
+    """
+
+    def __init__(
+        self,
+        file: str | None,
+        problem: str,
+        fault: FrameFault = FrameFault.UNREADABLE,
+        advice: str = "",
+        *,
+        where: str = "",
+        index: int | None = None,
+    ) -> None:
+        text = f"{where + ': ' if where else ''}{file or 'it'} {problem}"
+        super().__init__(f"{text}. {advice}" if advice else text)
+        self.file, self.problem, self.fault, self.advice = file, problem, fault, advice
+        self.where, self.index = where, index
 
 
 class DownloadError(RevosError, OSError):

@@ -1,45 +1,63 @@
-"""Frames to pixels: which JPEG decoder is in use, decoding at a fraction of the size, and the grid of the result.
+"""A frame, wherever it lies: its bytes, its size, its pixels. The only module that opens a JPEG.
 
-simplejpeg (the extra `jpeg`) and OpenCV do the work where they can be imported, Pillow otherwise.
-libjpeg-turbo can leave out the finer half, three quarters or seven eighths of a JPEG while decoding it, which costs a
-fraction of the time; what is left is resized by less than half.
+simplejpeg (the extra `jpeg`) decodes pixels for a grid where it can be imported, Pillow otherwise and whatever else is
+asked for; OpenCV resizes. libjpeg-turbo can leave out the finer half, three quarters or seven eighths of a JPEG while
+decoding it, which costs a fraction of the time; what is left is resized by less than half.
+
+Masks follow the rows and columns of the file. EXIF data may say that a picture is to be turned before it is shown, as
+browsers and the decoding of `datasets` do: nothing here turns a frame.
 """
 
 from __future__ import annotations
 
+import abc
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
-from revoskit.errors import FrameError
+from revoskit.errors import FrameError, FrameFault
 
 try:
     import simplejpeg
 except ImportError:
     simplejpeg = None
-try:
-    import cv2
-except ImportError:
-    cv2 = None
+
+_START, _END = b"\xff\xd8", b"\xff\xd9"  # of every whole JPEG, unless something was added to it
+
+# All that can go wrong with bytes that ought to be a picture, in Pillow, simplejpeg (ValueError) and OpenCV; a file
+# that claims to have more pixels than Pillow takes for a picture is a decompression bomb.
+_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,  # where warnings are errors
+    cv2.error,
+)
 
 
 def decoder() -> str:
     """What decodes and resizes frames here, such as `"simplejpeg 1.9.0, resized by OpenCV 5.0.0"`."""
-    pillow = f"Pillow {Image.__version__}"
     turbo = features.version("libjpeg_turbo")
-    decodes = (
-        f"simplejpeg {simplejpeg.__version__}"
-        if simplejpeg
-        else f"{pillow} (libjpeg-turbo {turbo})"
-        if turbo
-        else f"{pillow} (libjpeg)"
-    )
-    return f"{decodes}, resized by {f'OpenCV {cv2.__version__}' if cv2 else pillow}"
+    pillow = f"Pillow {Image.__version__} ({f'libjpeg-turbo {turbo}' if turbo else 'libjpeg'})"
+    decodes = f"simplejpeg {simplejpeg.__version__}" if simplejpeg else pillow
+    return f"{decodes}, resized by OpenCV {cv2.__version__}"
+
+
+def nearest(full: int, count: int) -> np.ndarray:
+    """Of `full` rows (or columns), those that hold the centres of `count` that cover the same: int64 (count,).
+
+    Centre i lies (i + 1/2) / count of the way.
+    """
+    return (2 * np.arange(count, dtype=np.int64) + 1) * full // (2 * count)
 
 
 @dataclass(frozen=True)
@@ -58,12 +76,12 @@ class Grid:
     @cached_property
     def rows(self) -> np.ndarray:
         """The full-size row that holds the centre of every row: int64 (height,), ascending."""
-        return (2 * np.arange(self.height, dtype=np.int64) + 1) * self.full_height // (2 * self.height)
+        return nearest(self.full_height, self.height)
 
     @cached_property
     def columns(self) -> np.ndarray:
         """The full-size column that holds the centre of every column: int64 (width,), ascending."""
-        return (2 * np.arange(self.width, dtype=np.int64) + 1) * self.full_width // (2 * self.width)
+        return nearest(self.full_width, self.width)
 
     @cached_property
     def reduction(self) -> int:
@@ -81,75 +99,258 @@ class Grid:
         )
 
 
-def read_frame(frame: Any, grid: Grid, out: np.ndarray) -> None:
-    """Decode a frame and write it to `out`, uint8 (height, width, 3), RGB, resized as `grid` says.
+class Frame(abc.ABC):
+    """One frame. Every way to read it raises FrameError, which names it, where it is gone or no sound JPEG."""
 
-    Args:
-        frame: as a row has it: `{"path": str, "bytes": None}`, `{"path": ..., "bytes": bytes}`, or a PIL image.
+    advice = ""
+    """What to do about one that is broken: a sentence that follows what is wrong."""
+
+    @property
+    @abc.abstractmethod
+    def file(self) -> str | None:
+        """The file that it is, or what else messages call its place; None where that is not known."""
+
+    @abc.abstractmethod
+    def _open(self) -> io.FileIO | io.BytesIO:
+        """Its bytes, to be read from the start; raises OSError."""
+
+    @abc.abstractmethod
+    def _num_bytes(self) -> int:
+        """How many they are; raises OSError."""
+
+    def read(self) -> bytes:
+        """Its bytes, whatever they are."""
+        with self._faults_named(), self._open() as file:
+            return file.read()
+
+    def num_bytes(self) -> int:
+        """How many bytes `read` gives."""
+        with self._faults_named():
+            return self._num_bytes()
+
+    def read_into(self, buffer: memoryview) -> None:
+        """Read its bytes into a buffer of just their number."""
+        with self._faults_named(), self._open() as file:
+            if file.readinto(buffer) != len(buffer) or file.read(1):
+                raise self._error("changed while it was read", FrameFault.UNREADABLE, "Try again once it is settled.")
+
+    def size(self) -> tuple[int, int]:
+        """Height and width, as its header has them."""
+        with self._opened() as image:
+            return image.height, image.width
+
+    def image(self, least: tuple[int, int] | int | None = None, *, grey: bool = False) -> Image.Image:
+        """Its pixels as an image of mode RGB, or of mode L where it has no colour and `grey` allows it.
+
+        Args:
+            least: width and height, or the longer of the two, in pixels. The image may be reduced by 2, 4 or 8 while it
+                is decoded, to no less than that.
+        """
+        with self._opened() as image:
+            if isinstance(least, int):
+                by = max(1, max(image.size) // least)
+                least = -(-image.width // by), -(-image.height // by)
+            if least:
+                image.draft(None, least)
+            return image.convert("L" if grey and image.mode == "L" else "RGB")
+
+    def pixels(self, grid: Grid, out: np.ndarray) -> None:
+        """Decode it and write it to `out`, uint8 (height, width, 3), RGB, resized as `grid` says.
+
+        Raises:
+            FrameError: also where it is not of the grid's full size.
+        """
+        with self._faults_named():
+            pixels, reduced = self._reduced(grid)
+            _resize(pixels, grid.full_height / reduced, grid.full_width / reduced, out)
+
+    def _reduced(self, grid: Grid) -> tuple[np.ndarray, int]:
+        """All pixels, uint8 (height, width, 3), and by how much the decoder has reduced them."""
+        data, by = self.read(), grid.reduction
+        if simplejpeg is None:
+            image = Image.open(io.BytesIO(data), formats=["JPEG"])
+            self.require_size(image.height, image.width, grid.full_height, grid.full_width)
+            if by > 1:
+                image.draft("RGB", (image.width // by, image.height // by))
+            return np.asarray(image.convert("RGB")), by
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        self.require_size(height, width, grid.full_height, grid.full_width)
+        if by == 1:
+            return simplejpeg.decode_jpeg(data), 1
+        return simplejpeg.decode_jpeg(data, min_height=-(-height // by), min_width=-(-width // by), min_factor=by), by
+
+    def require_size(self, height: int, width: int, expected_height: int, expected_width: int) -> None:
+        """See that its size, as found, is that of its video."""
+        if (height, width) != (expected_height, expected_width):
+            raise self._error(
+                f"is {height}x{width} pixels (height x width), the annotations say "
+                f"{expected_height}x{expected_width}: its masks would not lie on its objects",
+                FrameFault.SIZE,
+                advice="",
+            )
+
+    def require_whole(self, content: bytes | memoryview) -> None:
+        """See that its bytes, as read, are those of a whole JPEG: by its start and end, or else by decoding it."""
+        if content[:2] != _START or content[-2:] != _END:
+            with self._opened() as image:
+                self._decode_all(image, content)
+
+    def examine(self, height: int, width: int, *, decode: bool = False) -> None:
+        """See that it is a whole JPEG of this size: by its header and its end.
+
+        Args:
+            decode: by decoding it, too. With `simplejpeg` installed this finds data that is damaged in the middle;
+                Pillow alone takes it, since libjpeg paints over it.
+        """
+        with self._opened() as image:
+            self.require_size(image.height, image.width, height, width)
+            if decode or self._ends()[1] != _END:
+                self._decode_all(image, self.read())
+
+    def _decode_all(self, image: Image.Image, content: bytes | memoryview) -> None:
+        """All of the data is read, and an eighth of the pixels made. Pillow keeps libjpeg's warnings to itself."""
+        if simplejpeg:
+            simplejpeg.decode_jpeg(content, "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
+        else:
+            image.draft("L", (1, 1))
+            image.load()
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Image.Image]:
+        """It as Pillow opens it: the header is read, the pixels are not."""
+        with self._faults_named(), self._open() as file, Image.open(file, formats=["JPEG"]) as image:
+            yield image
+
+    @contextlib.contextmanager
+    def _faults_named(self) -> Iterator[None]:
+        """Whatever is wrong with it, said in one way."""
+        try:
+            yield
+        except FrameError:
+            raise
+        except OSError as error:
+            if error.errno:
+                raise self._error(f"cannot be read: {os.strerror(error.errno)}", FrameFault.UNREADABLE) from None
+            raise self._unsound(error) from None
+        except _FAULTS as error:
+            raise self._unsound(error) from None
+
+    def _unsound(self, error: Exception) -> FrameError:
+        with contextlib.suppress(OSError):
+            start, end, num_bytes = self._ends()
+            if not num_bytes:
+                reason, fault = "it is empty", FrameFault.UNREADABLE
+            elif start != _START:
+                reason, fault = f"it does not begin as one ({num_bytes:,} bytes)", FrameFault.UNREADABLE
+            elif end != _END:
+                reason, fault = f"it is truncated, its end is missing ({num_bytes:,} bytes)", FrameFault.TRUNCATED
+            elif not self._has_header():
+                reason, fault = f"it has no header that can be read ({num_bytes:,} bytes)", FrameFault.UNREADABLE
+            else:
+                reason, fault = f"{error} ({num_bytes:,} bytes)", FrameFault.DAMAGED
+            return self._error(f"is not a sound JPEG: {reason}", fault)
+        return self._error(f"is not a sound JPEG: {error}", FrameFault.UNREADABLE)  # it has gone in the meantime
+
+    def _has_header(self) -> bool:
+        try:
+            with self._open() as file, Image.open(file, formats=["JPEG"]):
+                return True
+        except _FAULTS as error:
+            return not isinstance(error, UnidentifiedImageError)
+
+    def _ends(self) -> tuple[bytes, bytes, int]:
+        """Its first two bytes, its last two, and their number."""
+        with self._open() as file:
+            start = file.read(2)
+            num_bytes = file.seek(0, os.SEEK_END)
+            file.seek(max(0, num_bytes - 2))
+            return start, file.read(2), num_bytes
+
+    def _error(self, problem: str, fault: FrameFault, advice: str | None = None) -> FrameError:
+        return FrameError(self.file, problem, fault, self.advice if advice is None else advice)
+
+
+@dataclass(frozen=True)
+class FrameFile(Frame):
+    """A frame that is a file of its own."""
+
+    path: str
+
+    advice = "Unpack it anew (of ReVOS, `revoskit check` lists every such frame)."
+
+    @property
+    def file(self) -> str:
+        return self.path
+
+    def _open(self) -> io.FileIO | io.BytesIO:
+        return open(self.path, "rb", buffering=0)
+
+    def _num_bytes(self) -> int:
+        return os.stat(self.path).st_size
+
+
+@dataclass(frozen=True)
+class FrameBytes(Frame):
+    """A frame whose bytes are at hand, as a row has them in which frames are embedded."""
+
+    content: bytes
+    path: str | None = None
+    """What the row calls it; there need not be such a file."""
+
+    @property
+    def file(self) -> str | None:
+        return self.path
+
+    def _open(self) -> io.FileIO | io.BytesIO:
+        return io.BytesIO(self.content)
+
+    def _num_bytes(self) -> int:
+        return len(self.content)
+
+
+@dataclass(frozen=True)
+class FrameImage(Frame):
+    """A frame that `datasets` has decoded already (`decode_frames=True`), and turned where its EXIF data say so."""
+
+    decoded: Image.Image
+
+    @property
+    def file(self) -> str | None:
+        return getattr(self.decoded, "filename", None) or None
+
+    def _open(self) -> io.FileIO | io.BytesIO:
+        raise self._error("is decoded already: its bytes are not in the row", FrameFault.UNREADABLE)
+
+    def _num_bytes(self) -> int:
+        raise self._error("is decoded already: its bytes are not in the row", FrameFault.UNREADABLE)
+
+    def size(self) -> tuple[int, int]:
+        return self.decoded.height, self.decoded.width
+
+    def image(self, least: tuple[int, int] | int | None = None, *, grey: bool = False) -> Image.Image:
+        with self._faults_named():
+            return self.decoded.convert("L" if grey and self.decoded.mode == "L" else "RGB")
+
+    def _reduced(self, grid: Grid) -> tuple[np.ndarray, int]:
+        self.require_size(self.decoded.height, self.decoded.width, grid.full_height, grid.full_width)
+        return np.asarray(self.decoded.convert("RGB")), 1
+
+
+def frame_of(value: Any) -> Frame:
+    """The frame that a row of the dataset has: `{"path": str, "bytes": None}`, `{..., "bytes": bytes}`, or an image.
 
     Raises:
-        FrameError: it is missing, no sound JPEG, or not of the grid's full size.
+        FrameError: it is null, or none of these.
     """
-    if isinstance(frame, Image.Image):
-        _check_size(frame.height, frame.width, grid, frame)
-        pixels, reduced = np.asarray(frame.convert("RGB")), 1
-    else:
-        data = _read(frame)
-        try:
-            pixels, reduced = (_decode_turbo if simplejpeg else _decode_pillow)(data, grid, frame)
-        except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            if isinstance(error, FrameError):
-                raise
-            raise FrameError(
-                f"{frame_file(frame) or 'it'} is not a sound JPEG: {error} ({len(data):,} bytes)"
-            ) from None
-    _resize(pixels, grid.full_height / reduced, grid.full_width / reduced, out)
-
-
-def frame_file(frame: Any) -> str | None:
-    """The file that a frame comes from, where it says so."""
-    path = frame.get("path") if isinstance(frame, dict) else getattr(frame, "filename", None)
-    return str(path) if path else None
-
-
-def _read(frame: dict | None) -> bytes:
-    if isinstance(frame, dict) and frame.get("bytes") is not None:
-        return frame["bytes"]
-    if frame is None:
-        raise FrameError("it is null in the dataset: its file was not there when the dataset was loaded")
-    if not isinstance(frame, dict) or not frame.get("path"):
-        raise FrameError(f"expected {{'path', 'bytes'}} or a PIL image, found {frame!r:.80}")
-    try:
-        with open(frame["path"], "rb", buffering=0) as file:
-            return file.read()
-    except OSError as error:
-        raise FrameError(f"{frame['path']} cannot be read: {os.strerror(error.errno or 0)}") from None
-
-
-def _check_size(height: int, width: int, grid: Grid, frame: Any) -> None:
-    if (height, width) != (grid.full_height, grid.full_width):
-        raise FrameError(
-            f"{frame_file(frame) or 'it'} is {height}x{width} pixels (height x width), the annotations say "
-            f"{grid.full_height}x{grid.full_width}: its masks would not lie on its objects"
-        )
-
-
-def _decode_turbo(data: bytes, grid: Grid, frame: dict) -> tuple[np.ndarray, int]:
-    height, width, *_ = simplejpeg.decode_jpeg_header(data)
-    _check_size(height, width, grid, frame)
-    by = grid.reduction
-    if by == 1:
-        return simplejpeg.decode_jpeg(data), 1
-    return simplejpeg.decode_jpeg(data, min_height=-(-height // by), min_width=-(-width // by), min_factor=by), by
-
-
-def _decode_pillow(data: bytes, grid: Grid, frame: dict) -> tuple[np.ndarray, int]:
-    image = Image.open(io.BytesIO(data), formats=["JPEG"])
-    _check_size(image.height, image.width, grid, frame)
-    by = grid.reduction
-    if by > 1:
-        image.draft("RGB", (image.width // by, image.height // by))
-    return np.asarray(image.convert("RGB")), by
+    if isinstance(value, Image.Image):
+        return FrameImage(value)
+    if isinstance(value, dict) and value.get("bytes") is not None:
+        return FrameBytes(value["bytes"], value.get("path"))
+    if isinstance(value, dict) and value.get("path"):
+        return FrameFile(value["path"])
+    if value is None:
+        raise FrameError(None, "is null in the dataset: its file was not there when the dataset was loaded")
+    raise FrameError(None, f"is {value!r:.80}: expected {{'path', 'bytes'}} or a PIL image")
 
 
 def _resize(pixels: np.ndarray, height: float, width: float, out: np.ndarray) -> None:
@@ -160,7 +361,7 @@ def _resize(pixels: np.ndarray, height: float, width: float, out: np.ndarray) ->
     whole = pixels.shape[:2] == (height, width)
     if whole and pixels.shape == out.shape:
         out[:] = pixels
-    elif whole and cv2 is not None:
+    elif whole:
         halves = out.shape[0] * 2 >= height and out.shape[1] * 2 >= width  # two pixels to interpolate between will do
         cv2.resize(pixels, out.shape[1::-1], out, interpolation=cv2.INTER_LINEAR if halves else cv2.INTER_AREA)
     else:

@@ -250,7 +250,7 @@ def test_decoding_finds_what_the_ends_of_a_jpeg_do_not_show(copy):
 
 
 def test_decoding_by_pillow_alone_finds_no_fault_in_sound_frames(copy, monkeypatch):
-    monkeypatch.setattr("revoskit.checking.check.simplejpeg", None)
+    monkeypatch.setattr("revoskit.frames.simplejpeg", None)
     assert copy.kinds(decode=True) == {}
 
 
@@ -320,7 +320,7 @@ def test_findings_are_grouped_counted_and_shown_with_a_few_examples(copy):
         copy.frame(number, "OVIS/train/00e92ab4").write_bytes(b"")
     shown = describe(copy.check())
     assert "(8 in 2 videos)" in shown
-    assert shown.count("bytes that do not begin as a JPEG") == 5
+    assert shown.count("is not a sound JPEG: it is empty") == 5
     assert "train · LV-VIS/train/01020 · frame 00000" in shown
 
 

@@ -12,6 +12,7 @@ import pytest
 from revoskit.dataset.annotations import Video, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import FrameError, MissingFilesError, RevosError
+from revoskit.frames import Frame
 from revoskit.publishing import frames_column, shards
 from revoskit.publishing.frames_column import Frames
 from revoskit.publishing.publish import make_plan
@@ -94,9 +95,9 @@ def test_a_frame_that_is_not_on_disk_is_named(tmp_path):
 
 
 DAMAGE = {
-    "empty": (lambda jpeg: b"", "cannot identify image file"),
-    "cut short": (lambda jpeg: jpeg[:-200], "truncated"),
-    "another format": (lambda jpeg: b"GIF89a" + jpeg, "cannot identify image file"),
+    "empty": (lambda jpeg: b"", "it is empty"),
+    "cut short": (lambda jpeg: jpeg[:-200], "it is truncated"),
+    "another format": (lambda jpeg: b"GIF89a" + jpeg, "it does not begin as one"),
 }
 
 
@@ -107,7 +108,7 @@ def test_a_frame_that_is_not_a_whole_jpeg_is_named(own_miniature, resize, damage
     path.write_bytes(damage(path.read_bytes()))
     with (
         Frames(Layout.at(own_miniature.root)) as frames,
-        pytest.raises(FrameError, match=rf"(?s){re.escape(str(path))} is not a whole JPEG .*{message}.*Unpack it anew"),
+        pytest.raises(FrameError, match=rf"{re.escape(str(path))} is not a sound JPEG: {message}.*Unpack it anew"),
     ):
         frames.column(msgspec.structs.replace(video, height=video.height // 2) if resize else video, resize=resize)
 
@@ -131,10 +132,10 @@ def test_a_frame_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, s
     changing = tmp_path / "JPEGImages/made/up/00001.jpg"
     read = frames_column._read
 
-    def change_and_read(path: str, into: memoryview) -> None:
-        if path == str(changing):
+    def change_and_read(frame: Frame, into: memoryview) -> None:
+        if frame.file == str(changing):
             changing.write_bytes(bytes(size))
-        read(path, into)
+        read(frame, into)
 
     monkeypatch.setattr(frames_column, "_read", change_and_read)
     with (

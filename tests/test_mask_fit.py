@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from revoskit.checking import mask_fit
+from revoskit.frames import FrameFile
 
 HEIGHT, WIDTH = 120, 200
 
@@ -79,8 +80,9 @@ def test_motion_does_not_fit_where_the_image_stands_still():
 
 def test_frames_are_read_reduced_and_brought_to_a_shape(tmp_path):
     Image.new("RGB", (1280, 720)).save(tmp_path / "a.jpg")
-    assert mask_fit.read_frame(str(tmp_path / "a.jpg")).shape == (180, 320, 3)
-    assert mask_fit.read_frame(str(tmp_path / "a.jpg"), (90, 160)).shape == (90, 160, 3)
+    frame = FrameFile(str(tmp_path / "a.jpg"))
+    assert mask_fit.read_frame(frame).shape == (180, 320, 3)
+    assert mask_fit.read_frame(frame, (90, 160)).shape == (90, 160, 3)
 
 
 def test_a_mask_is_resized_by_its_nearest_pixels():

@@ -20,6 +20,7 @@ from PIL import Image
 from revoskit.dataset.annotations import Video, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AdapterError, AnnotationError, AnswerError, FrameError, UsageError
+from revoskit.frames import FrameFile
 from revoskit.inference import division
 from revoskit.inference.adapter import make, masks_and_extra, parse_argument
 from revoskit.inference.answers import as_rles
@@ -463,10 +464,8 @@ def test_frames_are_images_arrays_and_paths(data, annotations, video):
 
 def test_frames_are_decoded_once_within_a_bound_of_memory(annotations, video, monkeypatch):
     opened = []
-    from revoskit.inference import video_frames
-
-    read = video_frames.read_frame
-    monkeypatch.setattr(video_frames, "read_frame", lambda f, *rest: (opened.append(f["path"]), read(f, *rest)))
+    pixels = FrameFile.pixels
+    monkeypatch.setattr(FrameFile, "pixels", lambda frame, *rest: (opened.append(frame.path), pixels(frame, *rest)))
     frames = VideoFrames(annotations, video)
     for _ in range(3):
         frames.images()

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-from PIL import Image
 from tabulate import tabulate
 
 from revoskit import workers
@@ -24,7 +23,8 @@ from revoskit.dataset.annotations import Video, open_annotations
 from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Layout
 from revoskit.dataset.remapping import Linear, Mapping, folder_frames
-from revoskit.errors import AnnotationError, UsageError
+from revoskit.errors import AnnotationError, FrameError, UsageError
+from revoskit.frames import Frame, FrameFile
 from revoskit.masks.rle import MaskSequence
 
 MISALIGNED = "misaligned"
@@ -148,16 +148,16 @@ def examine(layout: Layout, split: str, video_id: str) -> Alignment:
         return Alignment(split, video_id, UNDECIDED, note=str(error))
     folder = folder_frames(annotations.layout, video_id)
     sample = _Sample.of(tracks)
-    paths = [str(annotations.layout.video_folder(video_id) / f"{name}.jpg") for name in folder]
+    frames = [FrameFile(str(annotations.layout.video_folder(video_id) / f"{name}.jpg")) for name in folder]
     seen = Alignment(split, video_id, UNDECIDED, len(sample.tracks), len(sample.indices), len(folder))
     if len(sample.indices) < _MIN_FRAMES:
         return msgspec.structs.replace(seen, note=f"fewer than {_MIN_FRAMES} frames have masks")
-    trial = _Trial(sample, paths)
+    trial = _Trial(sample, frames)
     try:
         return _judge(seen, trial, video, folder)
-    except _UnreadableFrame as error:
+    except FrameError as error:
         advice = ": see `revoskit check --frames`" if layout.family == REVOS else ""
-        return msgspec.structs.replace(seen, note=f"{error}{advice}")
+        return msgspec.structs.replace(seen, note=f"cannot read {error.file} (it {error.problem}){advice}")
 
 
 def _judge(seen: Alignment, trial: _Trial, video: Video, folder: list[str]) -> Alignment:
@@ -299,10 +299,6 @@ def _around(filed: np.ndarray, best: _Candidate, frames: int) -> list[_Candidate
 # --- Evidence ---------------------------------------------------------------------------------------------------------
 
 
-class _UnreadableFrame(Exception):
-    pass
-
-
 @dataclass(frozen=True)
 class _Sample:
     """The tracks and the masks to look at."""
@@ -326,8 +322,8 @@ class _Sample:
 class _Trial:
     """Masks tried on frames: every pair of the two is measured once, however many mappings share it."""
 
-    def __init__(self, sample: _Sample, paths: list[str]) -> None:
-        self.sample, self.paths = sample, paths
+    def __init__(self, sample: _Sample, frames: Sequence[Frame]) -> None:
+        self.sample, self.frames = sample, frames
         self._edges: dict[tuple[int, int, int], float] = {}  # by track, mask and frame
         self._strayed: dict[tuple[int, int, int], float] = {}
         self._motions: dict[tuple[int, int, int, int], float] = {}  # by track, mask, frame and later frame
@@ -365,10 +361,7 @@ class _Trial:
             self._motions[track, i, start, end] = mask_fit.motion_fit(self._halved[start], self._halved[end], places)
 
     def _read(self, place: int) -> np.ndarray:
-        try:
-            return mask_fit.read_frame(self.paths[place], self._shape)
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise _UnreadableFrame(f"cannot read {self.paths[place]} ({error})") from None
+        return mask_fit.read_frame(self.frames[place], self._shape)
 
     def _prepare(self, candidate: _Candidate) -> None:
         """Outlines and patches of the sampled masks, at the size of the first frame that is there."""

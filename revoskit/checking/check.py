@@ -9,20 +9,13 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
-
-try:
-    import simplejpeg
-except ImportError:  # then `decode` finds less
-    simplejpeg = None
 
 from revoskit import workers
 from revoskit.checking import findings
@@ -38,12 +31,12 @@ from revoskit.dataset.annotations import (
 )
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout
-from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.errors import AnnotationError, FrameError, MissingFilesError, UsageError
+from revoskit.frames import FrameFile
 from revoskit.masks.rle import RLE, MaskSequence, faults
 
 EXIT_STATUS = {None: 0, NOTE: 0, findings.WARNING: 3, ERROR: 1}
 """By the worst that was found; 2 and 130 are taken."""
-_TAIL = 1024  # bytes at the end of a JPEG in which its end marker is looked for
 _RATIO_TOLERANCE = 1e-3
 _CHUNK = 200  # unnamed tracks that a process takes at a time
 
@@ -446,8 +439,11 @@ def _check_frames(layout: Layout, video: Video, decode: bool, tally: Tally, plac
         found = f"{len(missing)} of the video's {len(paths)}"
         tally.add("frame-missing", found, len(missing), frame=missing[0], **place)
     for name, path in zip(video.frame_names, paths, strict=True):
-        if path and (fault := _jpeg_fault(Path(path), (video.width, video.height), decode)):
-            tally.add(fault[0], fault[1], frame=name, **place)
+        if path:
+            try:
+                FrameFile(path).examine(video.height, video.width, decode=decode)
+            except FrameError as error:
+                tally.add(f"frame-{error.fault.value}", error.problem, frame=name, **place)
     folder = layout.video_folder(video.video_id)
     listed = {f"{name}.jpg" for name in video.frame_names}
     present = {name for name in os.listdir(folder) if _is_jpeg(name)} if folder.is_dir() else set()
@@ -457,44 +453,6 @@ def _check_frames(layout: Layout, video: Video, decode: bool, tally: Tally, plac
 
 def _is_jpeg(name: str) -> bool:
     return name.lower().endswith((".jpg", ".jpeg"))
-
-
-def _jpeg_fault(path: Path, size: tuple[int, int], decode: bool) -> tuple[str, str] | None:
-    """The kind of what is wrong with a JPEG, and what was found."""
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of very large pictures: their size is compared below
-            if file.read(2) != b"\xff\xd8":
-                return "frame-unreadable", f"{os.fstat(file.fileno()).st_size:,} bytes that do not begin as a JPEG"
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
-            if b"\xff\xd9" not in file.read():
-                return "frame-truncated", f"{file.tell():,} bytes, without the marker that ends a JPEG"
-            file.seek(0)
-            with Image.open(file) as image:
-                if image.format != "JPEG":
-                    return "frame-unreadable", f"it is {image.format}"
-                if image.size != size:
-                    return "frame-size", f"{image.width}x{image.height}, expected {size[0]}x{size[1]}"
-                return _decoding_fault(file, image) if decode else None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return "frame-unreadable", str(error).replace(str(path), path.name)
-
-
-def _decoding_fault(file: BinaryIO, image: Image.Image) -> tuple[str, str] | None:
-    """All of the data is read, and an eighth of the pixels made. Pillow keeps libjpeg's warnings to itself."""
-    if simplejpeg:
-        file.seek(0)
-        try:
-            simplejpeg.decode_jpeg(file.read(), "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
-        except ValueError as error:
-            return "frame-damaged", str(error)
-        return None
-    image.draft("L", (1, 1))
-    try:
-        image.load()
-    except OSError as error:
-        return "frame-damaged", str(error)
-    return None
 
 
 # --- what is here and belongs to no video -----------------------------------------------------------------------------

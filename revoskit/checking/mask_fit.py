@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from revoskit.frames import Frame, nearest
+
 LONGER_SIDE = 320
 """Frames are read at 1/2, 1/4 or 1/8 of their size as long as the longer side keeps this many pixels."""
 
@@ -30,19 +32,16 @@ _AROUND = [
 ]
 
 
-def read_frame(path: str, shape: tuple[int, int] | None = None) -> np.ndarray:
+def read_frame(frame: Frame, shape: tuple[int, int] | None = None) -> np.ndarray:
     """A frame at reduced size, uint8 (height, width, 3).
 
     Args:
         shape: bring it to this height and width, where it has another.
 
     Raises:
-        OSError: it cannot be opened or is cut short.
+        FrameError: it cannot be read.
     """
-    with Image.open(path) as image:
-        factor = max(1, max(image.size) // LONGER_SIDE)
-        image.draft("RGB", (-(-image.width // factor), -(-image.height // factor)))
-        reduced = image.convert("RGB")
+    reduced = frame.image(LONGER_SIDE)
     if shape and reduced.size != (shape[1], shape[0]):
         reduced = reduced.resize((shape[1], shape[0]), Image.Resampling.BOX)
     return np.asarray(reduced)
@@ -55,9 +54,7 @@ def halved(frame: np.ndarray) -> np.ndarray:
 
 def resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A mask at another size by its nearest pixels, bool `shape`."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, mask.shape, strict=True)
-    )
+    rows, columns = map(nearest, mask.shape, shape)
     return mask[rows][:, columns] > 0
 
 

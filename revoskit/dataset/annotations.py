@@ -19,12 +19,20 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from PIL import Image
 
 from revoskit.dataset.families import FAMILIES, REVOS, Family
 from revoskit.dataset.layout import Layout, check_file_stem, check_relative
 from revoskit.dataset.remapping import apply_mapping, folder_frames, read_mapping
-from revoskit.errors import AnnotationError, MaskError, MissingFilesError, Place, UnsizedError, UsageError
+from revoskit.errors import (
+    AnnotationError,
+    FrameError,
+    MaskError,
+    MissingFilesError,
+    Place,
+    UnsizedError,
+    UsageError,
+)
+from revoskit.frames import FrameFile
 from revoskit.masks.rle import MAX_PIXELS, RLE, MaskSequence
 
 
@@ -533,9 +541,8 @@ def _size_of(video: Video, layout: Layout, where: str, place: Place) -> tuple[in
 def _frame_size(path: str) -> tuple[int, int] | None:
     """Height and width, or None where it is no picture."""
     try:
-        with Image.open(path) as image:  # reads the header alone
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return FrameFile(path).size()
+    except FrameError:
         return None
 
 

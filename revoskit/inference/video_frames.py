@@ -10,7 +10,7 @@ from PIL import Image
 
 from revoskit.dataset.annotations import Annotations, Video
 from revoskit.errors import FrameError, UsageError
-from revoskit.frames import Grid, read_frame
+from revoskit.frames import FrameFile, Grid
 
 MEMORY = 2 * 2**30  # bytes of decoded frames that are kept: 1,700 frames of 480p, 780 of 720p
 
@@ -85,7 +85,8 @@ class VideoFrames(Sequence[Image.Image]):
         path = self._paths[number]
         if path is None:
             name = self.video.frame_names[number]
-            raise FrameError(f"video {self.video.video_id!r} has no frame {name!r}: expected {self._folder / name}.jpg")
+            problem = f"has no frame {name!r}: expected {self._folder / name}.jpg"
+            raise FrameError(f"video {self.video.video_id!r}", problem, index=number)
         return path
 
     def _pixels(self, number: int, grid: Grid) -> np.ndarray:
@@ -93,7 +94,7 @@ class VideoFrames(Sequence[Image.Image]):
         if key in self._kept:
             return self._kept[key]
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
-        read_frame({"path": self._path(number), "bytes": None}, grid, pixels)
+        FrameFile(self._path(number)).pixels(grid, pixels)
         if pixels.nbytes <= self._room:
             self._room -= pixels.nbytes
             pixels.flags.writeable = False

@@ -31,7 +31,8 @@ from revoskit.atomic import part_of, whole
 from revoskit.dataset.annotations import Video, VideoMasks, open_annotations
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
-from revoskit.errors import MissingFilesError, UsageError
+from revoskit.errors import FrameError, MissingFilesError, UsageError
+from revoskit.frames import FrameFile
 from revoskit.masks.packed import PackedMasks, pack
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring.measures import boundary_measure, region_similarity
@@ -364,17 +365,16 @@ def _write_small_frames(paths: list[str | None], folder: Path, max_side: int) ->
     for source in filter(None, paths):
         target = folder / os.path.basename(source)
         status = os.stat(source)
-        with Image.open(source) as image:
-            size = _bounded(image.size, max_side)
-            if _is_copy(target, size, status.st_mtime_ns):
-                continue
-            partial = part_of(target)
-            if size == image.size:
-                shutil.copyfile(source, partial)
-            else:
-                image.draft("RGB", size)
-                small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
-                small.save(partial, "JPEG", quality=JPEG_QUALITY)
+        frame = FrameFile(source)
+        size = _bounded(frame.size(), max_side)
+        if _is_copy(target, size, status.st_mtime_ns):
+            continue
+        partial = part_of(target)
+        if size == frame.size():
+            shutil.copyfile(source, partial)
+        else:
+            small = frame.image(size[::-1]).resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
+            small.save(partial, "JPEG", quality=JPEG_QUALITY)
         os.utime(partial, ns=(status.st_atime_ns, status.st_mtime_ns))
         os.replace(partial, target)
 
@@ -387,5 +387,7 @@ def _bounded(size: tuple[int, int], max_side: int) -> tuple[int, int]:
 def _is_copy(target: Path, size: tuple[int, int], modified: int) -> bool:
     if not target.is_file() or target.stat().st_mtime_ns != modified:
         return False
-    with Image.open(target) as image:
-        return image.size == size
+    try:
+        return FrameFile(str(target)).size() == size
+    except FrameError:
+        return False

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from revoskit.dataset.annotations import Annotations, Expression, Video, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, UsageError
+from revoskit.frames import FrameFile
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring.predictions import open_predictions
 
@@ -414,9 +415,7 @@ def _panel(subject: Scene, panel: Panel, index: int, style: Style) -> Image.Imag
     if path is None:
         frame = Image.new("RGB", size, ABSENT)
     else:
-        with Image.open(path) as image:
-            image.draft("RGB", size)
-            frame = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        frame = FrameFile(path).image(size).resize(size, Image.Resampling.LANCZOS)
     masks = [_scaled(layer.masks[index : index + 1].decode()[0], size) for layer in panel.layers]
     colors = [layer.color for layer in panel.layers] or PALETTE
     frame = overlay(frame, masks, colors=colors, opacity=style.opacity, outline=style.outline)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,7 +16,8 @@ from PIL import Image
 
 from revoskit.dataset.annotations import Video
 from revoskit.dataset.layout import Layout
-from revoskit.errors import FrameError, MissingFilesError, RevosError
+from revoskit.errors import MissingFilesError, RevosError
+from revoskit.frames import Frame, FrameFile
 
 JPEG_QUALITY = 90
 # Arrow counts the bytes of a binary array, and Parquet those of a page, in 31 bits.
@@ -50,17 +50,18 @@ class Frames:
             RevosError: there are too many for a row.
         """
         paths = self._layout.frame_paths(video.video_id, video.frame_names)
-        if None in paths:
+        frames = [FrameFile(path) for path in paths if path is not None]
+        if len(frames) < len(paths):
             name = video.frame_names[paths.index(None)]
             raise MissingFilesError(f"{self._layout.video_folder(video.video_id)} has no {name}.jpg")
-        jpegs = self._smaller(paths, video) if resize else self._verbatim(paths, video)
-        names = pa.array([os.path.basename(path) for path in paths], pa.string())
+        jpegs = self._smaller(frames, video) if resize else self._verbatim(frames, video)
+        names = pa.array([os.path.basename(frame.path) for frame in frames], pa.string())
         images = pa.StructArray.from_arrays([jpegs, names], ["bytes", "path"])
-        return pa.ListArray.from_arrays(pa.array([0, len(paths)], pa.int32()), images)
+        return pa.ListArray.from_arrays(pa.array([0, len(frames)], pa.int32()), images)
 
-    def _verbatim(self, paths: list[str], video: Video) -> pa.Array:
+    def _verbatim(self, frames: Sequence[Frame], video: Video) -> pa.Array:
         """The files' bytes, read straight into the buffer that Arrow keeps: copying them costs as much as reading."""
-        offsets = np.concatenate([[0], np.cumsum([os.stat(path).st_size for path in paths], dtype=np.int64)])
+        offsets = np.concatenate([[0], np.cumsum([frame.num_bytes() for frame in frames], dtype=np.int64)])
         if offsets[-1] > MAX_COLUMN_BYTES:
             raise RevosError(
                 f"the frames of video {video.video_id!r} take {offsets[-1]:,} bytes, a row can hold "
@@ -69,13 +70,13 @@ class Frames:
         content = _MEMORY.take(int(offsets[-1]))
         into = memoryview(content)
         places = [into[start:end] for start, end in itertools.pairwise(offsets)]
-        for _ in self._threads.map(_read, paths, places):
+        for _ in self._threads.map(_read, frames, places):
             pass
         buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(content)]
-        return pa.BinaryArray.from_buffers(pa.binary(), len(paths), buffers, null_count=0)
+        return pa.BinaryArray.from_buffers(pa.binary(), len(frames), buffers, null_count=0)
 
-    def _smaller(self, paths: list[str], video: Video) -> pa.Array:
-        made = self._threads.map(lambda path: _resized(path, video.width, video.height), paths)
+    def _smaller(self, frames: Sequence[Frame], video: Video) -> pa.Array:
+        made = self._threads.map(lambda frame: _resized(frame, video.width, video.height), frames)
         return pa.array(list(made), pa.binary())
 
 
@@ -107,39 +108,18 @@ class _Memory:
 _MEMORY = _Memory()  # of this process
 
 
-def _read(path: str, into: memoryview) -> None:
-    with open(path, "rb", buffering=0) as file:
-        if file.readinto(into) != len(into) or file.read(1):
-            raise FrameError(f"{path} changed while it was read: give the command again once the frames are settled")
-    if into[:2] != b"\xff\xd8" or into[-2:] != b"\xff\xd9":  # of every whole JPEG, unless something was added to it
-        with _opened(path) as image:
-            image.load()
+def _read(frame: Frame, into: memoryview) -> None:
+    frame.read_into(into)
+    frame.require_whole(into)
 
 
-def _resized(path: str, width: int, height: int) -> bytes:
+def _resized(frame: Frame, width: int, height: int) -> bytes:
     """A frame encoded anew at this size, or as it is where it has that size already."""
-    with _opened(path) as image:
-        if image.size == (width, height):
-            content = bytearray(os.stat(path).st_size)
-            _read(path, memoryview(content))
-            return bytes(content)
-        image.draft(None, (width, height))  # the decoder can halve the size at hardly any cost
-        pixels = image if image.mode in ("L", "RGB") else image.convert("RGB")
-        made = io.BytesIO()
-        pixels.resize((width, height), Image.Resampling.LANCZOS).save(made, "JPEG", quality=JPEG_QUALITY)
-        return made.getvalue()
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[Image.Image]:
-    """A JPEG, so that whatever is wrong with it is said in one way."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            yield image
-    except FrameError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise FrameError(
-            f"{path} is not a whole JPEG ({os.path.getsize(path):,} bytes): {error}\nUnpack it anew; `revoskit check` "
-            "names every such frame."
-        ) from None
+    if frame.size() == (height, width):
+        content = frame.read()
+        frame.require_whole(content)
+        return content
+    made = io.BytesIO()
+    pixels = frame.image((width, height), grey=True)
+    pixels.resize((width, height), Image.Resampling.LANCZOS).save(made, "JPEG", quality=JPEG_QUALITY)
+    return made.getvalue()

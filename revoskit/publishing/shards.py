@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Value
@@ -27,6 +26,7 @@ from revoskit.dataset.annotations import Annotations, Expression, Video, VideoMa
 from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
 from revoskit.dataset.layout import Layout
 from revoskit.errors import RevosError
+from revoskit.frames import nearest
 from revoskit.masks.rle import MaskSequence
 from revoskit.publishing.dataset_info import plain
 from revoskit.publishing.frames_column import MAX_COLUMN_BYTES, Frames
@@ -285,8 +285,8 @@ class _ResizedMasks:
 
     def __init__(self, masks: VideoMasks, height: int, width: int) -> None:
         self._masks = masks
-        self._rows = _centres(masks.video.height, height)
-        self._columns = _centres(masks.video.width, width)
+        self._rows = nearest(masks.video.height, height)
+        self._columns = nearest(masks.video.width, width)
         self._resized: dict[frozenset[int], MaskSequence] = {}
 
     def track(self, annotation_id: int) -> MaskSequence:
@@ -308,8 +308,3 @@ class _ResizedMasks:
             made = MaskSequence.encode(some.sample(self._rows, self._columns))
             resized += [None if mask is None else new for mask, new in zip(some, made, strict=True)]
         return resized
-
-
-def _centres(before: int, after: int) -> np.ndarray:
-    """For each row (or column) after resizing, the one before that its centre lies in."""
-    return ((np.arange(after) + 0.5) * before / after).astype(np.intp)

@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from revoskit.errors import FrameError, MaskError, UsageError
-from revoskit.frames import Grid, frame_file, read_frame
+from revoskit.frames import Grid, frame_of
 from revoskit.masks.rle import RLE, MaskSequence
 from revoskit.training.sampling import Draw, Name, Sampling, Short, is_count
 from revoskit.training.shared_epoch import Shared
@@ -260,12 +260,14 @@ class Clips:
             except FrameError as error:
                 if self.on_error == "raise":
                     raise
-                self._shared.append(error.frame)
-                warnings.warn(f"{error}; its clip is drawn again without it", stacklevel=2)
+                self._shared.append(error.file)
+                warnings.warn(
+                    f"{error.where}: {error.file} {error.problem}; its clip is drawn again without it", stacklevel=2
+                )
                 sound = sound[sound != error.index]
             else:
                 return {"frames": frames, "frame_indices": indices, "valid": valid, "broken_frames": broken}
-        raise FrameError(f"video {row['video_id']!r} has no frame that can be read, of {len(row['frames'])}")
+        raise FrameError(f"video {row['video_id']!r}", f"has no frame that can be read, of {len(row['frames'])}")
 
 
 def _require_masks(row: Row) -> None:
@@ -298,15 +300,14 @@ def _read_frames(row: Row, indices: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _read_one(row: Row, index: int, grid: Grid, out: np.ndarray) -> None:
-    """Read one frame of a row; the error names it, as `frame` and by its `index`."""
-    frame = row["frames"][index]
+    """Read one frame of a row; the error names it, as `file` and by its `index`."""
     try:
-        read_frame(frame, grid, out)
+        frame_of(row["frames"][index]).pixels(grid, out)
     except FrameError as reason:
         name = row["frame_names"][index] if "frame_names" in row else index
-        error = FrameError(f"video {row['video_id']!r}, frame {name!r} (number {index}): {reason}")
-        error.index, error.frame = index, frame_file(frame) or f"{row['video_id']}/{name}"
-        raise error from None
+        where = f"video {row['video_id']!r}, frame {name!r} (number {index})"
+        file = reason.file or f"{row['video_id']}/{name}"
+        raise FrameError(file, reason.problem, reason.fault, reason.advice, where=where, index=index) from None
 
 
 def _parse(masks: Sequence[RLE | None], indices: Sequence[int], grid: Grid, where: str) -> MaskSequence:
