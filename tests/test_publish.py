@@ -426,7 +426,7 @@ def test_other_options_or_other_data_are_refused_and_nothing_is_changed(data, tm
     before = digests(folder)
     with pytest.raises(UsageError, match="with --shard-size 1000MB, and this is with --shard-size 20000"):
         run(copy, folder, shard_bytes=20_000)
-    with pytest.raises(UsageError, match=r"with --frames embed, and this is with --frames none.* say --fr"):
+    with pytest.raises(UsageError, match=r"with --frames embed, and this is with --frames none.* pass --fr"):
         run(copy, folder, content=Content(frames="none"))
     with pytest.raises(UsageError, match="with no --max-side, and this is with --max-side 64"):
         run(copy, folder, content=Content(max_side=64))
