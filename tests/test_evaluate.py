@@ -26,7 +26,9 @@ from revoskit.errors import UsageError
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
 from revoskit.scoring import reported
-from revoskit.scoring.evaluate import MEASURES, Evaluator, evaluate
+from revoskit.scoring.evaluate import evaluate
+from revoskit.scoring.evaluator import Evaluator
+from revoskit.scoring.result import MEASURES
 
 REPOSITORY = Path(__file__).parent.parent  # what is tested may be installed elsewhere, without its docs
 PROTOCOLS = ("binary", "official")

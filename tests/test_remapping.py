@@ -23,7 +23,8 @@ from revoskit.looking import pictures
 from revoskit.looking.gallery import write_gallery
 from revoskit.miniature import write_miniature
 from revoskit.publishing import publish
-from revoskit.scoring.evaluate import Evaluator, evaluate
+from revoskit.scoring.evaluate import evaluate
+from revoskit.scoring.evaluator import Evaluator
 
 VIDEO = "LV-VIS/train/01020"
 OTHER = "MOSE/train/a1b2c3d4"

@@ -60,9 +60,11 @@ def _by_opencv(data: bytes) -> MaskImage | None:
         whole = cv2.imdecode(buffer, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
     except cv2.error:
         return None
-    shown = whole.any(2) if whole.ndim == 3 else whole != 0
+    if whole is None:
+        return None
+    shown = np.any(whole, axis=tuple(range(2, whole.ndim)))
     same = np.array_equal(grey != 0, shown)
-    return MaskImage(grey.shape, patch, patch if same else Patch.of(shown.view(np.uint8)))
+    return MaskImage(grey.shape, patch, patch if same else Patch.of(np.asarray(shown, np.uint8)))
 
 
 def _shows_in_grey(data: bytes) -> bool:
@@ -95,7 +97,7 @@ def _plain_mask(data: bytes) -> MaskImage | None:
     inflater = zlib_ng.decompressobj()
     try:
         inflated = inflater.decompress(chunks["IDAT"], expected + 1)
-    except zlib_ng.error:
+    except zlib_ng.error:  # type: ignore[misc]  # its stub gives the class the wrong type
         return None
     if len(inflated) != expected or not inflater.eof:
         return None
@@ -142,7 +144,9 @@ def _chunks(data: bytes) -> dict[str, bytes] | None:
 def _grey_of(color: bytes) -> int:
     """The grey that OpenCV reads a colour (RGB) as."""
     pixel = np.frombuffer(color, np.uint8)[None, None, ::-1]
-    return int(cv2.imdecode(cv2.imencode(".png", pixel)[1], cv2.IMREAD_GRAYSCALE)[0, 0])
+    grey = cv2.imdecode(cv2.imencode(".png", pixel)[1], cv2.IMREAD_GRAYSCALE)
+    assert grey is not None
+    return int(grey[0, 0])
 
 
 def _unfilter(filters: np.ndarray, stored: np.ndarray) -> tuple[Patch, int] | None:

@@ -104,11 +104,11 @@ def f_measure(
 
 
 def accuracy(truth: np.ndarray, prediction: np.ndarray, both: np.ndarray, pixels: int) -> np.ndarray:
-    return (pixels - (truth + prediction - 2 * both)) / pixels
+    return np.asarray((pixels - (truth + prediction - 2 * both)) / pixels)
 
 
 def robustness_of(wrong: np.ndarray, foreground: np.ndarray) -> np.ndarray:
-    return np.maximum(1 - wrong / (foreground + 1e-6), 0.0)
+    return np.asarray(np.maximum(1 - wrong / (foreground + 1e-6), 0.0))
 
 
 @lru_cache(maxsize=64)

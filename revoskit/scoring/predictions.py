@@ -6,12 +6,13 @@ trusted: whatever cannot be used becomes a `Problem`, with the reason in words.
 
 from __future__ import annotations
 
+import enum
 import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import msgspec
@@ -24,13 +25,24 @@ from revoskit.masks.rle import MaskSequence
 from revoskit.scoring import mask_png
 
 
+class ProblemKind(str, enum.Enum):
+    """What is wrong with a prediction."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    WRONG_SIZE = "wrong size"
+    WRONG_LENGTH = "wrong length"
+    MALFORMED = "malformed"
+    EXTRA = "extra"
+    """Nothing, but nobody asked for it."""
+
+
 class Problem(msgspec.Struct, frozen=True):
-    """A prediction that could not be used, or one that nobody asked for (`kind` is "extra")."""
+    """A prediction that could not be used, or one that nobody asked for."""
 
     video_id: str
     expression_id: str | None
-    kind: str
-    """missing, unreadable, wrong size, wrong length, malformed or extra."""
+    kind: ProblemKind
     reason: str
 
 
@@ -104,19 +116,20 @@ class PngTree:
     def read(self, video: Video, expression: Expression) -> Prediction:
         folder = self.root / video.video_id / expression.expression_id
         if not folder.is_dir():
-            return _nothing(video, expression, "missing", f"there is no folder {folder}")
+            return _nothing(video, expression, ProblemKind.MISSING, f"there is no folder {folder}")
         return _from_images(video, expression, (self._image(folder, name) for name in video.frame_names))
 
     @staticmethod
-    def _image(folder: Path, frame_name: str) -> mask_png.MaskImage | str:
+    def _image(folder: Path, frame_name: str) -> mask_png.MaskImage | _NoImage:
         try:
             with open(os.path.join(folder, f"{frame_name}.png"), "rb") as file:
                 data = file.read()
         except FileNotFoundError:
-            return "missing"
+            return _NoImage(ProblemKind.MISSING, "missing")
         except OSError as error:
-            return f"unreadable ({error.strerror})"
-        return mask_png.decode(data) or f"unreadable ({len(data):,} bytes that are no whole image)"
+            return _NoImage(ProblemKind.UNREADABLE, f"unreadable ({error.strerror})")
+        broken = _NoImage(ProblemKind.UNREADABLE, f"unreadable ({len(data):,} bytes that are no whole image)")
+        return mask_png.decode(data) or broken
 
     def extras(self, annotations: Annotations) -> Iterator[Problem]:
         """Folders on no path to an expression of the split."""
@@ -142,51 +155,59 @@ class PngTree:
                     yield _extra(annotations, path, None)
 
 
-def _from_images(video: Video, expression: Expression, images: Iterable[mask_png.MaskImage | str]) -> Prediction:
-    """A prediction from its frames; a text in place of an image says what is wrong with it.
+class _NoImage(NamedTuple):
+    """Why there is no mask of a frame: "frame 00003.png is …"."""
+
+    kind: ProblemKind
+    reason: str
+
+
+def _from_images(video: Video, expression: Expression, images: Iterable[mask_png.MaskImage | _NoImage]) -> Prediction:
+    """A prediction from its frames, one of which may not be there.
 
     The official protocol takes its size from the first image and spreads one row or column over it, as NumPy's
     assignment does; in the other every image has to have the dataset's size.
     """
     problem: Problem | None = None
     binary: list[PackedMasks] = []
-    official: list[GreyMasks] = []
+    official: list[GreyMasks] | None = []
     official_size: tuple[int, int] | None = None
-    official_stands = True
-    images = iter(images)
+    taken = iter(images)
     for begin in range(0, len(video.frame_names), FRAMES_PER_BYTE):
         names = video.frame_names[begin : begin + FRAMES_PER_BYTE]
-        found = [next(images) for _ in names]
-        problem = problem or next(filter(None, map(_image_problem(video, expression), names, found)), None)
-        if any(isinstance(image, str) for image in found):
-            return Prediction(None, None, problem)
-        official_size = official_size or found[0].size
-        greys = [_spread(image, official_size) for image in found]
-        official_stands = official_stands and all(grey is not None for grey in greys)
-        if problem and not official_stands:
-            return Prediction(None, None, problem)
+        found: list[mask_png.MaskImage] = []
+        for name in names:
+            image = next(taken)
+            problem = problem or _image_problem(video, expression, name, image)
+            if isinstance(image, _NoImage):
+                return Prediction(None, None, problem)
+            found.append(image)
+        size = official_size = official_size or found[0].size
         part = None
-        if official_stands:
-            part = grey_masks(greys, *official_size)
-            official.append(part)
+        if official is not None:
+            greys = [grey for grey in (_spread(image, size) for image in found) if grey is not None]
+            part = grey_masks(greys, *size) if len(greys) == len(found) else None
+        official = None if official is None or part is None else [*official, part]
+        if problem and official is None:
+            return Prediction(None, None, problem)
         if not problem:
             same = part is not None and all(image.object is image.grey for image in found)
-            binary.append(part.masks if same else pack_patches([i.object for i in found], *found[0].size))
-    return Prediction(None if problem else join(binary), _join(official) if official_stands else None, problem)
+            binary.append(
+                part.masks if part is not None and same else pack_patches([i.object for i in found], *found[0].size)
+            )
+    return Prediction(None if problem else join(binary), None if official is None else _join(official), problem)
 
 
-def _image_problem(video: Video, expression: Expression):
-    def problem(name: str, image: mask_png.MaskImage | str) -> Problem | None:
-        if isinstance(image, str):
-            kind = image.split(" ")[0]
-            return _problem(video, expression, kind, f"frame {name}.png is {image}")
-        found, expected = image.size, (video.height, video.width)
-        if found == expected:
-            return None
-        text = f"frame {name}.png is {found[0]}x{found[1]} (height x width), expected {expected[0]}x{expected[1]}"
-        return _problem(video, expression, "wrong size", text)
-
-    return problem
+def _image_problem(
+    video: Video, expression: Expression, name: str, image: mask_png.MaskImage | _NoImage
+) -> Problem | None:
+    if isinstance(image, _NoImage):
+        return _problem(video, expression, image.kind, f"frame {name}.png is {image.reason}")
+    found, expected = image.size, (video.height, video.width)
+    if found == expected:
+        return None
+    text = f"frame {name}.png is {found[0]}x{found[1]} (height x width), expected {expected[0]}x{expected[1]}"
+    return _problem(video, expression, ProblemKind.WRONG_SIZE, text)
 
 
 def _spread(image: mask_png.MaskImage, size: tuple[int, int]) -> Patch | None:
@@ -238,7 +259,9 @@ def from_rles(video: Video, expression: Expression, masks: Any) -> Prediction:
             for size, counts in zip(masks["size"], masks["counts"], strict=False)
         ]
     if not isinstance(masks, (list, tuple, MaskSequence)):
-        return _nothing(video, expression, "malformed", f"expected a list of RLEs, found {type(masks).__name__}")
+        return _nothing(
+            video, expression, ProblemKind.MALFORMED, f"expected a list of RLEs, found {type(masks).__name__}"
+        )
     if len(masks) != len(video.frame_names):
         return _wrong_length(video, expression, len(masks))
     try:
@@ -246,8 +269,8 @@ def from_rles(video: Video, expression: Expression, masks: Any) -> Prediction:
     except MaskError as error:
         fault = getattr(error, "fault", None)
         if fault is None:
-            return _nothing(video, expression, "malformed", str(error))
-        kind = "wrong size" if fault.reason.startswith("its size") else "malformed"
+            return _nothing(video, expression, ProblemKind.MALFORMED, str(error))
+        kind = ProblemKind.WRONG_SIZE if fault.reason.startswith("its size") else ProblemKind.MALFORMED
         name = video.frame_names[fault.index]
         return _nothing(video, expression, kind, f"the mask of frame {name} (number {fault.index}): {fault.reason}")
     packed = pack_rles(parsed)
@@ -266,11 +289,15 @@ def from_array(video: Video, expression: Expression, masks: Any) -> Prediction:
     pixels = np.asarray(masks.detach().cpu() if hasattr(masks, "detach") else masks)
     expected = (len(video.frame_names), video.height, video.width)
     if pixels.ndim != 3 or len(pixels) != expected[0]:
-        return _nothing(video, expression, "wrong length", f"its shape is {pixels.shape}, expected {expected}")
+        return _nothing(
+            video, expression, ProblemKind.WRONG_LENGTH, f"its shape is {pixels.shape}, expected {expected}"
+        )
     if pixels.shape != expected:
-        return _nothing(video, expression, "wrong size", f"its shape is {pixels.shape}, expected {expected}")
+        return _nothing(video, expression, ProblemKind.WRONG_SIZE, f"its shape is {pixels.shape}, expected {expected}")
     if pixels.dtype.kind not in "buif":
-        return _nothing(video, expression, "malformed", f"its values ({pixels.dtype}) are no masks: expected numbers")
+        return _nothing(
+            video, expression, ProblemKind.MALFORMED, f"its values ({pixels.dtype}) are no masks: expected numbers"
+        )
     if pixels.dtype == bool:
         pixels = pixels.view(np.uint8)
     elif pixels.dtype != np.uint8:
@@ -278,7 +305,7 @@ def from_array(video: Video, expression: Expression, masks: Any) -> Prediction:
             whole = pixels.astype(np.uint8)
         if not np.array_equal(whole, pixels) or (pixels.dtype.kind == "f" and whole.max(initial=0) > 1):
             text = f"its values ({pixels.dtype}) are no masks: threshold scores first, for example `logits > 0`"
-            return _nothing(video, expression, "malformed", text)
+            return _nothing(video, expression, ProblemKind.MALFORMED, text)
         pixels = whole
     grey = grey_masks([Patch.of(frame) for frame in np.ascontiguousarray(pixels)], video.height, video.width)
     return Prediction(grey.masks, grey)
@@ -290,7 +317,7 @@ def from_masks(video: Video, expression: Expression, masks: Any) -> Prediction:
         frames = [np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask) for mask in masks]
         if len({frame.shape for frame in frames}) > 1:
             shapes = ", ".join(map(str, sorted({frame.shape for frame in frames})))
-            return _nothing(video, expression, "wrong size", f"its frames are not of one shape: {shapes}")
+            return _nothing(video, expression, ProblemKind.WRONG_SIZE, f"its frames are not of one shape: {shapes}")
         masks = np.stack(frames)
     if isinstance(masks, (list, tuple, dict, MaskSequence)):
         return from_rles(video, expression, masks)
@@ -306,7 +333,7 @@ class InMemory:
     def read(self, video: Video, expression: Expression) -> Prediction:
         of_video = self.masks.get(video.video_id, {})
         if expression.expression_id not in of_video:
-            return _nothing(video, expression, "missing", "no masks are given for it")
+            return _nothing(video, expression, ProblemKind.MISSING, "no masks are given for it")
         return from_masks(video, expression, of_video[expression.expression_id])
 
     def extras(self, annotations: Annotations) -> Iterator[Problem]:
@@ -328,14 +355,15 @@ class RleFile:
             refuse_duplicates(path, mapped, self._videos)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AnnotationError) as error:
             raise UsageError(f"{path}: expected {{video_id: {{expression_id: [RLE, …]}}}}: {error}") from None
-        self._last: tuple[str, dict | str] = ("", {})
+        self._last: tuple[str, dict[str, Any] | str] = ("", {})
 
-    def __reduce__(self):  # another process maps the file itself
+    def __reduce__(self) -> tuple[type[RleFile], tuple[Path]]:  # another process maps the file itself
         return RleFile, (self.path,)
 
     def _video(self, video_id: str) -> dict[str, Any] | str:
         """The entry of a video, or what is wrong with it; the last one is kept."""
         if self._last[0] != video_id:
+            entry: dict[str, Any] | str
             try:
                 members = msgspec.json.decode(self._videos[video_id], type=dict[str, msgspec.Raw])
                 refuse_duplicates(self.path, self._videos[video_id], members)
@@ -347,12 +375,12 @@ class RleFile:
 
     def read(self, video: Video, expression: Expression) -> Prediction:
         if video.video_id not in self._videos:
-            return _nothing(video, expression, "missing", f"{self.path.name} does not have the video")
+            return _nothing(video, expression, ProblemKind.MISSING, f"{self.path.name} does not have the video")
         entry = self._video(video.video_id)
         if isinstance(entry, str):
-            return _nothing(video, expression, "malformed", entry)
+            return _nothing(video, expression, ProblemKind.MALFORMED, entry)
         if expression.expression_id not in entry:
-            return _nothing(video, expression, "missing", f"{self.path.name} does not have the expression")
+            return _nothing(video, expression, ProblemKind.MISSING, f"{self.path.name} does not have the expression")
         return from_rles(video, expression, entry[expression.expression_id])
 
     def extras(self, annotations: Annotations) -> Iterator[Problem]:
@@ -397,13 +425,15 @@ class Table:
     def read(self, video: Video, expression: Expression) -> Prediction:
         row = self._rows.get((video.video_id, expression.expression_id))
         if row is None:
-            return _nothing(video, expression, "missing", "the table has no row for it")
+            return _nothing(video, expression, ProblemKind.MISSING, "the table has no row for it")
         return from_rles(video, expression, self._table[row]["masks"])
 
     def extras(self, annotations: Annotations) -> Iterator[Problem]:
         for row, (video_id, expression_id) in enumerate(self._keys):
             if self._rows[video_id, expression_id] != row:
-                yield Problem(video_id, expression_id, "extra", f"row {row}: a later row has the same ids and counts")
+                yield Problem(
+                    video_id, expression_id, ProblemKind.EXTRA, f"row {row}: a later row has the same ids and counts"
+                )
             else:
                 yield from _extras_of(annotations, video_id, [expression_id])
 
@@ -411,22 +441,22 @@ class Table:
 # --- problems ---------------------------------------------------------------------------------------------------------
 
 
-def _problem(video: Video, expression: Expression, kind: str, reason: str) -> Problem:
+def _problem(video: Video, expression: Expression, kind: ProblemKind, reason: str) -> Problem:
     return Problem(video.video_id, expression.expression_id, kind, reason)
 
 
-def _nothing(video: Video, expression: Expression, kind: str, reason: str) -> Prediction:
+def _nothing(video: Video, expression: Expression, kind: ProblemKind, reason: str) -> Prediction:
     return Prediction(None, None, _problem(video, expression, kind, reason))
 
 
 def _wrong_length(video: Video, expression: Expression, found: int) -> Prediction:
     text = f"it has {found} masks, expected one for each of the video's {len(video.frame_names)} frames"
-    return _nothing(video, expression, "wrong length", text)
+    return _nothing(video, expression, ProblemKind.WRONG_LENGTH, text)
 
 
 def _extra(annotations: Annotations, video_id: str, expression_id: str | None) -> Problem:
     what = "such video" if expression_id is None else "such expression of the video"
-    return Problem(video_id, expression_id, "extra", f"the split {annotations.split} has no {what}")
+    return Problem(video_id, expression_id, ProblemKind.EXTRA, f"the split {annotations.split} has no {what}")
 
 
 def _extras_of(annotations: Annotations, video_id: str, expression_ids: Iterable[str]) -> Iterator[Problem]:

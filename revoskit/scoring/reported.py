@@ -37,12 +37,12 @@ RESULTS = (
 
 def table(name: str, referring: float | None, reasoning: float | None, overall: float | None) -> str:
     """The published J&F with one row more, marked, where its overall score puts it."""
-    rows = [(result.overall, False, result) for result in RESULTS]
-    rows.append((overall if overall is not None else -1.0, True, (f"» {name}", referring, reasoning, overall, "")))
-    rows.sort(key=lambda row: row[:2])
-    lines = [
-        [method, *("–" if value is None else f"{value:.1f}" for value in values), source]
-        for method, *values, source in (row[2] for row in rows)
-    ]
+    rows = [*RESULTS, PublishedResult(f"» {name}", referring, reasoning, -1.0 if overall is None else overall, "")]
+    rows.sort(key=lambda row: row.overall)
+    lines = [[row.method, *map(_shown, (row.referring, row.reasoning, row.overall)), row.source] for row in rows]
     headers = ["J&F on validation", "referring", "reasoning", "overall", "source"]
     return tabulate(lines, headers, colalign=["left", *["right"] * 3, "left"], disable_numparse=True)
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None or value < 0 else f"{value:.1f}"

@@ -1,0 +1,200 @@
+"""The scores of a split: the numbers that people publish, as a table, as JSON and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from tabulate import tabulate
+
+from revoskit.atomic import write_whole
+from revoskit.dataset.annotations import ExpressionType
+from revoskit.scoring import reported
+from revoskit.scoring.predictions import Problem, ProblemKind
+from revoskit.scoring.protocols import ExpressionScores, Measures, Protocol
+
+MEASURES = ("J", "F", "J&F", "A", "R")
+_AGGREGATED = (ExpressionType.REFERRING, ExpressionType.REASONING)
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A line of the published table: measures in percent, null where there are no such expressions."""
+
+    measures: dict[str, float | None]
+    expressions: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """The scores of all expressions of a split, in the dataset's order, and what was wrong with the predictions."""
+
+    protocols: tuple[Protocol, ...]
+    expressions: tuple[ExpressionScores, ...]
+    missing: tuple[Problem, ...]
+
+    @classmethod
+    def of(
+        cls,
+        protocols: tuple[Protocol, ...],
+        expressions: Iterable[ExpressionScores],
+        extras: Iterable[Problem] = (),
+    ) -> Result:
+        """The result of these expressions; `extras` are predictions for nothing in the split."""
+        expressions = tuple(expressions)
+        missing = [e.problem for e in expressions if e.problem is not None]
+        return cls(protocols, expressions, (*missing, *extras))
+
+    @cached_property
+    def rows(self) -> dict[Protocol, dict[str, Row]]:
+        """By protocol: `referring`, `reasoning` and `overall`, the mean of the two."""
+        return {protocol: self._rows(protocol) for protocol in self.protocols}
+
+    def _rows(self, protocol: Protocol) -> dict[str, Row]:
+        rows = {
+            kind.label: _row([getattr(e, protocol) for e in self.expressions if e.type is kind], protocol)
+            for kind in _AGGREGATED
+        }
+        pair = list(rows.values())
+        overall = {name: _mean(*(row.measures[name] for row in pair)) for name in MEASURES}
+        return {**rows, "overall": Row(overall, sum(row.expressions for row in pair))}
+
+    @cached_property
+    def nonexistent(self) -> dict[str, float | int | None]:
+        """What is predicted for objects that are not there, in percent; an unusable prediction has no empty frames."""
+        found = [e for e in self.expressions if e.type is ExpressionType.NONEXISTENT]
+        areas = [e.area for e in found if e.area is not None]
+        return {
+            "empty_frames": 100 * float(np.mean([e.empty or 0.0 for e in found])) if found else None,
+            "predicted_area": 100 * float(np.mean(areas)) if areas else None,
+            "expressions": len(found),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `scores.json` holds."""
+        document: dict[str, Any] = {
+            protocol: {name: {**row.measures, "expressions": row.expressions} for name, row in rows.items()}
+            for protocol, rows in self.rows.items()
+        }
+        if "binary" in document:
+            document["binary"]["nonexistent"] = self.nonexistent
+        return {**document, "missing": msgspec.to_builtins(self.missing)}
+
+    def to_json(self) -> str:
+        """The numbers and the problems as a JSON document, the content of `scores.json`."""
+        return msgspec.json.format(msgspec.json.encode(self.as_dict()), indent=2).decode()
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with a row per expression, the content of `scores.csv`; measures in percent."""
+        import pandas as pd  # type: ignore[import-untyped]
+
+        return pd.DataFrame([self._record(e) for e in self.expressions], columns=self._columns())
+
+    def to_csv(self) -> str:
+        """The same rows as text, the content of `scores.csv`."""
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(self._columns())
+        lines.writerows(self._record(e) for e in self.expressions)
+        return text.getvalue()
+
+    def _columns(self) -> list[str]:
+        ids = ["video_id", "expression_id", "expression", "expression_type"]
+        return ids + [f"{protocol}_{name}" for protocol in self.protocols for name in MEASURES]
+
+    def _record(self, e: ExpressionScores) -> list[Any]:
+        measures = [value for protocol in self.protocols for value in getattr(e, protocol).percent().values()]
+        return [e.video_id, e.expression_id, e.expression, None if e.type is None else e.type.label, *measures]
+
+    def table(self) -> str:
+        """The table as people publish it, one for each protocol."""
+        tables = []
+        for protocol, rows in self.rows.items():
+            lines = [
+                [name, *(_shown(row.measures[m]) for m in MEASURES), f"{row.expressions:,}"]
+                for name, row in rows.items()
+            ]
+            alignment = ["left"] + ["right"] * (len(MEASURES) + 1)
+            text = tabulate(lines, [protocol, *MEASURES, "expressions"], colalign=alignment, disable_numparse=True)
+            if protocol == "binary" and self.nonexistent["expressions"]:
+                absent = self.nonexistent
+                text += (
+                    f"\nnonexistent: {_shown(absent['empty_frames'])} % of frames left empty, "
+                    f"{_shown(absent['predicted_area'])} % of pixels predicted, {absent['expressions']:,} expressions"
+                )
+            tables.append(text)
+        return "\n\n".join(tables)
+
+    def summary(self, shown: int = 5) -> str:
+        """What was wrong with the predictions, in a few lines; empty if nothing was."""
+        if not self.missing:
+            return ""
+        unusable = [problem for problem in self.missing if problem.kind is not ProblemKind.EXTRA]
+        extra = [problem for problem in self.missing if problem.kind is ProblemKind.EXTRA]
+        lines = []
+        if unusable:
+            counted = Counter(problem.kind for problem in unusable).most_common()
+            kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in counted)
+            lines.append(
+                f"{len(unusable):,} of {len(self.expressions):,} expressions have no usable prediction and score 0 "
+                f"({kinds}):"
+            )
+            lines += _listed(unusable, shown)
+        if extra:
+            lines.append(f"{len(extra):,} predictions are for nothing in the split and were ignored:")
+            lines += _listed(extra, shown)
+        return "\n".join(lines)
+
+    def against_published(self, name: str = "this prediction") -> str:
+        """The J&F of these predictions among the published ones, sorted by the overall one."""
+        protocol = self.protocols[-1]  # the official one where it was computed
+        ours = {kind: row.measures["J&F"] for kind, row in self.rows[protocol].items()}
+        return reported.table(name, ours["referring"], ours["reasoning"], ours["overall"])
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write `scores.json` and `scores.csv`, each whole or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "scores.json", self.to_json().encode() + b"\n")
+        write_whole(folder / "scores.csv", self.to_csv().encode())
+
+
+def _row(found: list[Measures], protocol: Protocol) -> Row:
+    if not found:
+        return Row(dict.fromkeys(MEASURES), 0)
+    means = {}
+    for name in ("J", "F", "A", "R"):
+        percent = np.array([100 * getattr(measures, name) for measures in found])
+        # NumPy's rounding, as published: it scales, and so differs from Python's where a digit is a 5.
+        means[name] = float((np.round(percent, 2) if protocol == "official" else percent).mean())
+    means["J&F"] = (means["J"] + means["F"]) / 2
+    return Row({name: means[name] for name in MEASURES}, len(found))
+
+
+def _mean(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _listed(problems: list[Problem], shown: int) -> list[str]:
+    lines = []
+    for problem in problems[:shown]:
+        place = problem.video_id + (
+            f", expression {problem.expression_id}" if problem.expression_id is not None else ""
+        )
+        lines.append(f"  {place}: {problem.reason}")
+    if len(problems) > shown:
+        lines.append(f"  … and {len(problems) - shown:,} more, see `missing` in scores.json")
+    return lines
