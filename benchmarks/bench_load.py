@@ -1,6 +1,6 @@
 """Building the dataset at its real size: ours beside the plain way to write such a builder, in the same run.
 
-    python benchmarks/bench_load.py [FOLDER]
+    python benchmarks/bench_load.py [--folder FOLDER]
 
 The plain way parses mask_dict.json with `json`, unites masks with pycocotools, and yields dicts; every case runs in a
 fresh process with an empty cache, and the memory is what each process has of its own (pages of mapped files aside).
@@ -8,6 +8,7 @@ fresh process with an empty cache, and the memory is what each process has of it
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -135,7 +136,16 @@ def _watch(pid: int, peak: list[float]) -> None:
 
 
 def main() -> None:
-    root = write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.gettempdir()) / "revos-real-scale")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "revos-real-scale",
+        help="the annotations at their real size, which are written where they are not",
+    )
+    root = write(parser.parse_args().folder)
     print(f"{platform.machine()}, {os.cpu_count()} cores, datasets {datasets.__version__}")
     rows, base = [], {}
     work = Path(tempfile.mkdtemp(dir=root))

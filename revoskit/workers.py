@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
@@ -61,8 +62,13 @@ def run(
     return _in_processes(function, items, num_proc)
 
 
+def cores() -> int:
+    """How many processes can work at a time: the cores that this process may use, which may be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def require(num_proc: int, engine: str = "local", address: str | None = None) -> None:
-    """See that `run` could begin: for who would write something before.
+    """See that `run` could begin, before anything is prepared or written for it.
 
     Raises:
         UsageError: as `run` does.

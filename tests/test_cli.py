@@ -4,11 +4,16 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from revoskit.cli import main
+import revoskit
+from revoskit import workers
+from revoskit.cli import COMMANDS, main, parser
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import Layout
 
 
 def test_demo_loads_its_own_miniature_and_draws_it(tmp_path, capsys, monkeypatch):
@@ -69,3 +74,117 @@ def test_a_closed_output_is_no_error(own_miniature):
     command = [sys.executable, "-c", code, "stats", "--data-dir", str(own_miniature.root), "--json"]
     done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"revoskit {revoskit.__version__}\n"
+
+
+# --- where the dataset is ---------------------------------------------------------------------------------------------
+
+OF_THE_DATASET = {
+    "stats": [],
+    "verify": [],
+    "download": [],
+    "unpack": [],
+    "check": [],
+    "evaluate": ["predictions"],
+    "show": ["OVIS/train/0", "0"],
+    "gallery": ["-o", "page"],
+    "publish": ["-o", "published"],
+    "export": ["--to", "mevis", "-o", "exported"],
+}
+
+
+def test_every_command_but_two_is_about_a_dataset():
+    assert {command.name for command in COMMANDS} - {"demo", "info"} == set(OF_THE_DATASET)
+
+
+@pytest.mark.parametrize("name", OF_THE_DATASET)
+def test_the_dataset_is_named_behind_the_arguments_or_by_an_option(name):
+    from revoskit.cli.options import layout_of
+
+    typed = [name, *OF_THE_DATASET[name]]
+    for ways in (["ReVOS"], ["--data-dir", "ReVOS"], ["ReVOS", "--data-dir", "./ReVOS"]):
+        assert layout_of(parser().parse_args([*typed, *ways])).root.name == "ReVOS", ways
+
+
+@pytest.mark.parametrize("name", OF_THE_DATASET)
+def test_two_datasets_are_refused(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([name, *OF_THE_DATASET[name], "one", "--data-dir", "other"]) == 2
+    assert "two datasets are named, one and --data-dir other" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_arguments_may_stand_in_any_order():
+    typed = parser().parse_args(["evaluate", "P", "--protocol", "both", "ReVOS", "--json"])
+    assert (typed.predictions, typed.root, typed.protocol, typed.json) == ("P", "ReVOS", "both", True)
+    typed = parser().parse_args(["show", "--frames", "2", "a/b", "-o", "x.png", "0"])
+    assert (typed.video, typed.expression, typed.root) == ("a/b", "0", None)
+    typed = parser().parse_args(["show", "--", "-a/b"])
+    assert typed.video == "-a/b"
+
+
+def test_a_folder_in_place_of_an_expression_is_the_dataset(miniature, tmp_path):
+    video = next(iter(open_annotations(Layout.at(miniature.root), "train").videos))
+    for number, typed in enumerate(([video, str(miniature.root)], [video, "0", str(miniature.root)])):
+        picture = tmp_path / f"{number}.png"
+        assert main(["show", *typed, "-o", str(picture)]) == 0
+        assert picture.exists()
+
+
+# --- the same everywhere ----------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_processes_has_one_default(monkeypatch):
+    monkeypatch.setattr(workers, "cores", lambda: 7)
+    numbers = {
+        name: typed.num_proc
+        for name, words in OF_THE_DATASET.items()
+        if hasattr(typed := parser().parse_args([name, *words]), "num_proc")
+    }
+    assert numbers == dict.fromkeys(["unpack", "check", "evaluate", "gallery", "publish", "export"], 7)
+
+
+@pytest.mark.parametrize(
+    ("typed", "usage", "answer"),
+    [
+        ("evalute P", "revoskit [-h]", "did you mean evaluate?"),
+        ("evaluate P --protocl both", "revoskit evaluate", "did you mean --protocol?"),
+        ("stats --splt=train", "revoskit stats", "did you mean --split?"),
+        ("stats --family mevs", "revoskit stats", "there is no 'mevs'; did you mean mevis?"),
+        ("export --to webdatset -o x", "revoskit export", "did you mean webdataset?"),
+        ("stats one two", "revoskit stats", "unrecognized arguments: two"),
+        ("publish ReVOS", "revoskit publish", "required: -o/--output"),
+        ("gallery -o x --num-proc many", "revoskit gallery", "--num-proc: invalid int value: 'many'"),
+    ],
+)
+def test_what_is_mistyped_is_answered_with_the_usage_of_that_command(typed, usage, answer, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(typed.split())
+    assert left.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"usage: {usage}")
+    assert answer in printed
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([command.name, "--help"])
+    assert left.value.code == 0
+    assert command.summary.split()[0] in capsys.readouterr().out
+
+
+SCRIPTS = sorted((Path(__file__).parent.parent / "benchmarks").glob("bench_*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_every_benchmark_explains_itself(script):
+    done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")

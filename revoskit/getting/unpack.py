@@ -75,7 +75,7 @@ def unpack(layout: Layout, *, delete: bool = False, num_proc: int | None = None)
     place = _Places(_video_ids(layout))
     archive = Pieces.of(paths)
     if _STEMS.fullmatch(paths[-1].name)["kind"].lower() == "zip":
-        _unpack_zip(archive, layout.root, place, done, num_proc or os.cpu_count() or 1)
+        _unpack_zip(archive, layout.root, place, done, num_proc or workers.cores())
     else:
         _unpack_tar(archive, layout.root, place, done)
     archive.close()

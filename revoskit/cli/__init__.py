@@ -1,0 +1,64 @@
+"""The `revoskit` command: each subcommand a few lines over one function of a wing.
+
+Exit status: 0 all is well, 1 the command ran and found something wrong, 2 it could not do what was asked,
+130 it was interrupted; 3 `check` found warnings and no errors. What people read goes to the terminal; `--json` gives
+the same to machines.
+
+A new subcommand is a function and its options in the file of its group, and a line in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from revoskit import __version__
+from revoskit.cli import checking, export, getting, looking, overview, publishing, scoring
+from revoskit.cli.options import Command, Parser
+from revoskit.errors import RevosError
+
+COMMANDS: tuple[Command, ...] = (
+    overview.DEMO,
+    overview.STATS,
+    overview.INFO,
+    getting.VERIFY,
+    getting.DOWNLOAD,
+    getting.UNPACK,
+    checking.CHECK,
+    scoring.EVALUATE,
+    looking.SHOW,
+    looking.GALLERY,
+    publishing.PUBLISH,
+    export.EXPORT,
+)
+
+
+def parser() -> Parser:
+    """What can be typed."""
+    parser = Parser(prog="revoskit", description="ReVOS: load, check, train on, score, look at.")
+    parser.add_argument("--version", action="version", version=f"revoskit {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_to(commands)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run what was typed, and return the exit status."""
+    sys.stdout = sys.stdout or io.StringIO()  # closed by who called: `>&-`
+    sys.stderr = sys.stderr or io.StringIO()
+    args = parser().parse_args(argv)
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (RevosError, OSError) as error:  # such as a folder that may not be written to
+        print(f"revoskit {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nrevoskit {args.command}: interrupted", file=sys.stderr)
+        return 130

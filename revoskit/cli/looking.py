@@ -1,0 +1,97 @@
+"""Masks on frames, for people to look at: `show`, `gallery`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from revoskit.cli import options
+from revoskit.cli.options import Command, Parser
+
+
+def _show_options(parser: Parser) -> None:
+    parser.add_argument("video", metavar="VIDEO", help="a video id, such as LV-VIS/train/01020")
+    parser.add_argument(
+        "expression", metavar="EXPRESSION", nargs="?", help="its id within the video (default: all tracks)"
+    )
+    options.add_root(parser)
+    options.add_family(parser)
+    parser.add_argument("--predictions", metavar="P", help="a method's masks, to stand beside the ground truth")
+    parser.add_argument("--frames", type=int, default=6, metavar="N", help="how many on a contact sheet (default: 6)")
+    parser.add_argument("--fps", type=float, default=6, help="frames a second of a GIF or MP4 (default: 6)")
+    parser.add_argument("--opacity", type=float, default=0.45, help="of the tint, 0 to 1 (default: 0.45)")
+    parser.add_argument("--outline", type=int, default=2, metavar="PIXELS", help="0 for none (default: 2)")
+    parser.add_argument(
+        "-o", "--output", type=options.path, metavar="FILE", help=".png, .jpg, .gif or .mp4 (default: a .png here)"
+    )
+
+
+def _show(args: argparse.Namespace) -> int:
+    from revoskit.looking import pictures
+
+    if args.root is None and args.expression and Path(args.expression).is_dir():
+        args.root, args.expression = args.expression, None  # VIDEO ROOT: an expression's id is no folder
+    style = pictures.Style(args.opacity, args.outline)
+    subject = pictures.find_scene(options.layout_of(args), args.video, args.expression, args.predictions)
+    name = "_".join(filter(None, (args.video.replace("/", "_"), args.expression)))
+    output = args.output or Path(f"{name}.png")
+    with tqdm(total=subject.frame_count, unit="frame", desc="drawing", disable=None, leave=False) as bar:
+        pictures.save(subject, output, frames=args.frames, fps=args.fps, style=style, progress=bar.update)
+    if subject.missing_frames:
+        print(f"{len(subject.missing_frames)} of {subject.frame_count} frames are not on disk", file=sys.stderr)
+    if subject.hidden_split:
+        print(f"{subject.hidden_split} keeps its masks back: the frames are shown without any", file=sys.stderr)
+    print(output)
+    return 0
+
+
+SHOW = Command("show", "draw masks on frames: a contact sheet, a GIF or an MP4", _show_options, _show)
+
+
+def _gallery_options(parser: Parser) -> None:
+    options.add_root(parser)
+    options.add_family(parser)
+    options.add_split_of_family(parser, "validation")
+    parser.add_argument("--predictions", metavar="P", help="a method's masks, as `evaluate` takes them")
+    parser.add_argument("--scores", metavar="DIR", help="what `revoskit evaluate` wrote for them")
+    parser.add_argument(
+        "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
+    )
+    options.add_num_proc(parser)
+    parser.add_argument("-o", "--output", type=options.path, required=True, metavar="FOLDER")
+
+
+def _gallery(args: argparse.Namespace) -> int:
+    from revoskit.dataset.annotations import open_annotations
+    from revoskit.looking.gallery import write_gallery
+
+    layout = options.layout_of(args)
+    with tqdm(total=len(open_annotations(layout, args.split).videos), unit="video", disable=None) as bar:
+        written = write_gallery(
+            layout,
+            args.split,
+            args.output,
+            predictions=args.predictions,
+            scores=args.scores,
+            max_side=args.max_side,
+            num_proc=args.num_proc,
+            progress=bar.update,
+        )
+    if written.missing_frames:
+        print(f"{written.missing_frames:,} frames are not on disk; their masks show without them", file=sys.stderr)
+    if written.unsized:
+        print(
+            f"{written.unsized:,} videos are left out: no frame of them is on disk to tell their size", file=sys.stderr
+        )
+    if written.hidden:
+        print(f"{args.split} keeps its masks back: the frames are shown without any", file=sys.stderr)
+    print(f"{written.videos:,} videos, {written.expressions:,} expressions: {written.page}")
+    return 0
+
+
+GALLERY = Command(
+    "gallery", "write a page to look through a split, its masks and its failures", _gallery_options, _gallery
+)

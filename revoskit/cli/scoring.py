@@ -1,0 +1,81 @@
+"""How good predictions are: `evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from revoskit.cli import options
+from revoskit.cli.options import Command, Parser
+from revoskit.errors import UsageError
+
+
+def _evaluate_options(parser: Parser) -> None:
+    parser.add_argument(
+        "predictions",
+        metavar="PREDICTIONS",
+        help="a folder <video_id>/<expression_id>/<frame>.png, a .json of RLEs, or a table (Parquet, save_to_disk)",
+    )
+    options.add_root(parser)
+    options.add_split(parser, "validation")
+    parser.add_argument(
+        "--protocol",
+        choices=["binary", "official", "both"],
+        default="binary",
+        help="binary: what is meant; official: what the published evaluator computes (default: binary)",
+    )
+    options.add_num_proc(parser)
+    options.add_engine(parser)
+    parser.add_argument(
+        "-o", "--output", type=options.path, metavar="DIR", help="write scores.json and scores.csv there"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds the videos of")
+    parser.add_argument("--against-published", action="store_true", help="show the J&F among the published ones")
+    options.add_json(parser)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from revoskit.scoring.evaluate import evaluate
+
+    if args.against_published and args.split != "validation":
+        raise UsageError("--against-published: the published results are of the validation split")
+    if args.against_published and args.json:
+        raise UsageError("--against-published is a table for people: leave it or --json out")
+    layout = options.layout_of(args)
+    with tqdm(unit="video", desc="scoring", disable=None) as bar:
+
+        def show(done: int, videos: int) -> None:
+            bar.total = videos
+            bar.update(done - bar.n)
+
+        result = evaluate(
+            args.predictions,
+            layout.root,
+            split=args.split,
+            protocol=args.protocol,
+            num_proc=args.num_proc,
+            engine=args.engine,
+            address=args.address,
+            output=args.output,
+            resume=args.resume,
+            progress=show,
+        )
+    if args.json:
+        print(result.to_json())
+    else:
+        print(result.table())
+        if args.against_published:
+            print(f"\n{result.against_published(Path(args.predictions).name)}")
+        if args.output:
+            print(f"\nwritten: {args.output / 'scores.json'}, {args.output / 'scores.csv'}")
+    if result.missing:
+        print(f"\n{result.summary()}", file=sys.stderr)
+    return 1 if result.missing else 0
+
+
+EVALUATE = Command(
+    "evaluate", "score predictions: J, F, J&F, A and R as people publish them", _evaluate_options, _evaluate
+)
