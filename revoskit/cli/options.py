@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     _takes_turns = True  # options and positional arguments may stand in any order, in the parser of a subcommand
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """As argparse does it, but with optional positional arguments also behind options."""
         if self._subparsers is not None or not self._takes_turns:
             return super().parse_known_args(args, namespace)
