@@ -254,10 +254,11 @@ def pack(masks: Any) -> PackedMasks:
         return pack_rles(masks)
     if isinstance(masks, (list, tuple)) and all(mask is None or isinstance(mask, dict) for mask in masks):
         return pack_rles(parse_rles(masks))
-    pixels = np.asarray(masks)
+    pixels: np.ndarray = np.asarray(masks)
     if pixels.ndim != 3:
         raise UsageError(f"expected masks of shape (frames, height, width), found {pixels.shape}")
-    return pack_frames(pixels.view(np.uint8) if pixels.dtype.itemsize == 1 else (pixels != 0).view(np.uint8))
+    frames = pixels if pixels.dtype.itemsize == 1 else np.asarray(pixels != 0)
+    return pack_frames(frames.view(np.uint8))
 
 
 def parse_rles(masks: Sequence[RLE | None]) -> MaskSequence:
@@ -285,9 +286,9 @@ class Patch(NamedTuple):
         return cls(x, y, frame[y : y + height, x : x + width])
 
 
-def pack_frames(pixels: Sequence[np.ndarray]) -> PackedMasks:
-    """Masks from T arrays (h, w) of uint8, in which what is not zero is object."""
-    return pack_patches([Patch.of(frame) for frame in pixels], *pixels[0].shape)
+def pack_frames(pixels: np.ndarray) -> PackedMasks:
+    """Masks from an array (T, h, w) of uint8, in which what is not zero is object."""
+    return pack_patches([Patch.of(frame) for frame in pixels], *pixels.shape[1:])
 
 
 def pack_patches(patches: Sequence[Patch], height: int, width: int) -> PackedMasks:

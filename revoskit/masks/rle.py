@@ -13,7 +13,7 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict, overload
 
 import numpy as np
 from pycocotools import mask as coco
@@ -50,7 +50,7 @@ class _Runs(NamedTuple):
     starts: np.ndarray
 
     def counts(self) -> np.ndarray:
-        return np.diff(self.starts, append=len(self.lengths))
+        return np.asarray(np.diff(self.starts, append=len(self.lengths)))
 
     def some(self, first: int, count: int) -> _Runs:
         """Those of `count` masks from number `first` on."""
@@ -60,7 +60,7 @@ class _Runs(NamedTuple):
     def on_object(self) -> np.ndarray:
         """Which runs are object: every second one of a mask, bool."""
         places = np.arange(len(self.lengths), dtype=np.int32) - np.repeat(self.starts.astype(np.int32), self.counts())
-        return places & 1 == 1
+        return np.asarray(places & 1 == 1)
 
 
 def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
@@ -74,8 +74,8 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
     """Faults, the positions of masks that are sound but have an empty run after their first, and what was read."""
     found = _shape_faults(masks, height, width)
     unusable = {fault.index for fault in found}
-    indices = [i for i, mask in enumerate(masks) if mask is not None and i not in unusable]
-    strings = [masks[i]["counts"] for i in indices]
+    present = [(i, mask["counts"]) for i, mask in enumerate(masks) if mask is not None and i not in unusable]
+    indices, strings = [i for i, _ in present], [counts for _, counts in present]
     if not strings:
         return found, [], None
     digits, ends = _digits(strings)
@@ -197,15 +197,25 @@ class MaskSequence(Sequence["RLE | None"]):
 
     __slots__ = ("_clean", "_masks", "_runs", "height", "width")
 
+    height: int
+    width: int
+    _masks: list[RLE | None]
+    _clean: list[RLE | None]
+    """The same masks, without empty runs after the first."""
+    _runs: _Runs | None
+    """Of the masks that are not null, where parsing has left them."""
+
     def __init__(self) -> None:
         raise TypeError("make a MaskSequence with parse(), encode() or empty()")
 
     @classmethod
-    def _trusted(cls, masks: list[RLE | None], height: int, width: int, clean: list[RLE | None] | None = None):
+    def _trusted(
+        cls, masks: list[RLE | None], height: int, width: int, clean: list[RLE | None] | None = None
+    ) -> MaskSequence:
         self = object.__new__(cls)
         self._masks, self.height, self.width = masks, height, width
         self._clean = masks if clean is None else clean
-        self._runs = None  # of the masks that are not null, where parsing has left them
+        self._runs = None
         return self
 
     @classmethod
@@ -224,7 +234,7 @@ class MaskSequence(Sequence["RLE | None"]):
         masks = list(masks)
         clean = list(masks)
         for index in uneven:  # sound to decode, but the merging in native code would stop at the empty run
-            clean[index] = _encode(coco.decode(masks[index])[:, :, None])[0]
+            clean[index] = _encode(coco.decode(_native(masks[index]))[:, :, None])[0]
         self = cls._trusted(masks, height, width, clean)
         self._runs = None if uneven else runs
         return self
@@ -248,7 +258,13 @@ class MaskSequence(Sequence["RLE | None"]):
     def __len__(self) -> int:
         return len(self._masks)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> RLE | None: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> MaskSequence: ...
+
+    def __getitem__(self, index: int | slice) -> RLE | MaskSequence | None:
         if isinstance(index, slice):
             some = MaskSequence._trusted(self._masks[index], self.height, self.width, self._clean[index])
             if self._runs is not None and index.step in (None, 1):
@@ -281,8 +297,8 @@ class MaskSequence(Sequence["RLE | None"]):
         if None not in self._masks:
             return self
         blank = _blank(self.height, self.width)
-        masks = [blank if mask is None else mask for mask in self._masks]
-        clean = [blank if mask is None else mask for mask in self._clean]
+        masks: list[RLE | None] = [blank if mask is None else mask for mask in self._masks]
+        clean: list[RLE | None] = [blank if mask is None else mask for mask in self._clean]
         return MaskSequence._trusted(masks, self.height, self.width, clean)
 
     def union(self, *others: MaskSequence) -> MaskSequence:
@@ -293,12 +309,11 @@ class MaskSequence(Sequence["RLE | None"]):
         if not others:
             return self.filled()
         blank = _blank(self.height, self.width)
-        masks = []
+        masks: list[RLE | None] = []
         for frame in zip(self._clean, *(other._clean for other in others), strict=True):
             present = [mask for mask in frame if mask is not None]
             if len(present) > 1:
-                merged = coco.merge(present)
-                masks.append({"size": [self.height, self.width], "counts": merged["counts"].decode("ascii")})
+                masks.append(_from_native(coco.merge([_native(mask) for mask in present])))
             else:
                 masks.append(present[0] if present else blank)
         return MaskSequence._trusted(masks, self.height, self.width)
@@ -308,7 +323,7 @@ class MaskSequence(Sequence["RLE | None"]):
         pixels = np.zeros((len(self), self.height, self.width), np.uint8)
         present = [i for i, mask in enumerate(self._masks) if mask is not None]
         for i in present:  # one at a time: the batch call returns Fortran order, and copying it costs more
-            pixels[i] = coco.decode(self._masks[i])
+            pixels[i] = coco.decode(_native(self._masks[i]))
         return pixels
 
     def intervals(self) -> tuple[np.ndarray, np.ndarray]:
@@ -365,14 +380,14 @@ class MaskSequence(Sequence["RLE | None"]):
         touching = (first[1:] == last[:-1]) & (first[1:] % pixels != 0)
         first, last = first[np.append(True, ~touching)[: len(first)]], last[np.append(~touching, True)[: len(last)]]
         borders = np.searchsorted(first, np.arange(frames + 1, dtype=np.int64) * pixels)
-        masks = []
+        masks: list[RLE | None] = []
         for frame, (begin, end) in enumerate(itertools.pairwise(borders.tolist())):
             edges = np.stack([first[begin:end], last[begin:end]], axis=1).ravel() - frame * pixels
             counts = np.diff(edges, prepend=0, append=pixels)
             if counts[-1] == 0 and len(counts) > 1:
                 counts = counts[:-1]
             encoded = coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
-            masks.append({"size": [height, width], "counts": encoded["counts"].decode("ascii")})
+            masks.append(_from_native(encoded))
         return cls._trusted(masks, height, width)
 
     def areas(self) -> np.ndarray:
@@ -392,7 +407,7 @@ class MaskSequence(Sequence["RLE | None"]):
         boxes = np.zeros((len(self), 4))
         present = [i for i, mask in enumerate(self._clean) if mask is not None]
         if present:
-            boxes[present] = coco.toBbox([self._clean[i] for i in present])
+            boxes[present] = coco.toBbox([_native(self._clean[i]) for i in present])
         return boxes
 
     def runs(self) -> list[list[int] | None]:
@@ -406,9 +421,19 @@ class MaskSequence(Sequence["RLE | None"]):
 
 def _encode(pixels: np.ndarray) -> list[RLE]:
     """RLEs of an array (height, width, T) of 0 and 1."""
-    height, width, _ = pixels.shape
-    encoded = coco.encode(np.asfortranarray(pixels, np.uint8))
-    return [{"size": [height, width], "counts": rle["counts"].decode("ascii")} for rle in encoded]
+    encoded: Any = coco.encode(np.asfortranarray(pixels, np.uint8))  # a list, whatever its stub says
+    return [_from_native(rle) for rle in encoded]
+
+
+def _native(mask: RLE | None) -> Any:
+    """A sound mask as native code takes it, whose stub asks for bytes where text will do."""
+    assert mask is not None
+    return mask
+
+
+def _from_native(encoded: Any) -> RLE:
+    height, width = encoded["size"]
+    return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
 
 
 def _blank(height: int, width: int) -> RLE:

@@ -267,14 +267,18 @@ def from_rles(video: Video, expression: Expression, masks: Any) -> Prediction:
     try:
         parsed = MaskSequence.parse([_as_text(mask) for mask in masks], video.height, video.width)
     except MaskError as error:
-        fault = getattr(error, "fault", None)
-        if fault is None:
+        if error.index is None:
             return _nothing(video, expression, ProblemKind.MALFORMED, str(error))
-        kind = ProblemKind.WRONG_SIZE if fault.reason.startswith("its size") else ProblemKind.MALFORMED
-        name = video.frame_names[fault.index]
-        return _nothing(video, expression, kind, f"the mask of frame {name} (number {fault.index}): {fault.reason}")
+        kind = ProblemKind.WRONG_SIZE if _has_other_size(masks[error.index], video) else ProblemKind.MALFORMED
+        place = f"the mask of frame {video.frame_names[error.index]} (number {error.index})"
+        return _nothing(video, expression, kind, f"{place}: {error.reason}")
     packed = pack_rles(parsed)
     return Prediction(packed, GreyMasks(packed, (packed.areas > 0).astype(np.int64), {}))
+
+
+def _has_other_size(mask: Any, video: Video) -> bool:
+    size = mask.get("size") if isinstance(mask, dict) else None
+    return isinstance(size, (list, tuple)) and list(size) != [video.height, video.width]
 
 
 def _as_text(mask: Any) -> Any:
