@@ -188,3 +188,76 @@ def test_every_benchmark_explains_itself(script):
     done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ")
+
+
+# --- masks on the frames that somebody accepted -----------------------------------------------------------------------
+
+MAPPED = "OVIS/train/00e92ab4"
+
+
+@pytest.fixture
+def aligned(miniature, tmp_path, monkeypatch) -> list[str]:
+    """The dataset and the option, as typed: of one video of `validation`, only the masks 0 and 1 have a frame then."""
+    monkeypatch.chdir(tmp_path)
+    Path("accepted.json").write_text(json.dumps({MAPPED: {"stride": 3}}))
+    return [str(miniature.root), "--alignment", "accepted.json"]
+
+
+def test_stats_counts_with_an_alignment(aligned, capsys):
+    assert main(["stats", *aligned, "--split", "validation", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["frames"] == 2 * 6 + 2
+
+
+def test_evaluate_expects_the_frames_of_an_alignment(aligned, capsys):
+    annotations = open_annotations(Layout.at(aligned[0], alignment="accepted.json"), "validation")
+    for video in annotations.videos.values():
+        masks = annotations.masks(video)
+        for expression in video.expressions:
+            folder = Path("P", video.video_id, expression.expression_id)
+            folder.mkdir(parents=True)
+            for name, mask in zip(video.frame_names, masks.of(expression).decode(), strict=True):
+                Image.fromarray(mask * 255).save(folder / f"{name}.png")
+    assert main(["evaluate", "P", *aligned, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["binary"]["overall"]["J"] == 100
+    assert main(["evaluate", "P", aligned[0]]) == 1  # four frames of each expression are missing as filed
+
+
+def test_show_draws_the_frames_of_an_alignment(aligned):
+    assert main(["show", MAPPED, "0", *aligned, "-o", "x.gif"]) == 0
+    assert Image.open("x.gif").n_frames == 2
+
+
+def test_gallery_shows_the_frames_of_an_alignment(aligned):
+    assert main(["gallery", *aligned, "--num-proc", "1", "-o", "page"]) == 0
+    index = json.loads(
+        Path("page/data/index.js").read_text().removeprefix("revosIndex(").rstrip().rstrip(";").rstrip(")")
+    )
+    assert {video["id"]: video["frames"] for video in index["videos"]}[MAPPED] == 2
+
+
+def test_publish_writes_the_frames_of_an_alignment(aligned):
+    from pyarrow import parquet
+
+    assert main(["publish", *aligned, "--frames", "none", "--configs", "videos", "--num-proc", "1", "-o", "p"]) == 0
+    rows = parquet.read_table(
+        next(Path("p/videos").glob("validation*")), columns=["video_id", "frame_names"]
+    ).to_pylist()
+    assert {row["video_id"]: row["frame_names"] for row in rows}[MAPPED] == ["00000", "00003"]
+
+
+def test_export_writes_the_frames_of_an_alignment(aligned):
+    assert main(["export", "--to", "mevis", *aligned, "--split", "validation", "--num-proc", "1", "-o", "m"]) == 0
+    written = next(path for path in Path("m").rglob("meta_expressions.json"))
+    videos = json.loads(written.read_text())["videos"]
+    assert sorted(len(video["frames"]) for video in videos.values()) == [2, 6, 6]
+
+
+@pytest.mark.parametrize("name", ["stats", "evaluate", "show", "gallery", "publish", "export"])
+def test_an_alignment_that_is_not_there_is_refused_before_anything_is_written(
+    name, miniature, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("predictions").mkdir()
+    assert main([name, *OF_THE_DATASET[name], str(miniature.root), "--alignment", "lost.json"]) == 2
+    assert "there is no mapping file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions"]

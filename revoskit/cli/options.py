@@ -101,6 +101,16 @@ def add_root(parser: Parser) -> None:
     parser.add_argument("--data-dir", metavar="ROOT", help="the same, as an option")
 
 
+def add_alignment(parser: Parser) -> None:
+    """--alignment: which frame each mask belongs to, as somebody accepted it."""
+    parser.add_argument(
+        "--alignment",
+        type=path,
+        metavar="FILE",
+        help="accepted mappings of masks to other frames than the files say, as `revoskit check --alignment` proposes",
+    )
+
+
 def add_family(parser: Parser) -> None:
     """--family: whose files the dataset's are."""
     parser.add_argument(
@@ -120,14 +130,15 @@ def add_split_of_family(parser: Parser, default: str | None) -> None:
 
 
 def layout_of(args: argparse.Namespace) -> Layout:
-    """The copy of the dataset that ROOT or --data-dir names.
+    """The copy of the dataset that ROOT or --data-dir names, of the family and with the alignment that are named.
 
     Raises:
         UsageError: they name two, or neither is given and $REVOS_ROOT is not set.
     """
     if args.root and args.data_dir and os.path.realpath(args.root) != os.path.realpath(args.data_dir):
         raise UsageError(f"two datasets are named, {args.root} and --data-dir {args.data_dir}: leave one out")
-    return Layout.at(args.root or args.data_dir, getattr(args, "family", REVOS))
+    chosen = {name: value for name in ("family", "alignment") if (value := getattr(args, name, None))}
+    return Layout.at(args.root or args.data_dir, **chosen)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from revoskit.errors import UsageError
 
 def _publish_options(parser: Parser) -> None:
     options.add_root(parser)
+    options.add_alignment(parser)
     parser.add_argument(
         "-o", "--output", type=options.path, required=True, metavar="FOLDER", help="continued where it exists"
     )

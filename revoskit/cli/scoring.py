@@ -20,6 +20,7 @@ def _evaluate_options(parser: Parser) -> None:
         help="a folder <video_id>/<expression_id>/<frame>.png, a .json of RLEs, or a table (Parquet, save_to_disk)",
     )
     options.add_root(parser)
+    options.add_alignment(parser)
     options.add_split(parser, "validation")
     parser.add_argument(
         "--protocol",
@@ -56,6 +57,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             layout.root,
             split=args.split,
             protocol=args.protocol,
+            alignment=layout.alignment,
             num_proc=args.num_proc,
             engine=args.engine,
             address=args.address,
