@@ -1,4 +1,4 @@
-"""Masks as hypothesis draws them."""
+"""Masks for tests: as hypothesis draws them, and as run lengths write them."""
 
 from __future__ import annotations
 
@@ -33,3 +33,22 @@ def sequences(draw, count: int = 2):
         return found
 
     return [np.stack([mask() for _ in range(frames)]) for _ in range(count)]
+
+
+def counts_from(runs: list[int]) -> str:
+    """COCO's compressed string of these run lengths, written from its definition."""
+    text = ""
+    for i, run in enumerate(runs):
+        number = run - runs[i - 2] if i > 2 else run
+        while True:
+            digit = number & 31
+            number >>= 5
+            done = number == (-1 if digit & 16 else 0)
+            text += chr(48 + (digit if done else digit | 32))
+            if done:
+                break
+    return text
+
+
+def rle(runs: list[int], height: int, width: int) -> dict:
+    return {"size": [height, width], "counts": counts_from(runs)}

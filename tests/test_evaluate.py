@@ -8,6 +8,7 @@ import math
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import literal
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from mask_strategies import rle
 from PIL import Image
 
 import revoskit
@@ -60,7 +62,7 @@ def write_dataset(root: Path, tracks: np.ndarray, expressions: list[tuple[list[i
     )
 
 
-def write_pngs(root: Path, expression: int, frames: np.ndarray) -> None:
+def write_pngs(root: Path, expression: int, frames: Sequence[np.ndarray]) -> None:
     folder = root / "v/0" / str(expression)
     folder.mkdir(parents=True, exist_ok=True)
     for i, frame in enumerate(frames):
@@ -128,6 +130,53 @@ def test_deep_overlaps_wrap_in_eight_bits(tmp_path):
     write_dataset(tmp_path / "data", tracks, [(ids, 0)])
     write_pngs(tmp_path / "pngs", 0, grey)
     check(evaluate(tmp_path / "pngs", tmp_path / "data", protocol="both"), 0, literal_scores(tracks, ids, grey))
+
+
+@pytest.mark.parametrize("shape", [(1, 7), (6, 1), (1, 1)])
+def test_later_pngs_of_one_row_or_column_are_spread_officially(tmp_path, shape):
+    rng = np.random.default_rng(5)
+    tracks = (rng.random((2, 10, 6, 7)) < 0.5).astype(np.uint8)
+    grey = (rng.random((10, 6, 7)) < 0.5).astype(np.uint8) * 255
+    frames = [*grey[:3], rng.choice(np.array([0, 1, 200], np.uint8), shape), *grey[4:9], np.full(shape, 255, np.uint8)]
+    write_dataset(tmp_path / "data", tracks, [([0, 1], 0)])
+    write_pngs(tmp_path / "pngs", 0, frames)
+    result = evaluate(tmp_path / "pngs", tmp_path / "data", protocol="both")
+    spread = np.stack([np.broadcast_to(frame, (6, 7)) for frame in frames])
+    want = literal_scores(tracks, [0, 1], spread)["official"]
+    assert result.expressions[0].official.percent() == pytest.approx({k: 100 * v for k, v in want.items()}, abs=1e-9)
+    assert set(result.expressions[0].binary.percent().values()) == {0}
+    assert f"frame 00003.png is {shape[0]}x{shape[1]}" in result.missing[0].reason
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (6, 2), (7, 6)])
+def test_later_pngs_of_any_other_size_cost_the_expression_both_scores(tmp_path, shape):
+    tracks = np.ones((1, 3, 6, 7), np.uint8)
+    write_dataset(tmp_path / "data", tracks, [([0], 0)])
+    write_pngs(tmp_path / "pngs", 0, [*tracks[0, :2], np.ones(shape, np.uint8)])
+    scores = evaluate(tmp_path / "pngs", tmp_path / "data", protocol="both").expressions[0]
+    assert set(scores.official.percent().values()) == set(scores.binary.percent().values()) == {0}
+
+
+def test_true_masks_of_one_row_are_spread_over_the_first_png_officially(tmp_path):
+    rng = np.random.default_rng(6)
+    tracks = (rng.random((2, 4, 1, 7)) < 0.5).astype(np.uint8)
+    grey = (rng.random((4, 5, 7)) < 0.5).astype(np.uint8) * 3
+    write_dataset(tmp_path / "data", tracks, [([0, 1], 0)])
+    write_pngs(tmp_path / "pngs", 0, grey)
+    scores = evaluate(tmp_path / "pngs", tmp_path / "data", protocol="both").expressions[0]
+    want = literal_scores(np.broadcast_to(tracks, (2, 4, 5, 7)), [0, 1], grey)["official"]
+    assert scores.official.percent() == pytest.approx({k: 100 * v for k, v in want.items()}, abs=1e-9)
+    assert set(scores.binary.percent().values()) == {0}
+
+
+def test_predictions_with_empty_runs_score_as_the_masks_that_they_are(tmp_path):
+    tracks = np.zeros((1, 1, 4, 5), np.uint8)
+    tracks[0, 0, :, 1:3] = 1
+    uneven = rle([5, 0, 0, 4, 11], 4, 5)
+    grey = np.concatenate([np.zeros(5), np.ones(4), np.zeros(11)]).astype(np.uint8).reshape(5, 4).T[None]
+    write_dataset(tmp_path / "data", tracks, [([0], 0)])
+    result = evaluate({"v/0": {"0": [uneven]}}, tmp_path / "data", protocol="both")
+    check(result, 0, literal_scores(tracks, [0], grey))
 
 
 def test_the_worked_example_of_the_documentation(tmp_path):

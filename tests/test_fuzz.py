@@ -107,7 +107,7 @@ def slowly_decoded(counts: str, height: int, width: int):
         digit = ord(char) - 48
         number |= (digit & 31) << (5 * place)
         place += 1
-        if place > rle.MAX_DIGITS:
+        if place > 6:  # seven digits of five bits reach beyond what native code can count
             return None
         if not digit & 32:
             if digit & 16:

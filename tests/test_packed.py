@@ -6,7 +6,8 @@ import literal
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from mask_strategies import sequences
+from hypothesis import strategies as st
+from mask_strategies import rle, sequences
 
 from revoskit.masks.packed import pack
 from revoskit.masks.rle import MaskSequence
@@ -19,6 +20,18 @@ def test_packed_masks_come_back_as_the_rles_they_were_made_from(masks):
     rles = MaskSequence.encode(pixels)
     assert pack(rles).unpack() == rles
     assert pack(pixels).unpack() == rles
+
+
+@settings(max_examples=80)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(1, 9))
+def test_masks_with_empty_runs_are_the_masks_that_they_decode_to(runs, height):
+    runs = [*runs, -sum(runs) % height or (0 if sum(runs) else height)]
+    flat = np.concatenate([np.full(run, i % 2, np.uint8) for i, run in enumerate(runs)])
+    pixels = flat.reshape(-1, height).T[None]
+    masks = MaskSequence.parse([rle(runs, *pixels.shape[1:])], *pixels.shape[1:])
+    assert pack(masks).unpack() == MaskSequence.encode(pixels)
+    np.testing.assert_array_equal(pack(masks).areas, pixels.sum((1, 2)))
+    np.testing.assert_array_equal(pack(masks).overlap(pack(pixels)), pixels.sum((1, 2)))
 
 
 @settings(max_examples=15)

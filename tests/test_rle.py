@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from mask_strategies import counts_from, rle
 from pycocotools import mask as coco
 
 from revoskit.errors import MaskError
@@ -13,25 +14,6 @@ from revoskit.masks.rle import MaskSequence, faults
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40))
 PIXELS = SHAPES.flatmap(lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1)))
-
-
-def counts_from(runs: list[int]) -> str:
-    """COCO's compressed string of these run lengths, written from its definition."""
-    text = ""
-    for i, run in enumerate(runs):
-        number = run - runs[i - 2] if i > 2 else run
-        while True:
-            digit = number & 31
-            number >>= 5
-            done = number == (-1 if digit & 16 else 0)
-            text += chr(48 + (digit if done else digit | 32))
-            if done:
-                break
-    return text
-
-
-def rle(runs: list[int], height: int, width: int) -> dict:
-    return {"size": [height, width], "counts": counts_from(runs)}
 
 
 def naive_pixels(runs: list[int], height: int, width: int) -> np.ndarray:
@@ -127,6 +109,18 @@ def test_an_unsound_mask_is_named_with_its_reason(mask, reason):
     assert reason in fault.reason
     with pytest.raises(MaskError, match="mask 2"):
         MaskSequence.parse([good, None, mask, good], 4, 5)
+
+
+def padded(number: int, digits: int) -> str:
+    """COCO's string of a number below 16, in more digits than it needs."""
+    return "".join(chr(48 + (value | 32)) for value in [number, *[0] * (digits - 2)]) + "0"
+
+
+def test_a_number_may_have_six_digits_and_no_more():
+    assert faults([rle([2**24 + 2**12], 4097, 4096)], 4097, 4096) == []  # it takes six
+    assert faults([{"size": [3, 5], "counts": padded(15, 6)}], 3, 5) == []
+    [fault] = faults([{"size": [3, 5], "counts": padded(15, 7)}], 3, 5)
+    assert "too large" in fault.reason
 
 
 def test_every_unsound_mask_is_found_not_only_the_first():
