@@ -65,7 +65,7 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     printed = capsys.readouterr().out
-    names = "demo stats info verify download unpack check evaluate show gallery publish export"
+    names = "demo stats info verify download unpack check predict evaluate show gallery publish export"
     assert re.findall(r"^    (\w+) ", printed, re.MULTILINE) == names.split()
 
 
@@ -91,6 +91,7 @@ OF_THE_DATASET = {
     "download": [],
     "unpack": [],
     "check": [],
+    "predict": ["model.py:predict", "-o", "predictions"],
     "evaluate": ["predictions"],
     "show": ["OVIS/train/0", "0"],
     "gallery": ["-o", "page"],
@@ -147,6 +148,7 @@ def test_the_number_of_processes_has_one_default(monkeypatch):
         for name, words in OF_THE_DATASET.items()
         if hasattr(typed := parser().parse_args([name, *words]), "num_proc")
     }
+    assert numbers.pop("predict") == 1  # each of its processes loads a model
     assert numbers == dict.fromkeys(["unpack", "check", "evaluate", "gallery", "publish", "export"], 7)
 
 

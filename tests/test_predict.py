@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from revoskit import cli
 from revoskit.dataset.annotations import Video, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AdapterError, AnnotationError, AnswerError, FrameError, UsageError
@@ -275,6 +276,8 @@ def test_another_run_in_the_same_folder_is_refused(data, tmp_path):
             predict(bright, data, output=tmp_path, **change)
     with pytest.raises(UsageError, match=r"adapter .*bright.* there, .*slow.* now"):
         predict(slow, data, output=tmp_path)
+    predict(bright, data, output=tmp_path / "mistyped", shard=(8, 9), arguments={"checkpint": 1})
+    predict(bright, data, output=tmp_path / "mistyped")
     with pytest.raises(UsageError, match="the dataset's own folder"):
         predict(bright, data, output=data)
     (tmp_path / "run.json").unlink()
@@ -627,3 +630,51 @@ def test_a_torn_line_tells_whose_it_was(data, keys, tmp_path):
         writer.write(*keys[2], None)
         assert writer.lines.broken_off() == {keys[1]}
     assert path.read_bytes().startswith(content[:-40] + b"\n")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_is_done_what_failed_and_what_to_do(data, keys, adapter_file, tmp_path, capsys):
+    command = ["predict", f"{adapter_file}:Model", str(data), "-o", str(tmp_path / "out"), "--arg"]
+    assert cli.main([*command, "fail=7"]) == 0  # a number is no text, so nothing fails
+    assert f"{len(keys)} of {len(keys)} expressions are predicted" in capsys.readouterr().out
+    assert cli.main([*command, 'fail="0"']) == 2
+    assert "of another run" in capsys.readouterr().err
+    command[-2] = str(tmp_path / "second")
+    assert cli.main([*command, 'fail="0"', "--json", "--shard", "0/2"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["shard"] == "0/2"
+    assert found["mine"]["failed"] == len(found["failures"]) > 0
+    assert found["failures"][0]["error"] == "RuntimeError: as asked"
+    assert cli.main(["predict", f"{adapter_file}:Modle", str(data), "-o", str(tmp_path / "third")]) == 2
+    assert "no function or class 'Modle'" in capsys.readouterr().err
+
+
+def test_under_torchrun_a_failure_does_not_end_the_other_processes(data, adapter_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    statuses = []
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        command = ["predict", f"{adapter_file}:Model", str(data), "-o", str(tmp_path / "out"), "--arg", 'fail="0"']
+        statuses.append(cli.main(command))
+    assert statuses == [0, 1]
+
+
+@needs_fork
+def test_sigterm_ends_the_command_with_a_status_of_its_own(data, tmp_path):
+    adapter = tmp_path / "adapter.py"
+    adapter.write_text("import time\ndef f(frames, text, row):\n    open('begun', 'w').close(); time.sleep(0.2)")
+    process = forked(in_folder, tmp_path, ["predict", f"{adapter}:f", str(data), "-o", str(tmp_path / "out")])
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.01)
+    process.terminate()
+    process.join()
+    assert process.exitcode == 143
+    assert len(lines_of(tmp_path / "out")) == 1
+
+
+def in_folder(folder, command):
+    os.chdir(folder)
+    os._exit(cli.main(command))

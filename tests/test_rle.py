@@ -9,7 +9,6 @@ from mask_strategies import counts_from, rle
 from pycocotools import mask as coco
 
 from revoskit.errors import MaskError
-from revoskit.masks import rle as rle_module
 from revoskit.masks.rle import MaskSequence, faults
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40))
@@ -216,14 +215,6 @@ def test_frames_of_more_pixels_than_two_bytes_count(height, width):
     assert masks.boxes().tolist() == [[0, 0, width, height], [0, 1, width - 1, height - 1]]
     assert masks[1:].union(masks[:1]).areas().tolist() == [height * width]
     assert (masks.decode() == pixels).all()
-
-
-@given(st.integers(0, 9).flatmap(lambda frames: arrays(np.uint8, (frames, 3, 4), elements=st.integers(0, 1))))
-def test_masks_are_encoded_in_pieces_as_they_are_at_once(pixels):
-    whole = MaskSequence.encode(pixels)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rle_module, "PIXELS_AT_ONCE", 40)
-        assert MaskSequence.encode(pixels) == whole
 
 
 @given(

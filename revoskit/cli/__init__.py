@@ -14,7 +14,7 @@ import os
 import sys
 
 from revoskit import __version__
-from revoskit.cli import checking, export, getting, looking, overview, publishing, scoring
+from revoskit.cli import checking, export, getting, inference, looking, overview, publishing, scoring
 from revoskit.cli.options import Command, Parser
 from revoskit.errors import RevosError
 
@@ -26,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     getting.DOWNLOAD,
     getting.UNPACK,
     checking.CHECK,
+    inference.PREDICT,
     scoring.EVALUATE,
     looking.SHOW,
     looking.GALLERY,

@@ -247,16 +247,17 @@ def read_run(folder: Path) -> Run | None:
 def agree_on_run(folder: Path, run: Run) -> Run:
     """Write `run.json`, or see that the one that is there is about the same; returns that one.
 
-    To be called by one process at a time.
+    One of a run that has not written a line yet, because of a mistyped argument perhaps, is written over. To be called
+    by one process at a time.
 
     Raises:
         UsageError: the folder holds the predictions of another run, or something else.
     """
     before = read_run(folder)
-    if before is None:
-        foreign = sorted(path.name for path in folder.glob(f"*{SUFFIX}"))
-        if foreign:
-            raise UsageError(f"{folder} has {', '.join(foreign[:3])} and no {RUN} to say of what: name a new folder")
+    begun = sorted(path.name for path in folder.glob(f"*{SUFFIX}") if path.stat().st_size)
+    if before is None or not begun:
+        if begun:
+            raise UsageError(f"{folder} has {', '.join(begun[:3])} and no {RUN} to say of what: name a new folder")
         before = run.here_and_now()
         write_whole(folder / RUN, msgspec.json.format(msgspec.json.encode(before), indent=2) + b"\n")
         return before

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -90,6 +90,19 @@ class Report:
     """Of the shard that was worked on, from this run or earlier ones."""
     stopped: bool
     """SIGTERM came before all was done."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for machines."""
+        named = {"mine": self.mine, "split": self.split}
+        return {
+            "output": str(self.output),
+            "shard": str(self.shard),
+            **{name: {**asdict(progress), "left": progress.left} for name, progress in named.items()},
+            "failures": [
+                {"video_id": f.video_id, "expression_id": f.expression_id, "error": f.error} for f in self.failures
+            ],
+            "stopped": self.stopped,
+        }
 
     def describe(self, shown: int = 5) -> str:
         """A few lines for people: what is done, what failed, what to do next."""
