@@ -1,7 +1,8 @@
 """Writes a small dataset in the official layout: moving shapes with exact masks, for trying things and for tests.
 
 It holds what the real data is known to hold: ids with slashes and a leading dash, frame names with gaps, objects that
-overlap, an object that leaves (null masks), expressions of every type, and texts that need care.
+overlap, an object that leaves (null masks), expressions of every type, texts that need care, and among short videos a
+long one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ COLORS = {
     "purple": (142, 68, 173),
     "orange": (232, 118, 28),
 }
+LONG = "TAO/train/ArgoVerse/0f0d7759"
+LONG_FRAMES = 300  # more than a byte counts, which was too much for a library once
 _IDS = [
     ("train", "LV-VIS/train/01020"),
     ("train", "UVO/all/-CiPki3XuVI"),
@@ -37,6 +40,7 @@ _IDS = [
     ("validation", "OVIS/train/00e92ab4"),
     ("validation", "TAO/train/YFCC100M/v_25685519"),
     ("validation", "MeViS/valid_u/0a1b2c3d4e5f"),
+    ("validation", LONG),
 ]
 _FIRST_ANNOTATION = 3003000
 
@@ -88,9 +92,10 @@ def write_miniature(
 
     Args:
         root: the folder to write to; it is made where it does not exist.
-        videos: how many; beyond the six that mimic the real ids, they alternate between train and validation.
-        frames: frames per video.
-        height, width: pixels of a frame; every third video stands upright, with the two exchanged.
+        videos: how many; beyond the seven that mimic the real ids, they alternate between train and validation.
+        frames: frames per video; the seventh, `LONG`, has 300.
+        height, width: pixels of a frame; every third video stands upright, with the two exchanged. The long one is a
+            quarter as high and wide.
         frames_folder: where the video folders go: `"JPEGImages"`, or `""` for the root itself.
         seed: of the colours, the motion and the texture.
 
@@ -109,11 +114,14 @@ def write_miniature(
     entries: dict[str, dict[str, Entry]] = {"train": {}, "validation": {}}
     for number, (split, video_id) in enumerate(_videos(videos)):
         size = (height, width) if number % 3 != 1 else (width, height)
+        length = frames
+        if video_id == LONG:
+            size, length = (-(-height // 4), -(-width // 4)), LONG_FRAMES
         rng = np.random.default_rng([seed, number])
-        shapes = _shapes(rng, frames, *size)
-        pixels = np.stack([[shape.pixels(i, *size) for i in range(frames)] for shape in shapes])
+        shapes = _shapes(rng, length, *size)
+        pixels = np.stack([[shape.pixels(i, *size) for i in range(length)] for shape in shapes])
         ids = [_FIRST_ANNOTATION + 10 * number + i for i in range(len(shapes))]
-        names = [f"{i * (5 if video_id.startswith('UVO') else 1):05d}" for i in range(frames)]
+        names = [f"{i * (5 if video_id.startswith('UVO') else 1):05d}" for i in range(length)]
 
         _write_frames(root / frames_folder / video_id, names, shapes, pixels, rng)
         written.pixels |= dict(zip(ids, pixels, strict=True))

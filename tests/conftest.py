@@ -22,7 +22,7 @@ settings.load_profile("patient")
 
 @pytest.fixture(scope="session")
 def miniature(tmp_path_factory) -> Miniature:
-    """Six small videos, shared by all tests: to be read only."""
+    """Six small videos and a long one, shared by all tests: to be read only."""
     return write_miniature(tmp_path_factory.mktemp("miniature") / "ReVOS", frames=6, height=72, width=128)
 
 

@@ -99,7 +99,7 @@ def read_grey(path) -> np.ndarray:
 
 
 def mean(frames: list[tuple[float, ...]]) -> dict[str, float]:
-    j, f, a, r = np.mean(frames, axis=0).tolist()
+    j, f, a, r = (float(np.mean(values)) for values in zip(*frames, strict=True))
     return {"J": j, "F": f, "J&F": (j + f) / 2, "A": a, "R": r}
 
 

@@ -69,7 +69,7 @@ def test_mevis_is_read_as_its_own_loader_reads_it(small, exported):
     videos = json.loads((folder / "meta_expressions.json").read_text())["videos"]
     tracks = json.loads((folder / "mask_dict.json").read_text())
 
-    assert len(videos) == 3
+    assert len(videos) == 4
     for video_id, video in videos.items():
         for name in video["frames"]:
             with Image.open(folder / "JPEGImages" / video_id / f"{name}.jpg") as image:

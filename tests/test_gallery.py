@@ -19,7 +19,7 @@ from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layo
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.looking.gallery import read_scores, write_gallery
 from revoskit.masks.rle import MaskSequence
-from revoskit.miniature import Miniature, write_miniature, write_sister
+from revoskit.miniature import LONG_FRAMES, Miniature, write_miniature, write_sister
 from revoskit.scoring.evaluate import evaluate
 from revoskit.scoring.measures import boundary_measure, region_similarity
 from revoskit.scoring.predictions import RleFile
@@ -50,7 +50,7 @@ def gallery(tmp_path_factory):
     predictions.write_text(json.dumps(predicted(layout)))
     evaluate(predictions, layout.root, output=root / "scores", protocol="both")
     result = write_gallery(layout, "validation", root / "page", predictions=predictions, scores=root / "scores")
-    assert (result.videos, result.expressions, result.missing_frames) == (3, 21, 0)
+    assert (result.videos, result.expressions, result.missing_frames) == (4, 28, 0)
     return Gallery(written, layout, predictions, root / "scores", result.page)
 
 
@@ -133,7 +133,7 @@ def test_predictions_are_opened_once_however_many_videos_there_are(gallery, tmp_
     real = RleFile.__init__
     monkeypatch.setattr(RleFile, "__init__", lambda self, path: opened.append(path) or real(self, path))
     written = write_gallery(gallery.layout, "validation", tmp_path, predictions=gallery.predictions)
-    assert (written.videos, len(opened)) == (3, 1)
+    assert (written.videos, len(opened)) == (4, 1)
 
 
 def test_two_processes_write_the_same_bytes_as_one(gallery, tmp_path):
@@ -150,7 +150,7 @@ def test_two_processes_write_the_same_bytes_as_one(gallery, tmp_path):
 def test_small_frames_are_bounded_and_kept_by_the_next_run(gallery, tmp_path):
     write_gallery(gallery.layout, "validation", tmp_path, max_side=64)
     frames = sorted((tmp_path / "frames").rglob("*.jpg"))
-    assert len(frames) == 3 * 12
+    assert len(frames) == 3 * 12 + LONG_FRAMES
     assert all(max(Image.open(frame).size) == 64 for frame in frames)
     made = [frame.stat().st_ino for frame in frames]
     frames[0].unlink()

@@ -9,7 +9,7 @@ from PIL import Image
 from revoskit.dataset.annotations import ExpressionType, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
-from revoskit.miniature import write_miniature
+from revoskit.miniature import LONG, write_miniature
 
 
 def files(root):
@@ -28,6 +28,7 @@ def test_it_has_what_the_real_data_has(miniature):
     assert "UVO/all/-CiPki3XuVI" in videos
     assert {e.type for v in videos.values() for e in v.expressions} == set(ExpressionType)
     assert any("<b>" in e.text and "  " in e.text for v in videos.values() for e in v.expressions)
+    assert [v.video_id for v in videos.values() if len(v.frame_names) > 255] == [LONG]
     assert any(len(e.annotation_ids) > 2 for v in videos.values() for e in v.expressions)
     assert len({(v.height, v.width) for v in videos.values()}) > 1
     for video in videos.values():
@@ -48,7 +49,7 @@ def test_frames_show_the_shapes_where_the_masks_are(miniature):
             assert (colorful == union).mean() > 0.97
 
 
-def test_more_videos_than_the_six_have_ids_of_their_own(tmp_path):
+def test_more_videos_than_the_seven_have_ids_of_their_own(tmp_path):
     root = write_miniature(tmp_path / "many", videos=9, frames=2, height=8, width=8).root
     train = json.loads((root / "meta_expressions_train_.json").read_text())["videos"]
     valid = json.loads((root / "meta_expressions_valid_.json").read_text())["videos"]

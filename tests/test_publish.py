@@ -83,7 +83,7 @@ def with_bytes(frames: list[dict]) -> list[dict]:
 
 def test_videos_come_back_as_the_builder_gives_them(data, published, tmp_path):
     expected, found = built(data, "videos", tmp_path / "a"), load(published, "videos", tmp_path / "b")
-    assert {split: len(rows) for split, rows in found.items()} == {"train": 4, "validation": 4, "train_sub": 1}
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 3, "validation": 5, "train_sub": 1}
     for split, rows in expected.items():
         assert found[split].features == rows.features
         for mine, row in zip(found[split], rows, strict=True):
@@ -131,8 +131,8 @@ def test_plain_datasets_reads_and_streams_it_without_this_package(published, tmp
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    rows = 4 * 7  # four videos of validation with seven expressions each
-    assert done.stdout.splitlines() == ["videos 4 int32", f"expressions {rows} int32", "default True"]
+    rows = 5 * 7  # five videos of validation with seven expressions each
+    assert done.stdout.splitlines() == ["videos 5 int32", f"expressions {rows} int32", "default True"]
 
 
 def test_the_files_alone_tell_their_features_in_a_spelling_old_versions_read(published, tmp_path):
@@ -164,7 +164,7 @@ def test_annotations_can_be_published_where_no_frame_is_on_disk(data, tmp_path):
     for path in data.glob("*.json"):
         shutil.copy(path, bare)
     run(bare, tmp_path / "out", content=Content(frames="none"))
-    with pytest.raises(MissingFilesError, match=r"(?s)40 frames .*LV-VIS/train/01020/00000.jpg, .*--frames none"):
+    with pytest.raises(MissingFilesError, match=r"(?s)335 frames .*LV-VIS/train/01020/00000.jpg, .*--frames none"):
         publishing.make_plan(Layout.at(bare))
 
 
@@ -247,7 +247,7 @@ def test_row_groups_are_small_and_hold_whole_videos(data, tmp_path, monkeypatch)
     monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1)
     folder = run(data, tmp_path)
     footer = pq.read_metadata(next(folder.glob("videos/train-*")))
-    assert [footer.row_group(i).num_rows for i in range(footer.num_row_groups)] == [1] * 4
+    assert [footer.row_group(i).num_rows for i in range(footer.num_row_groups)] == [1] * 3
 
 
 def test_the_expressions_of_one_video_can_take_several_row_groups(data, tmp_path, monkeypatch):
@@ -293,7 +293,7 @@ def test_a_video_without_expressions_and_a_split_without_videos_do_no_harm(data,
     (copy / "meta_expressions_train_sub_.json").write_text('{"videos": {}}')
     folder = run(copy, tmp_path / "out")
     videos = load(folder, "videos", tmp_path / "cache")
-    assert {split: len(rows) for split, rows in videos.items()} == {"train": 4, "validation": 4}
+    assert {split: len(rows) for split, rows in videos.items()} == {"train": 3, "validation": 5}
     assert set(load(folder, "expressions", tmp_path / "cache")) == {"train"}
 
 
@@ -601,7 +601,7 @@ def test_the_card_of_expressions_alone_does_not_send_anyone_to_videos(data, tmp_
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(recipe.replace("OWNER/NAME", str(tmp_path / "out")))
-    assert len(printed.getvalue().splitlines()) == 28
+    assert len(printed.getvalue().splitlines()) == 35
 
 
 def test_names_of_sources_are_shown_as_they_are(data, tmp_path):
@@ -619,10 +619,10 @@ def test_the_card_counts_this_data_and_says_whose_it_is(published):
     text = (published / "README.md").read_text()
     assert "license: cc-by-nc-sa-4.0" in text
     assert text.count("default: true") == 1
-    assert re.search(r"\| validation +\| all +\| +4 \| +20 \| +12 \| +28 \|", text)
+    assert re.search(r"\| validation +\| all +\| +5 \| +320 \| +15 \| +35 \|", text)
     assert "copyright stays with the organizers" in text
     assert "yan2024visa" in text
-    assert "num_examples: 28" in text
+    assert "num_examples: 35" in text
 
 
 # --- the command and the Hub ------------------------------------------------------------------------------------------
@@ -632,7 +632,7 @@ def test_the_command_publishes(data, tmp_path, capsys):
     arguments = ["publish", "--data-dir", str(data), "-o", str(tmp_path / "out"), "--configs", "videos", "--json"]
     assert main(arguments) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert [shard["rows"] for shard in answer["shards"]] == [4, 4, 1]
+    assert [shard["rows"] for shard in answer["shards"]] == [3, 5, 1]
     assert main([*arguments, "--shard-size", "much"]) == 2
     assert "expected one such as 500MB" in capsys.readouterr().err
     assert main([*arguments, "--push", "OWNER/NAME"]) == 2  # there is no terminal to ask at
