@@ -1,18 +1,27 @@
-"""Files that appear under their name only when they are whole, and the room for them."""
+"""Files that appear under their name only when they are whole, the room for them, and folders with one writer."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
-import uuid
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from revoskit.errors import RevosError, UsageError
+import msgspec
+from filelock import FileLock, Timeout
+
+from revoskit.errors import FolderInUseError, RevosError, UsageError
 
 PART = ".part"
+LOCK = ".revoskit.lock"
+_OWNER = ".revoskit.owner"
+PATIENCE = 5.0
+"""Seconds that the workers of a killed run may take to be gone."""
 
 
 def make_folder(folder: Path) -> None:
@@ -26,35 +35,44 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def part_of(path: Path) -> Path:
-    """The temporary name of a file, a new one each time: a process that outlives its run may still write to its own."""
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PART}")
-
-
-def remove_parts(folder: Path, of: str = "**/*") -> None:
-    """Remove what killed runs left half written of the files that a pattern names: anywhere below a folder of ours."""
-    for part in folder.glob(f"{of}.{'[0-9a-f]' * 8}{PART}"):
-        part.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that takes its name when the block ends well; what is left of a failed one is removed."""
-    part = part_of(path)
-    part.parent.mkdir(parents=True, exist_ok=True)
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to, which takes its place when the block ends well, and is removed otherwise.
+
+    The name is a new one each time: a process that outlives its run may still write to its own.
+    """
+    part = Path(f"{path}.{os.urandom(4).hex()}{PART}")
     try:
-        with part.open("wb") as file:
-            yield file
+        yield part
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
 
 
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """The same as a file that is open for writing; makes the folder that it lies in."""
+    with replacing(path) as part:
+        try:
+            file = part.open("xb")
+        except FileNotFoundError:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            file = part.open("xb")
+        with file:
+            yield file
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file in one go; who reads it meanwhile finds the old one."""
     with whole(path) as file:
         file.write(content)
+
+
+def remove_parts(folder: Path, of: str = "**/*") -> None:
+    """Remove what killed runs left half written of the files that a pattern names: anywhere below a folder of ours."""
+    for part in folder.glob(f"{of}.{'[0-9a-f]' * 8}{PART}"):
+        part.unlink(missing_ok=True)
 
 
 def require_room(folder: Path, needed: int, error: type[RevosError]) -> None:
@@ -65,3 +83,68 @@ def require_room(folder: Path, needed: int, error: type[RevosError]) -> None:
             f"{needed:,} bytes are still to be written, and the disk of {folder} has {free:,} bytes free: make room, "
             "or name a folder on another disk"
         )
+
+
+# --- one writer at a time ---------------------------------------------------------------------------------------------
+
+
+class _Owner(msgspec.Struct):
+    process: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.process} of host {self.host} has been writing there since {self.since}"
+
+
+@contextlib.contextmanager
+def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Have a folder to oneself while the block runs; it is made where it does not exist.
+
+    The system lets go of the lock of a process that has died, and its forked workers with it: there are no stale ones.
+
+    Args:
+        wait: for as long as another process writes there, instead of giving up.
+
+    Raises:
+        UsageError: there is a file of that name.
+        FolderInUseError: another process writes there.
+    """
+    make_folder(folder)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except NotImplementedError:  # a file system without locks: to work there is worth more than to be safe
+        logging.getLogger(__name__).warning("%s cannot be locked: let only one process write there", folder)
+    except Timeout:
+        owner = _owner_of(folder)
+        if not wait:
+            raise FolderInUseError(
+                f"{folder} is in use: {owner}. Wait for it to end, or name another folder", folder
+            ) from None
+        logging.getLogger(__name__).warning("waiting for %s: %s", folder, owner)
+        lock.acquire()
+    try:
+        _sign(folder)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (folder / _OWNER).unlink()
+        lock.release()
+
+
+def is_of_lock(name: str) -> bool:
+    """Whether a file's name is one of those that a lock or a killed writer leaves in a folder."""
+    return name in (LOCK, _OWNER) or name.endswith(PART)
+
+
+def _sign(folder: Path) -> None:
+    me = _Owner(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"))
+    write_whole(folder / _OWNER, msgspec.json.encode(me))
+
+
+def _owner_of(folder: Path) -> _Owner | str:
+    try:
+        return msgspec.json.decode((folder / _OWNER).read_bytes(), type=_Owner)
+    except (OSError, msgspec.DecodeError):  # it is just coming, or going
+        return "another process is writing there"

@@ -87,6 +87,14 @@ class MaskError(AnnotationError):
         self.index, self.reason = index, message if reason is None else reason
 
 
+class FolderInUseError(UsageError):
+    """A folder that another process writes to, as `folder` names it."""
+
+    def __init__(self, message: str, folder: str | os.PathLike[str]) -> None:
+        super().__init__(message)
+        self.folder = str(folder)
+
+
 class WorkerError(RevosError, RuntimeError):
     """Worker processes that died, however often their work was tried."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from official_files import zip_frames
 
+from revoskit.atomic import is_of_lock
 from revoskit.cli import main
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, TRACKS, Layout
 from revoskit.errors import ArchiveError, MissingFilesError
@@ -36,7 +37,8 @@ def here(tmp_path, made):
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found = [path for path in folder.rglob("*") if path.is_file() and not is_of_lock(path.name)]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def same_frames(here, made):
@@ -68,10 +70,11 @@ def test_an_unpacking_that_broke_off_is_continued(here, made):
     frames = sorted((here.root / FRAMES_FOLDER).rglob("*.jpg"))
     frames[0].unlink()
     frames[1].write_bytes(frames[1].read_bytes()[:100])
-    frames[2].rename(f"{frames[2]}.partial")
+    frames[2].rename(f"{frames[2]}.0123abcd.part")
     done = unpack.unpack(here)
     assert (done.unpacked, done.already_there) == (3, 21)
     assert same_frames(here, made)
+    assert not list(here.root.rglob("*.part"))
 
 
 def test_a_member_with_a_wrong_crc_is_not_unpacked_and_the_others_are(here, made):
@@ -331,7 +334,7 @@ def test_a_link_that_lies_in_the_way_is_not_followed(here, made, tmp_path):
     outside = tmp_path / "outside"
     outside.write_bytes(b"precious")
     frame.unlink()
-    Path(f"{frame}.partial").symlink_to(outside)
+    Path(f"{frame}.0123abcd.part").symlink_to(outside)
     unpack.unpack(here, num_proc=1)
     assert outside.read_bytes() == b"precious"
     assert same_frames(here, made)

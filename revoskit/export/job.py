@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from revoskit import workers
-from revoskit.atomic import part_of
+from revoskit.atomic import replacing
 from revoskit.dataset.annotations import Annotations, Video
 from revoskit.errors import MissingFilesError
 
@@ -154,10 +154,9 @@ def place(source: str, target: Path, how: How) -> Literal["linked", "copied", "s
             return "linked"
         except OSError:  # another file system, or one without links
             pass
-    part = part_of(target)
-    shutil.copyfile(source, part)
-    shutil.copystat(source, part)  # by its time, the next run knows it for the same
-    os.replace(part, target)
+    with replacing(target) as part:
+        shutil.copyfile(source, part)
+        shutil.copystat(source, part)  # by its time, the next run knows it for the same
     return "copied"
 
 

@@ -6,6 +6,7 @@ memory is kept with the caches of the Hugging Face libraries, not in the copy, w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import msgspec
 from huggingface_hub import constants
 from tabulate import tabulate
 
+from revoskit.atomic import write_whole
 from revoskit.dataset.annotations import read_expressions
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, SHA256_FIRST_RELEASE, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, MissingFilesError
@@ -177,14 +179,8 @@ def remember(path: Path, digest: str) -> None:
     """Keep a checksum for the next time; where that cannot be written, it is computed again."""
     status = path.stat()
     known = _read_memory() | {os.path.realpath(path): _Known(status.st_size, status.st_mtime_ns, digest)}
-    memory = _memory()
-    partial = memory.with_name(f"{memory.name}.{os.getpid()}")
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(msgspec.json.encode(known))
-        os.replace(partial, memory)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        write_whole(_memory(), msgspec.json.encode(known))
 
 
 def _memory() -> Path:

@@ -23,11 +23,10 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import msgspec
 import requests
 import urllib3
-from filelock import FileLock
 from tabulate import tabulate
 from tqdm import tqdm
 
-from revoskit.atomic import require_room
+from revoskit.atomic import require_room, sole_writer
 from revoskit.dataset.layout import (
     BAIDU,
     EXPRESSIONS,
@@ -108,6 +107,8 @@ def download(
 ) -> list[Arrival]:
     """Fetch the official files that are missing under a root; a second call continues what broke off.
 
+    Where another process downloads to the same root, it is waited for.
+
     Args:
         layout: where to; the folder is made.
         source: an address as `open_source` takes it.
@@ -119,8 +120,7 @@ def download(
         DownloadError: the source cannot be read, or the disk has not enough room.
     """
     origin = open_source(source, token)
-    layout.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(layout.root / ".revoskit.lock"):
+    with sole_writer(layout.root, wait=True):
         small_first = sorted(expected, key=lambda name: (name == FRAMES_ARCHIVE, name == TRACKS))
         arrivals = {name: _already(layout, name, expected[name]) for name in small_first}
         wanted = [name for name in small_first if arrivals[name] is None]
@@ -150,10 +150,8 @@ def obtain(layout: Layout, source: str, *, expected: Mapping[str, str] = SHA256,
     if absent:
         names = ", ".join(arrival.name for arrival in absent)
         warnings.warn(f"{source} has no {names}: what is in there is left out", stacklevel=2)
-    with FileLock(layout.root / ".revoskit.lock"):
-        if not _all_unpacked(layout):
-            outcome = unpack(layout)
-            outcome.require_whole()
+    if not _all_unpacked(layout):
+        unpack(layout).require_whole()
 
 
 def complete(arrivals: list[Arrival]) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
-import io
 import os
 import re
 import tarfile
@@ -21,7 +20,7 @@ import msgspec
 from tqdm import tqdm
 
 from revoskit import workers
-from revoskit.atomic import require_room
+from revoskit.atomic import remove_parts, require_room, sole_writer, whole
 from revoskit.dataset.annotations import read_expressions
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, SHA256, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, ArchiveError, MissingFilesError
@@ -60,6 +59,8 @@ class Unpacked(msgspec.Struct):
 def unpack(layout: Layout, *, delete: bool = False, num_proc: int | None = None) -> Unpacked:
     """Unpack the archive of frames that lies under a root.
 
+    Where another process unpacks there, it is waited for.
+
     Args:
         layout: where the archive is, and where its frames go.
         delete: remove the archive once all of it is unpacked and sound.
@@ -70,12 +71,20 @@ def unpack(layout: Layout, *, delete: bool = False, num_proc: int | None = None)
         ArchiveError: it is broken, lacks a part, holds no frames, or has members that climb out, links or devices; of a
             zip nothing is then unpacked.
     """
+    find_archive(layout.root)  # before a folder is made for nothing
+    with sole_writer(layout.root, wait=True):
+        remove_parts(layout.root, "*")
+        remove_parts(layout.root / FRAMES_FOLDER)
+        return _unpack(layout, delete, num_proc or workers.cores())
+
+
+def _unpack(layout: Layout, delete: bool, num_proc: int) -> Unpacked:
     paths = find_archive(layout.root)
     done = Unpacked(str(paths[-1]), str(layout.root / FRAMES_FOLDER))
     place = _Places(_video_ids(layout))
     archive = Pieces.of(paths)
     if _STEMS.fullmatch(paths[-1].name)["kind"].lower() == "zip":
-        _unpack_zip(archive, layout.root, place, done, num_proc or workers.cores())
+        _unpack_zip(archive, layout.root, place, done, num_proc)
     else:
         _unpack_tar(archive, layout.root, place, done)
     archive.close()
@@ -197,27 +206,9 @@ _FOLDED_SOURCES = {source.casefold() for source in SOURCES}
 
 
 def _write(target: str | Path, blocks: Iterable[bytes]) -> None:
-    partial = f"{target}.partial"
-    try:
-        with _create(partial) as file:
-            for block in blocks:
-                view = memoryview(block)
-                while view:
-                    view = view[file.write(view) :]
-        os.replace(partial, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
-        raise
-
-
-def _create(path: str) -> io.FileIO:
-    """A new file; what lies there from before goes, be it a link."""
-    try:
-        return io.FileIO(path, "x")
-    except FileExistsError:
-        os.unlink(path)
-        return io.FileIO(path, "x")
+    with whole(Path(target)) as file:
+        for block in blocks:
+            file.write(block)
 
 
 def _present(root: Path, places: Iterable[str]) -> dict[str, int]:

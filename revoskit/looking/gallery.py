@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from revoskit.atomic import part_of, whole
+from revoskit.atomic import replacing, whole
 from revoskit.dataset.annotations import Video, VideoMasks, open_annotations
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
@@ -369,14 +369,13 @@ def _write_small_frames(paths: list[str | None], folder: Path, max_side: int) ->
         size = _bounded(frame.size(), max_side)
         if _is_copy(target, size, status.st_mtime_ns):
             continue
-        partial = part_of(target)
-        if size == frame.size():
-            shutil.copyfile(source, partial)
-        else:
-            small = frame.image(size[::-1]).resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
-            small.save(partial, "JPEG", quality=JPEG_QUALITY)
-        os.utime(partial, ns=(status.st_atime_ns, status.st_mtime_ns))
-        os.replace(partial, target)
+        with replacing(target) as part:
+            if size == frame.size():
+                shutil.copyfile(source, part)
+            else:
+                small = frame.image(size[::-1]).resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
+                small.save(part, "JPEG", quality=JPEG_QUALITY)
+            os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _bounded(size: tuple[int, int], max_side: int) -> tuple[int, int]:

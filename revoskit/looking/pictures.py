@@ -9,7 +9,7 @@ import os
 import textwrap
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from revoskit.atomic import replacing, whole
 from revoskit.dataset.annotations import Annotations, Expression, Video, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, UsageError
@@ -280,24 +281,12 @@ def save(
         save_animation(subject, path, fps=fps, style=style, progress=progress)
     elif kind in (".png", ".jpg", ".jpeg", ".webp"):
         sheet = contact_sheet(subject, frames=frames, style=style)
-        with _renamed_when_done(path) as partial:
-            sheet.save(partial, quality=90)
+        with whole(path) as file:
+            sheet.save(file, Image.registered_extensions()[kind], quality=90)
     else:
         raise UsageError(
             f"{path.name!r} ends in none of .png, .jpg, .webp (a contact sheet), .gif and .mp4 (every frame)"
         )
-
-
-@contextmanager
-def _renamed_when_done(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to, which takes its place once all is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def contact_sheet(subject: Scene, *, frames: int = 6, style: Style | None = None) -> Image.Image:
@@ -356,8 +345,9 @@ def save_animation(
             yield _animation_frame(subject, index, style or Style())
             progress(1)
 
-    with _renamed_when_done(path) as partial:
-        writers[path.suffix.lower()](partial, pictures(), fps)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        writers[path.suffix.lower()](part, pictures(), fps)
 
 
 def _write_gif(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
@@ -365,7 +355,7 @@ def _write_gif(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
         raise UsageError(f"fps is {fps}: a .gif shows at most {GIF_MOST_FPS} frames a second, an .mp4 up to 120")
     quantized = (picture.quantize(256, dither=Image.Dither.NONE) for picture in pictures)
     first = next(quantized)
-    first.save(path, save_all=True, append_images=quantized, duration=10 * round(100 / fps), loop=0, disposal=1)
+    first.save(path, "GIF", save_all=True, append_images=quantized, duration=10 * round(100 / fps), loop=0, disposal=1)
 
 
 def _write_mp4(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
@@ -377,7 +367,7 @@ def _write_mp4(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
         ) from None
     from fractions import Fraction
 
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as file:
+    with av.open(str(path), "w", "mp4", options={"movflags": "faststart"}) as file:
         first = next(pictures)
         stream = file.add_stream("libx264", Fraction(fps).limit_denominator(1000), options={"crf": "20"})
         # H.264 as players read it halves the colour's resolution, so both sides must be even.

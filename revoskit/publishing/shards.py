@@ -10,7 +10,6 @@ import errno
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Value
 
-from revoskit.atomic import part_of
+from revoskit.atomic import replacing
 from revoskit.dataset.annotations import Annotations, Expression, Video, VideoMasks, open_annotations
 from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
 from revoskit.dataset.layout import Layout
@@ -126,16 +125,13 @@ def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) ->
     """
     path = folder / shard.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
     try:
-        _write_parquet(part, shard, layout, content)
-        os.replace(part, path)
+        with replacing(path) as part:
+            _write_parquet(part, shard, layout, content)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         raise RevosError(f"the disk of {folder} is full: make room there, and the same command goes on") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:
