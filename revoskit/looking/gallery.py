@@ -263,7 +263,7 @@ class _VideoWriter:
         for one, expression in zip(compared, video.expressions, strict=True):
             prediction = self.predictions.read(video, expression)
             if prediction.binary is None:
-                one.problem = f"No usable prediction ({prediction.problem.kind}): {prediction.problem.reason}."
+                one.problem = f"No usable prediction ({prediction.problem.kind.value}): {prediction.problem.reason}."
                 continue
             key = tuple(one.tracks)
             if key not in packed:

@@ -224,7 +224,7 @@ def find_scene(
     if found.binary is None:
         raise UsageError(
             f"{predictions} has no usable prediction for expression {expression_id!r} of {video_id!r} "
-            f"({found.problem.kind}): {found.problem.reason}"
+            f"({found.problem.kind.value}): {found.problem.reason}"
         )
     return scene(annotations, video, expression, found.binary.unpack())
 
