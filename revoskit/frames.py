@@ -23,12 +23,16 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
-from revoskit.errors import FrameError, FrameFault
+from revoskit.archives.index import open_archive
+from revoskit.errors import ArchiveError, FrameError, FrameFault
 
 try:
     import simplejpeg
 except ImportError:
     simplejpeg = None
+
+File = io.FileIO | io.BytesIO
+Row = dict[str, Any]  # {"path": str, "bytes": None}, or the bytes: an image in the form in which `datasets` stores it
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"  # of every whole JPEG, unless something was added to it
 
@@ -111,22 +115,26 @@ class Frame(abc.ABC):
         """The file that it is, or what else messages call its place; None where that is not known."""
 
     @abc.abstractmethod
-    def _open(self) -> io.FileIO | io.BytesIO:
+    def _open(self) -> File:
         """Its bytes, to be read from the start; raises OSError."""
 
     @abc.abstractmethod
-    def _num_bytes(self) -> int:
-        """How many they are; raises OSError."""
+    def _status(self) -> tuple[int, int]:
+        """The number of its bytes, and when it was last changed, in ns; raises OSError."""
+
+    @abc.abstractmethod
+    def row(self) -> Row:
+        """It as a row of the dataset has it: plain `datasets` reads it from there."""
 
     def read(self) -> bytes:
         """Its bytes, whatever they are."""
         with self._faults_named(), self._open() as file:
             return file.read()
 
-    def num_bytes(self) -> int:
-        """How many bytes `read` gives."""
+    def status(self) -> tuple[int, int]:
+        """How many bytes `read` gives, and when it (or its archive) was last changed, in ns: others, other content."""
         with self._faults_named():
-            return self._num_bytes()
+            return self._status()
 
     def read_into(self, buffer: memoryview) -> None:
         """Read its bytes into a buffer of just their number."""
@@ -136,7 +144,7 @@ class Frame(abc.ABC):
 
     def size(self) -> tuple[int, int]:
         """Height and width, as its header has them."""
-        with self._opened() as image:
+        with self._opened() as (image, _):
             return image.height, image.width
 
     def image(self, least: tuple[int, int] | int | None = None, *, grey: bool = False) -> Image.Image:
@@ -146,7 +154,7 @@ class Frame(abc.ABC):
             least: width and height, or the longer of the two, in pixels. The image may be reduced by 2, 4 or 8 while it
                 is decoded, to no less than that.
         """
-        with self._opened() as image:
+        with self._opened() as (image, _):
             if isinstance(least, int):
                 by = max(1, max(image.size) // least)
                 least = -(-image.width // by), -(-image.height // by)
@@ -192,8 +200,8 @@ class Frame(abc.ABC):
     def require_whole(self, content: bytes | memoryview) -> None:
         """See that its bytes, as read, are those of a whole JPEG: by its start and end, or else by decoding it."""
         if content[:2] != _START or content[-2:] != _END:
-            with self._opened() as image:
-                self._decode_all(image, content)
+            with self._opened() as (image, file):
+                _decode_all(image, file)
 
     def examine(self, height: int, width: int, *, decode: bool = False) -> None:
         """See that it is a whole JPEG of this size: by its header and its end.
@@ -202,24 +210,16 @@ class Frame(abc.ABC):
             decode: by decoding it, too. With `simplejpeg` installed this finds data that is damaged in the middle;
                 Pillow alone takes it, since libjpeg paints over it.
         """
-        with self._opened() as image:
+        with self._opened() as (image, file):
             self.require_size(image.height, image.width, height, width)
-            if decode or self._ends()[1] != _END:
-                self._decode_all(image, self.read())
-
-    def _decode_all(self, image: Image.Image, content: bytes | memoryview) -> None:
-        """All of the data is read, and an eighth of the pixels made. Pillow keeps libjpeg's warnings to itself."""
-        if simplejpeg:
-            simplejpeg.decode_jpeg(content, "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
-        else:
-            image.draft("L", (1, 1))
-            image.load()
+            if decode or _ends(file)[1] != _END:
+                _decode_all(image, file)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[Image.Image]:
-        """It as Pillow opens it: the header is read, the pixels are not."""
+    def _opened(self) -> Iterator[tuple[Image.Image, File]]:
+        """It as Pillow opens it, the header read and the pixels not, and the file that Pillow reads."""
         with self._faults_named(), self._open() as file, Image.open(file, formats=["JPEG"]) as image:
-            yield image
+            yield image, file
 
     @contextlib.contextmanager
     def _faults_named(self) -> Iterator[None]:
@@ -228,6 +228,8 @@ class Frame(abc.ABC):
             yield
         except FrameError:
             raise
+        except ArchiveError as error:
+            raise self._error(f"cannot be read: it {error}", FrameFault.DAMAGED) from None
         except OSError as error:
             if error.errno:
                 raise self._error(f"cannot be read: {os.strerror(error.errno)}", FrameFault.UNREADABLE) from None
@@ -236,8 +238,9 @@ class Frame(abc.ABC):
             raise self._unsound(error) from None
 
     def _unsound(self, error: Exception) -> FrameError:
-        with contextlib.suppress(OSError):
-            start, end, num_bytes = self._ends()
+        with contextlib.suppress(OSError, ArchiveError):
+            with self._open() as file:
+                start, end, num_bytes = _ends(file)
             if not num_bytes:
                 reason, fault = "it is empty", FrameFault.UNREADABLE
             elif start != _START:
@@ -258,14 +261,6 @@ class Frame(abc.ABC):
         except _FAULTS as error:
             return not isinstance(error, UnidentifiedImageError)
 
-    def _ends(self) -> tuple[bytes, bytes, int]:
-        """Its first two bytes, its last two, and their number."""
-        with self._open() as file:
-            start = file.read(2)
-            num_bytes = file.seek(0, os.SEEK_END)
-            file.seek(max(0, num_bytes - 2))
-            return start, file.read(2), num_bytes
-
     def _error(self, problem: str, fault: FrameFault, advice: str | None = None) -> FrameError:
         return FrameError(self.file, problem, fault, self.advice if advice is None else advice)
 
@@ -282,11 +277,39 @@ class FrameFile(Frame):
     def file(self) -> str:
         return self.path
 
-    def _open(self) -> io.FileIO | io.BytesIO:
+    def _open(self) -> File:
         return open(self.path, "rb", buffering=0)
 
-    def _num_bytes(self) -> int:
-        return os.stat(self.path).st_size
+    def _status(self) -> tuple[int, int]:
+        status = os.stat(self.path)
+        return status.st_size, status.st_mtime_ns
+
+    def row(self) -> Row:
+        return {"path": self.path, "bytes": None}
+
+
+@dataclass(frozen=True)
+class FrameMember(Frame):
+    """A frame in an archive, read where it lies: at `name` in the archive of that `address`."""
+
+    address: str
+    name: str
+
+    advice = "Get the archive anew: `revoskit verify` compares its SHA-256 with the official one."
+
+    @property
+    def file(self) -> str:
+        return f"{self.name} in {self.address}"
+
+    def _open(self) -> io.BytesIO:
+        return io.BytesIO(open_archive(self.address).read(self.name))
+
+    def _status(self) -> tuple[int, int]:
+        archive = open_archive(self.address)
+        return archive.size(self.name), archive.modified_ns()
+
+    def row(self) -> Row:
+        return {"path": f"{open_archive(self.address).kind}://{self.name}::{self.address}", "bytes": None}
 
 
 @dataclass(frozen=True)
@@ -301,11 +324,14 @@ class FrameBytes(Frame):
     def file(self) -> str | None:
         return self.path
 
-    def _open(self) -> io.FileIO | io.BytesIO:
+    def _open(self) -> File:
         return io.BytesIO(self.content)
 
-    def _num_bytes(self) -> int:
-        return len(self.content)
+    def _status(self) -> tuple[int, int]:
+        return len(self.content), 0
+
+    def row(self) -> Row:
+        return {"path": self.path, "bytes": self.content}
 
 
 @dataclass(frozen=True)
@@ -318,10 +344,13 @@ class FrameImage(Frame):
     def file(self) -> str | None:
         return getattr(self.decoded, "filename", None) or None
 
-    def _open(self) -> io.FileIO | io.BytesIO:
+    def _open(self) -> File:
         raise self._error("is decoded already: its bytes are not in the row", FrameFault.UNREADABLE)
 
-    def _num_bytes(self) -> int:
+    def _status(self) -> tuple[int, int]:
+        raise self._error("is decoded already: its bytes are not in the row", FrameFault.UNREADABLE)
+
+    def row(self) -> Row:
         raise self._error("is decoded already: its bytes are not in the row", FrameFault.UNREADABLE)
 
     def size(self) -> tuple[int, int]:
@@ -339,6 +368,8 @@ class FrameImage(Frame):
 def frame_of(value: Any) -> Frame:
     """The frame that a row of the dataset has: `{"path": str, "bytes": None}`, `{..., "bytes": bytes}`, or an image.
 
+    A path may lead into an archive: `zip://<name>::<archive>`.
+
     Raises:
         FrameError: it is null, or none of these.
     """
@@ -347,10 +378,38 @@ def frame_of(value: Any) -> Frame:
     if isinstance(value, dict) and value.get("bytes") is not None:
         return FrameBytes(value["bytes"], value.get("path"))
     if isinstance(value, dict) and value.get("path"):
-        return FrameFile(value["path"])
+        return frame_at(value["path"])
     if value is None:
         raise FrameError(None, "is null in the dataset: its file was not there when the dataset was loaded")
     raise FrameError(None, f"is {value!r:.80}: expected {{'path', 'bytes'}} or a PIL image")
+
+
+def frame_at(path: str) -> FrameFile | FrameMember:
+    """The frame of that path, which may lead into an archive."""
+    protocol, is_within, rest = path.partition("://")
+    if is_within and protocol in ("zip", "tar") and "::" in rest:
+        name, _, address = rest.partition("::")
+        return FrameMember(address, name)
+    return FrameFile(path)
+
+
+def _ends(file: File) -> tuple[bytes, bytes, int]:
+    """The first two bytes of a file, its last two, and their number."""
+    file.seek(0)
+    start = file.read(2)
+    num_bytes = file.seek(0, os.SEEK_END)
+    file.seek(max(0, num_bytes - 2))
+    return start, file.read(2), num_bytes
+
+
+def _decode_all(image: Image.Image, file: File) -> None:
+    """All of the data is read, and an eighth of the pixels made. Pillow keeps libjpeg's warnings to itself."""
+    if simplejpeg:
+        file.seek(0)
+        simplejpeg.decode_jpeg(file.read(), "GRAY", fastdct=True, fastupsample=True, min_height=1, min_width=1)
+    else:
+        image.draft("L", (1, 1))
+        image.load()
 
 
 def _resize(pixels: np.ndarray, height: float, width: float, out: np.ndarray) -> None:

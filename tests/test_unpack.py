@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from official_files import zip_frames
 
+from revoskit.archives.zips import Pieces
 from revoskit.atomic import is_of_lock
 from revoskit.cli import main
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, TRACKS, Layout
 from revoskit.errors import ArchiveError, MissingFilesError
-from revoskit.getting import archives, unpack
+from revoskit.getting import unpack
 from revoskit.miniature import write_miniature
 
 
@@ -390,9 +391,9 @@ def test_without_an_archive_the_message_says_which_would_do(here):
 def test_pieces_read_across_their_borders(tmp_path):
     for name, content in [("a", b"abc"), ("b", b""), ("c", b"defgh")]:
         (tmp_path / name).write_bytes(content)
-    pieces = archives.Pieces.of([tmp_path / name for name in "abc"])
+    pieces = Pieces.of([tmp_path / name for name in "abc"])
     assert pieces.read() == b"abcdefgh"
     assert pieces.read_at(2, 3) == b"cde"
-    assert archives.Pieces(pieces.cut(1, 4)).read() == b"bcde"
+    assert Pieces(pieces.cut(1, 4)).read() == b"bcde"
     with pytest.raises(OSError, match="seek"):
         pieces.seek(-1)

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import gzip
 import os
-import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -20,18 +19,19 @@ import msgspec
 from tqdm import tqdm
 
 from revoskit import workers
+from revoskit.archives.parts import find_archive, is_zip
+from revoskit.archives.tars import objection_to_member
+from revoskit.archives.zips import Member, Pieces, read_directory, refusal
 from revoskit.atomic import remove_parts, require_room, sole_writer, whole
 from revoskit.dataset.annotations import read_expressions
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, SHA256, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, ArchiveError, MissingFilesError
-from revoskit.getting.archives import Member, Pieces, objection_to_name, read_directory, refusal
 
 SOURCES = ("LV-VIS", "MOSE", "OVIS", "TAO", "UVO", "MeViS")
 """The datasets that the videos come from; a video's id begins with one of them."""
 
 _ANNOTATIONS = [name for name in SHA256 if name != FRAMES_ARCHIVE]
 _CHUNK = 256  # members that a process takes at a time
-_STEMS = re.compile(r"(JPEGImages|revos)\.(?P<kind>zip|tar\.gz|tar|tgz)(?P<piece>\.(\d{2,3}|[a-z]{2}))?", re.IGNORECASE)
 
 
 class Unpacked(msgspec.Struct):
@@ -71,19 +71,29 @@ def unpack(layout: Layout, *, delete: bool = False, num_proc: int | None = None)
         ArchiveError: it is broken, lacks a part, holds no frames, or has members that climb out, links or devices; of a
             zip nothing is then unpacked.
     """
-    find_archive(layout.root)  # before a folder is made for nothing
+    _archive(layout.root)  # before a folder is made for nothing
     with sole_writer(layout.root, wait=True):
         remove_parts(layout.root, "*")
         remove_parts(layout.root / FRAMES_FOLDER)
         return _unpack(layout, delete, num_proc or workers.cores())
 
 
+def _archive(root: Path) -> list[Path]:
+    paths = find_archive(root)
+    if not paths:
+        raise MissingFilesError(
+            f"{root} has no {FRAMES_ARCHIVE} (nor one that is split or wrapped: {FRAMES_FOLDER}.z01 …, "
+            f"{FRAMES_ARCHIVE}.001 …, {FRAMES_FOLDER}.tar.gz, revos.zip). {WHERE_TO_GET_THEM}"
+        )
+    return paths
+
+
 def _unpack(layout: Layout, delete: bool, num_proc: int) -> Unpacked:
-    paths = find_archive(layout.root)
+    paths = _archive(layout.root)
     done = Unpacked(str(paths[-1]), str(layout.root / FRAMES_FOLDER))
     place = _Places(_video_ids(layout))
     archive = Pieces.of(paths)
-    if _STEMS.fullmatch(paths[-1].name)["kind"].lower() == "zip":
+    if is_zip(paths[-1]):
         _unpack_zip(archive, layout.root, place, done, num_proc)
     else:
         _unpack_tar(archive, layout.root, place, done)
@@ -112,52 +122,6 @@ def summary(done: Unpacked) -> str:
         lines += [f"  … and {len(done.damaged) - 5:,} more"] if len(done.damaged) > 5 else []
     lines += [f"deleted {path}" for path in done.deleted]
     return "\n".join(lines)
-
-
-def find_archive(root: Path) -> list[Path]:
-    """The parts of the archive of frames under a root, in their order: one, or several where it is split.
-
-    Raises:
-        MissingFilesError: there is none.
-        ArchiveError: one of its pieces is not there.
-    """
-    found: dict[tuple, list[Path]] = {}
-    for path in sorted(root.iterdir()) if root.is_dir() else []:
-        if (match := _STEMS.fullmatch(path.name)) and path.is_file():
-            wrapped = match[1].lower() != FRAMES_FOLDER.lower()
-            found.setdefault((wrapped, bool(match["piece"]), path.name.removesuffix(match["piece"] or "")), []).append(
-                path
-            )
-    if not found:
-        raise MissingFilesError(
-            f"{root} has no {FRAMES_ARCHIVE} (nor one that is split or wrapped: {FRAMES_FOLDER}.z01 …, "
-            f"{FRAMES_ARCHIVE}.001 …, {FRAMES_FOLDER}.tar.gz, revos.zip). {WHERE_TO_GET_THEM}"
-        )
-    paths = found[min(found)]  # the official name before a wrapped one, a whole before pieces
-    last = paths[-1]
-    if last.suffix.lower() == ".zip":
-        splits = [path for path in root.glob(f"{last.stem}.*") if re.fullmatch(r"\.z\d{2,}", path.suffix, re.I)]
-        return [*sorted(splits, key=lambda path: int(path.suffix[2:])), last]
-    if _STEMS.fullmatch(last.name)["piece"]:
-        _require_every_piece(paths)
-    return paths
-
-
-def _require_every_piece(paths: list[Path]) -> None:
-    """Pieces are counted from 0, 1 or aa on; that the last is there, the archive's own end tells."""
-    places = [_place_of_piece(path.suffix[1:]) for path in paths]
-    first = 0 if paths[0].suffix[1:].isalpha() else 1
-    if places[0] > first or places != list(range(places[0], places[0] + len(places))):
-        raise ArchiveError(
-            f"a piece is missing: only {', '.join(path.name for path in paths)} lie in {paths[0].parent}"
-        )
-
-
-def _place_of_piece(suffix: str) -> int:
-    if suffix.isdecimal():
-        return int(suffix)
-    first, second = (ord(letter) - ord("a") for letter in suffix.lower())
-    return 26 * first + second
 
 
 def _video_ids(layout: Layout) -> set[str]:
@@ -336,7 +300,7 @@ def _unpack_members(tar: tarfile.TarFile, archive: str, root: Path, place: _Plac
     there: dict[str, int] = {}
     folders: set[str] = set()
     for member in tar:
-        if reason := _objection(member):
+        if reason := objection_to_member(member):
             raise ArchiveError(refusal(archive, {member.name: reason}, "no more of it was"))
         where = place(member.name)
         if where is None or member.isdir():
@@ -364,14 +328,6 @@ class _Watched:
         data = self._archive.read(size) or b""
         self._bar.update(len(data))
         return data
-
-
-def _objection(member: tarfile.TarInfo) -> str | None:
-    if member.issym() or member.islnk():
-        return f"it is a link, to {member.linkname!r:.80}"
-    if not (member.isreg() or member.isdir()):
-        return "it is a device or another special file"
-    return objection_to_name(member.name)
 
 
 def _exactly(content, size: int) -> Iterator[bytes]:

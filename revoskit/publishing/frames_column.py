@@ -61,7 +61,7 @@ class Frames:
 
     def _verbatim(self, frames: Sequence[Frame], video: Video) -> pa.Array:
         """The files' bytes, read straight into the buffer that Arrow keeps: copying them costs as much as reading."""
-        offsets = np.concatenate([[0], np.cumsum([frame.num_bytes() for frame in frames], dtype=np.int64)])
+        offsets = np.concatenate([[0], np.cumsum([frame.status()[0] for frame in frames], dtype=np.int64)])
         if offsets[-1] > MAX_COLUMN_BYTES:
             raise RevosError(
                 f"the frames of video {video.video_id!r} take {offsets[-1]:,} bytes, a row can hold "

@@ -11,11 +11,12 @@ import io
 import os
 import stat
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from revoskit.errors import ArchiveError
 
@@ -32,7 +33,10 @@ class Span(NamedTuple):
 
 
 class Pieces(io.RawIOBase):
-    """Stretches of bytes, read as if they were one file. Pickles as a re-open."""
+    """Stretches of bytes, read as if they were one file, by any number of threads. Pickles as a re-open.
+
+    `read_at` may go on in a forked process: where the system can, it reads by position, so that no two share one.
+    """
 
     def __init__(self, spans: Sequence[Span]) -> None:
         super().__init__()
@@ -40,13 +44,14 @@ class Pieces(io.RawIOBase):
         self.starts = [sum(span.length for span in self.spans[:i]) for i in range(len(self.spans))]
         self.length = sum(span.length for span in self.spans)
         self._files: dict[Path, io.FileIO] = {}
+        self._lock = threading.Lock()
         self._position = 0
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> Pieces:
         return cls([Span(path, 0, path.stat().st_size) for path in paths])
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return Pieces, (self.spans,)
 
     @property
@@ -74,14 +79,27 @@ class Pieces(io.RawIOBase):
     def _of_span(self, span: Span, begin: int, size: int) -> bytes:
         if isinstance(span.source, bytes):
             return span.source[span.offset + begin :][:size]
-        file = self._files.get(span.source)
-        if file is None:
-            file = self._files[span.source] = io.FileIO(span.source)
-        file.seek(span.offset + begin)
-        data = file.read(size)
-        while data and len(data) < size and (more := file.read(size - len(data))):
+        file = self._file(span.source)
+        data = self._read(file, span.offset + begin, size)
+        while (
+            data and len(data) < size and (more := self._read(file, span.offset + begin + len(data), size - len(data)))
+        ):
             data += more
         return data
+
+    def _file(self, path: Path) -> io.FileIO:
+        file = self._files.get(path)
+        if file is None:
+            with self._lock:
+                file = self._files.setdefault(path, io.FileIO(path))
+        return file
+
+    def _read(self, file: io.FileIO, position: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(file.fileno(), size, position)
+        with self._lock:
+            file.seek(position)
+            return file.read(size)
 
     def close(self) -> None:
         for file in self._files.values():
@@ -107,7 +125,7 @@ class Pieces(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         data = self.read_at(self._position, len(buffer))
         buffer[: len(data)] = data
         self._position += len(data)
@@ -149,19 +167,19 @@ class Member(NamedTuple):
 
     def begins(self, archive: Pieces) -> int:
         """Where the content begins: behind a header that has its own lengths."""
-        header = archive.read_at(self.position, _LOCAL.size + len(self.stored_name))
-        if len(header) < _LOCAL.size or header[:4] != b"PK\3\4":
+        header = archive.read_at(self.position, LOCAL_HEADER.size + len(self.stored_name))
+        if len(header) < LOCAL_HEADER.size or header[:4] != b"PK\3\4":
             raise ArchiveError("has no header where the archive's directory says")
-        name_length, extra_length = _LOCAL.unpack_from(header)[-2:]
-        if header[_LOCAL.size :] != self.stored_name or name_length != len(self.stored_name):
+        name_length, extra_length = LOCAL_HEADER.unpack_from(header)[-2:]
+        if header[LOCAL_HEADER.size :] != self.stored_name or name_length != len(self.stored_name):
             raise ArchiveError("has another name in its header than in the archive's directory")
-        return self.position + _LOCAL.size + name_length + extra_length
+        return int(self.position + LOCAL_HEADER.size + name_length + extra_length)
 
 
-_LOCAL = struct.Struct("<4s5H3I2H")
+LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 
-def _inflated(inflate, block: bytes) -> Iterator[bytes]:
+def _inflated(inflate: Any, block: bytes) -> Iterator[bytes]:
     try:
         while block:
             yield inflate.decompress(block, _BLOCK)
