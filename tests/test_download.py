@@ -20,7 +20,8 @@ from revoskit.cli import main
 from revoskit.dataset import layout
 from revoskit.dataset.layout import FOREGROUND, FRAMES_ARCHIVE, FRAMES_FOLDER, SHA256, TRACKS, Layout
 from revoskit.errors import DownloadError, UsageError
-from revoskit.getting import checksums, download
+from revoskit.getting import checksums, download, resuming
+from revoskit.getting.hub import Hub
 
 
 class Server:
@@ -111,7 +112,7 @@ def server(mirror):
 def pauses(monkeypatch):
     """The pauses that are asked for, none of them made."""
     asked = []
-    monkeypatch.setattr(download.time, "sleep", asked.append)
+    monkeypatch.setattr(resuming.time, "sleep", asked.append)
     return asked
 
 
@@ -357,7 +358,7 @@ def test_the_command_fetches_and_says_what_was_rejected(server, here, capsys):
     ],
 )
 def test_addresses_on_the_hub(address, expected):
-    hub = download.Hub.at(address)
+    hub = Hub.at(address)
     assert (hub.repo_id, hub.folder, hub.revision) == expected
 
 
@@ -413,14 +414,14 @@ class _HubHandler(_Handler):
 def test_a_hub_listing_is_of_its_folder_alone_and_empty_where_it_cannot_be_had(monkeypatch):
     files = ["copy/revos.zip", "copying/other.zip", "copy.zip"]
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *args, **options: files)
-    assert download.Hub("o/r", "copy", None).listing() == ["copy/revos.zip"]
-    assert download.Hub("o/r", "", None).listing() == files
+    assert Hub("o/r", "copy", None).listing() == ["copy/revos.zip"]
+    assert Hub("o/r", "", None).listing() == files
 
     def fail(*args, **options):
         raise RuntimeError("the connection broke")
 
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", fail)
-    assert download.Hub("o/r", "copy", None).listing() == []
+    assert Hub("o/r", "copy", None).listing() == []
 
 
 def test_a_hub_repository_is_read_by_its_own_client(server, here, tmp_path):
