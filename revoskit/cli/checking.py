@@ -16,7 +16,7 @@ def _check_options(parser: Parser) -> None:
     options.add_root(parser)
     options.add_split(parser, None)
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--frames", action="store_true", help="decode every frame instead of looking at its two ends")
+    how.add_argument("--frames", action="store_true", help="decode every frame, instead of reading only how it begins and ends")
     how.add_argument(
         "--alignment",
         action="store_true",
@@ -39,7 +39,7 @@ def _check(args: argparse.Namespace) -> int:
     if args.alignment:
         return _check_alignment(args)
     if args.output:
-        raise UsageError("--output is about --alignment")
+        raise UsageError("--output goes with --alignment")
     splits = [args.split] if args.split else None
     report = check.check(options.layout_of(args), splits=splits, decode=args.frames, num_proc=args.num_proc)
     if args.json:

@@ -42,12 +42,12 @@ def _publish(args: argparse.Namespace) -> int:
 
     target = None if args.push is None else push.Target(args.push, args.private)
     if args.private and not target:
-        raise UsageError("--private is about --push OWNER/NAME")
+        raise UsageError("--private goes with --push OWNER/NAME")
     if args.yes and not target:
-        raise UsageError("--yes is about --push OWNER/NAME")
+        raise UsageError("--yes goes with --push OWNER/NAME")
     if target:
         if not args.yes and not sys.stdin.isatty():
-            raise UsageError("an upload has to be agreed to, and there is no terminal to ask at: say --yes")
+            raise UsageError("an upload needs your consent, and there is no terminal to ask at: give --yes")
         push.check_access(target)
     content = Content(args.frames or ("none" if target else "embed"), args.max_side)
     layout = options.layout_of(args)

@@ -33,7 +33,7 @@ def _evaluate_options(parser: Parser) -> None:
     parser.add_argument(
         "-o", "--output", type=options.path, metavar="DIR", help="write scores.json and scores.csv there"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the run that DIR holds the videos of")
+    parser.add_argument("--resume", action="store_true", help="continue the unfinished run whose results are in DIR")
     parser.add_argument("--against-published", action="store_true", help="show the J&F among the published ones")
     options.add_json(parser)
 

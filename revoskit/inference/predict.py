@@ -172,7 +172,7 @@ def predict(
         What is done and what failed. After SIGTERM, which lets the expressions under way be finished, it is `stopped`.
 
     Raises:
-        UsageError: an argument cannot be meant, the folder is of another run, or another process does the same shard.
+        UsageError: an argument is not valid, the folder is of another run, or another process does the same shard.
         AdapterError: the adapter cannot be found or made.
         MissingFilesError, AnnotationError: the dataset is not there or not sound.
         WorkerError: processes died again and again before they could predict anything.

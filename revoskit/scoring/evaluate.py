@@ -51,7 +51,7 @@ def evaluate(
         progress: called with the number of videos done and the number there are, first with what was resumed.
 
     Raises:
-        UsageError: an argument cannot be meant, or `output` holds the results of something else.
+        UsageError: an argument is not valid, or `output` holds the results of something else.
         MissingFilesError, AnnotationError: the dataset is not there or not sound. Predictions never raise: what is
             wrong with them is in the result's `missing`.
         WorkerError: workers died again and again; the videos that are done can be resumed from.
