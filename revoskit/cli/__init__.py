@@ -37,7 +37,9 @@ COMMANDS: tuple[Command, ...] = (
 
 def parser() -> Parser:
     """What can be typed."""
-    parser = Parser(prog="revoskit", description="ReVOS, reasoning video object segmentation: get it, check it, score on it, look at it.")
+    parser = Parser(
+        prog="revoskit", description="ReVOS, reasoning video object segmentation: get it, check it, score, look at it."
+    )
     parser.add_argument("--version", action="version", version=f"revoskit {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:

@@ -16,7 +16,7 @@ def _check_options(parser: Parser) -> None:
     options.add_root(parser)
     options.add_split(parser, None)
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--frames", action="store_true", help="decode every frame, instead of reading only how it begins and ends")
+    how.add_argument("--frames", action="store_true", help="decode every frame instead of reading its start and end")
     how.add_argument(
         "--alignment",
         action="store_true",
