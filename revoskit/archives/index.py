@@ -16,7 +16,7 @@ import itertools
 import mmap
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from huggingface_hub import constants
 from zlib_ng import zlib_ng
 
 from revoskit.archives.parts import parts_of
+from revoskit.archives.remote import RemoteFile, is_remote, remote_file
 from revoskit.archives.tars import NOT_ALONE, is_tar, read_tar
 from revoskit.archives.zips import LOCAL_HEADER, Member, Pieces, Span, read_directory
 from revoskit.atomic import write_whole
@@ -64,7 +65,7 @@ class _Header(msgspec.Struct):
 class Archive:
     """The members of an archive, by name. Get one by `open_archive`."""
 
-    def __init__(self, address: str, files: list[Path], content: mmap.mmap | bytes) -> None:
+    def __init__(self, address: str, files: Sequence[Path | RemoteFile], content: mmap.mmap | bytes) -> None:
         self.address = address
         (length,) = struct.unpack_from("<q", content, len(_MAGIC))
         start = len(_MAGIC) + 8
@@ -126,8 +127,9 @@ class Archive:
         return content
 
     def modified_ns(self) -> int:
-        """When the archive was last changed: the latest of its files."""
-        return max(os.stat(span.source).st_mtime_ns for span in self._source.spans if isinstance(span.source, Path))
+        """When the archive was last changed, in ns: the latest of its files, 0 where they are on a server."""
+        times = [os.stat(span.source).st_mtime_ns for span in self._source.spans if isinstance(span.source, Path)]
+        return max(times, default=0)
 
     def _behind_header(self, position: int, name_length: int, packed: int) -> bytes:
         """What lies behind a member's local header, whose own length it alone tells; in one reading as a rule."""
@@ -172,7 +174,8 @@ def _inflated(content: bytes, size: int) -> bytes:
 
 # --- opening ----------------------------------------------------------------------------------------------------------
 
-_Stamp = tuple[tuple[str, int, int], ...]  # path, size and time of change of each file
+_Stamp = tuple[tuple[str, int, int | str], ...]
+"""Path, size and time of change of each file; of one on a server its address, size and ETag."""
 
 
 def open_archive(address: str) -> Archive:
@@ -182,18 +185,25 @@ def open_archive(address: str) -> Archive:
         ArchiveError: it is broken, incomplete, holds what must not be unpacked, or cannot be read at random.
         OSError: it cannot be read.
     """
-    path = Path(address.rpartition("::")[2])
-    return _opened(address, stamp_of(parts_of(path)))
+    place = address.rpartition("::")[2]
+    return _opened(address, stamp_of([remote_file(place)] if is_remote(place) else parts_of(Path(place))))
 
 
-def stamp_of(files: Iterable[Path]) -> _Stamp:
-    """Path, size and time of change in ns of each file of an archive: others, other content."""
-    return tuple((str(file), (status := file.stat()).st_size, status.st_mtime_ns) for file in files)
+def stamp_of(files: Iterable[Path | RemoteFile]) -> _Stamp:
+    """What tells the state of an archive's files: others, other content."""
+    return tuple(map(_stamp, files))
+
+
+def _stamp(file: Path | RemoteFile) -> tuple[str, int, int | str]:
+    if isinstance(file, RemoteFile):
+        return (file.address, *file.state)
+    status = file.stat()
+    return str(file), status.st_size, status.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=8)
 def _opened(address: str, stamp: _Stamp) -> Archive:
-    files = [Path(path) for path, _, _ in stamp]
+    files = [remote_file(place) if is_remote(place) else Path(place) for place, _, _ in stamp]
     kept = index_file(address, stamp)
     with contextlib.suppress(OSError, ValueError, msgspec.DecodeError, struct.error):
         return Archive(address, files, _mapped(kept))
@@ -223,13 +233,13 @@ def _mapped(path: Path) -> mmap.mmap:
     return mapped
 
 
-def _made(address: str, files: list[Path]) -> bytes:
+def _made(address: str, files: Sequence[Path | RemoteFile]) -> bytes:
     """The content of an archive's index."""
     whole = Pieces.of(files)
     inner, _, _ = address.rpartition("::")
     source = _within(whole, inner.removeprefix("zip://"), address) if inner else whole
     number = {file: i for i, file in enumerate(files)}
-    spans = [(number[span.source], span.offset, span.length) for span in source.spans if isinstance(span.source, Path)]
+    spans = [(number[s.source], s.offset, s.length) for s in source.spans if not isinstance(s.source, bytes)]
     kind: Kind = "tar" if is_tar(source) else "zip"
     rows = _tar_rows(source) if kind == "tar" else _zip_rows(source)
     rows.sort(key=lambda row: row[0])

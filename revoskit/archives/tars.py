@@ -17,9 +17,10 @@ def is_tar(archive: Pieces) -> bool:
     Raises:
         ArchiveError: it is compressed as a whole, so that nothing of it can be read alone.
     """
-    if archive.read_at(0, 2) == b"\x1f\x8b":
+    start = archive.read_at(0, tarfile.BLOCKSIZE)
+    if start.startswith(b"\x1f\x8b"):
         raise ArchiveError(f"{archive.name} is compressed as a whole, so that {NOT_ALONE}")
-    return archive.read_at(257, 5) == b"ustar"
+    return start[257:262] == b"ustar"
 
 
 def read_tar(archive: Pieces) -> Iterator[tarfile.TarInfo]:

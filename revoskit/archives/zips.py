@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from revoskit.archives.remote import RemoteFile
 from revoskit.errors import ArchiveError
 
 _BLOCK = 4 << 20
@@ -25,9 +26,9 @@ _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 
 
 class Span(NamedTuple):
-    """A stretch of bytes: of a file, or (`source` is bytes) in memory."""
+    """A stretch of bytes: of a file here or on a server, or (`source` is bytes) in memory."""
 
-    source: Path | bytes
+    source: Path | RemoteFile | bytes
     offset: int
     length: int
 
@@ -48,15 +49,19 @@ class Pieces(io.RawIOBase):
         self._position = 0
 
     @classmethod
-    def of(cls, paths: Sequence[Path]) -> Pieces:
-        return cls([Span(path, 0, path.stat().st_size) for path in paths])
+    def of(cls, files: Sequence[Path | RemoteFile]) -> Pieces:
+        return cls(
+            [Span(file, 0, file.stat().st_size if isinstance(file, Path) else file.state.size) for file in files]
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Pieces, (self.spans,)
 
     @property
     def name(self) -> str:
-        return next((span.source.name for span in reversed(self.spans) if isinstance(span.source, Path)), "archive")
+        return next(
+            (span.source.name for span in reversed(self.spans) if not isinstance(span.source, bytes)), "archive"
+        )
 
     def read_at(self, position: int, size: int) -> bytes:
         """`size` bytes from `position` on; fewer where the end comes first."""
@@ -79,6 +84,8 @@ class Pieces(io.RawIOBase):
     def _of_span(self, span: Span, begin: int, size: int) -> bytes:
         if isinstance(span.source, bytes):
             return span.source[span.offset + begin :][:size]
+        if isinstance(span.source, RemoteFile):
+            return span.source.read_at(span.offset + begin, size)
         file = self._file(span.source)
         data = self._read(file, span.offset + begin, size)
         while (

@@ -24,11 +24,9 @@ from revoskit.archives.tars import objection_to_member
 from revoskit.archives.zips import Member, Pieces, read_directory, refusal
 from revoskit.atomic import remove_parts, require_room, sole_writer, whole
 from revoskit.dataset.annotations import read_expressions
+from revoskit.dataset.frame_archive import video_of
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, SHA256, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, ArchiveError, MissingFilesError
-
-SOURCES = ("LV-VIS", "MOSE", "OVIS", "TAO", "UVO", "MeViS")
-"""The datasets that the videos come from; a video's id begins with one of them."""
 
 _ANNOTATIONS = [name for name in SHA256 if name != FRAMES_ARCHIVE]
 _CHUNK = 256  # members that a process takes at a time
@@ -136,8 +134,7 @@ class _Places:
     """Where a member of an archive goes, relative to the root."""
 
     def __init__(self, video_ids: set[str]) -> None:
-        self._video_ids = video_ids
-        self._of_folder = functools.lru_cache(maxsize=None)(self._video)
+        self._of_folder = functools.lru_cache(maxsize=None)(functools.partial(video_of, known=video_ids))
 
     def __call__(self, name: str) -> str | None:
         """A frame's place in JPEGImages/, an annotation file's in the root; null for what is neither."""
@@ -148,22 +145,6 @@ class _Places:
             return None
         video_id = self._of_folder(folder)
         return f"{FRAMES_FOLDER}/{video_id}/{file}" if video_id else None
-
-    def _video(self, folder: str) -> str | None:
-        """The video id that a folder's path ends with: one that is known, or else one that looks like it."""
-        parts = [part for part in folder.split("/") if part not in ("", ".")]
-        if parts[:1] == ["__MACOSX"]:
-            return None
-        for start in range(len(parts)):
-            if (candidate := "/".join(parts[start:])) in self._video_ids:
-                return candidate
-        if FRAMES_FOLDER in parts:
-            parts = parts[parts.index(FRAMES_FOLDER) + 1 :]
-        sources = [place for place, part in enumerate(parts) if part.casefold() in _FOLDED_SOURCES]
-        return "/".join(parts[sources[0] if sources else 0 :]) or None
-
-
-_FOLDED_SOURCES = {source.casefold() for source in SOURCES}
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,286 @@
+"""Archives on a server: what is asked for, what comes of what goes wrong, and that two states are never mixed."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import pickle
+import random
+import re
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from revoskit.archives import index, remote
+from revoskit.archives.index import open_archive
+from revoskit.errors import ArchiveError, DownloadError
+
+CONTENTS = {f"LV-VIS/train/{i // 10:05d}/{i % 10:05d}.jpg": random.Random(i).randbytes(5000 + i) for i in range(200)}
+NAME = "LV-VIS/train/00003/00004.jpg"
+
+
+class Server:
+    """One archive on loopback; `fault` spoils an answer: it gets the handler, returns whether it has answered."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.etag = content, '"one"'
+        self.requests: list[str] = []
+        self.sent = 0
+        self.authorizations: list[str | None] = []
+        self.fault = lambda handler: False
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"server_of": self}))
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}/data/JPEGImages.zip"
+
+    def __enter__(self) -> Server:
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_of: Server
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        server = self.server_of
+        server.requests.append(f"{self.path} {self.headers.get('Range', 'all')}")
+        server.authorizations.append(self.headers.get("Authorization"))
+        if not server.fault(self):
+            self.stretch()
+
+    def stretch(self, **changed) -> None:
+        """Answer as asked, but for what is `changed`."""
+        content = self.server_of.content
+        start, end = map(int, re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"]).groups())
+        part = content[start : end + 1]
+        body = changed.get("body", part)
+        self.send_response(changed.get("status", 206))
+        self.send_header("Content-Range", changed.get("range", f"bytes {start}-{start + len(part) - 1}/{len(content)}"))
+        self.send_header("Content-Length", str(changed.get("length", len(body))))
+        if self.server_of.etag:
+            self.send_header("ETag", self.server_of.etag)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(body)
+        self.server_of.sent += len(body)
+
+    def refuse(self, status: int, **headers) -> bool:
+        self.send_response(status)
+        for name, value in {"Content-Length": "0", **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        return True
+
+
+def content_of(contents: dict[str, bytes], folder: Path) -> bytes:
+    path = folder / "made.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return path.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path, monkeypatch):
+    """No index, connection or state of an earlier test; no waiting."""
+    monkeypatch.setattr(index.constants, "HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.001)
+    forget()
+
+
+def forget() -> None:
+    """What a process knows: then it is as another one."""
+    index._opened.cache_clear()
+    remote.remote_file.cache_clear()
+    remote._led_to.clear()
+    remote._sessions.clear()
+
+
+@pytest.fixture
+def server(tmp_path):
+    with Server(content_of(CONTENTS, tmp_path)) as running:
+        yield running
+
+
+def test_every_member_is_read_and_each_costs_one_request_for_its_bytes(server):
+    archive = open_archive(server.address)
+    assert archive.read(NAME) == CONTENTS[NAME]
+    for name, content in CONTENTS.items():
+        before = len(server.requests), server.sent
+        assert archive.read(name) == content
+        assert len(server.requests) - before[0] <= 1  # none for the last of them, which came with the directory
+        assert server.sent - before[1] <= len(content) + 1024
+
+
+def test_a_second_process_asks_for_one_byte_to_know_the_directory_again(server):
+    open_archive(server.address)
+    assert len(server.requests) <= 4
+    forget()
+    server.requests.clear()
+    archive = open_archive(server.address)
+    assert server.requests == ["/data/JPEGImages.zip bytes=0-0"]
+    assert archive.read(NAME) == CONTENTS[NAME]
+    assert len(server.requests) == 2
+
+
+def once(answer):
+    """A fault of the first answer alone."""
+    left = [answer]
+    return lambda handler: bool(left) and left.pop()(handler) is not False
+
+
+def _breaking(handler) -> None:
+    handler.stretch(body=b"the first half", length=100_000)
+    handler.close_connection = True
+
+
+def _cut(handler) -> None:
+    handler.connection.close()
+    handler.close_connection = True
+
+
+FAULTS = {
+    "a connection that breaks": _breaking,
+    "one that is closed at once": _cut,
+    "fewer bytes than asked for": lambda h: h.stretch(body=b"few"),
+    "more bytes than asked for": lambda h: h.stretch(body=b"m" * 100_000),
+    "another part": lambda h: h.stretch(range=f"bytes 0-99/{len(h.server_of.content)}"),
+    "no word on which part": lambda h: h.stretch(range="bytes"),
+    "a busy server": lambda h: h.refuse(503, Retry_After="0"),
+    "too many requests": lambda h: h.refuse(429),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_goes_wrong_once_is_asked_for_again(server, fault):
+    archive = open_archive(server.address)
+    server.fault = once(FAULTS[fault])
+    server.requests.clear()
+    assert archive.read(NAME) == CONTENTS[NAME]
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_always_goes_wrong_is_given_up_with_the_address(server, fault):
+    archive = open_archive(server.address)
+    server.fault = lambda handler: FAULTS[fault](handler) is not False
+    server.requests.clear()
+    with pytest.raises(DownloadError, match=re.escape(f"{server.address}: ")) as caught:
+        archive.read(NAME)
+    assert f"Given up after {remote.TRIES} tries" in str(caught.value)
+    assert len(server.requests) == remote.TRIES
+
+
+def test_a_busy_server_is_waited_for_as_long_as_it_asks(server, monkeypatch):
+    archive = open_archive(server.address)
+    pauses = []
+    monkeypatch.setattr(remote.time, "sleep", pauses.append)
+    server.fault = once(lambda handler: handler.refuse(503, Retry_After="7"))
+    archive.read(NAME)
+    assert pauses == [7.0]
+
+
+def test_a_server_that_ignores_ranges_is_told_before_its_answer_is_read(server):
+    def everything(handler) -> bool:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(48_000_000_000))
+        handler.end_headers()
+        with contextlib.suppress(ConnectionError):
+            for _ in range(2000):
+                handler.wfile.write(bytes(100_000))
+                server.sent += 100_000
+        handler.close_connection = True
+        return True
+
+    server.fault = everything
+    with pytest.raises(ArchiveError, match=r"would send all 48,000,000,000 bytes for every frame.* `revoskit download"):
+        open_archive(server.address)
+    assert len(server.requests) == 1
+    assert server.sent < 50_000_000  # what the system's buffers took before the connection was closed
+
+
+@pytest.mark.parametrize("change", ["etag", "size", "etag alone"])
+def test_an_archive_that_changes_between_two_reads_is_an_error_and_never_mixed(server, tmp_path, change):
+    archive = open_archive(server.address)
+    assert archive.read(NAME) == CONTENTS[NAME]
+    if change != "etag alone":
+        others = {name: content[::-1] for name, content in CONTENTS.items()}
+        server.content = content_of(others | ({"more.jpg": b"more"} if change == "size" else {}), tmp_path)
+    if change != "size":
+        server.etag = '"two"'
+    with pytest.raises(ArchiveError, match="has changed at the server since its directory was read"):
+        archive.read("LV-VIS/train/00005/00000.jpg")
+    forget()
+    assert open_archive(server.address).read(NAME) == (CONTENTS[NAME] if change == "etag alone" else others[NAME])
+
+
+@pytest.mark.parametrize(("status", "tries"), [(404, 1), (403, 1), (500, remote.TRIES)])
+def test_a_file_that_is_not_to_be_had_is_told_with_its_address(server, status, tries):
+    server.fault = lambda handler: handler.refuse(status)
+    with pytest.raises(DownloadError, match=rf"{re.escape(server.address)}: the server says {status}"):
+        open_archive(server.address)
+    assert len(server.requests) == tries
+
+
+def test_a_query_and_a_password_are_sent_and_never_shown(server):
+    server.fault = lambda handler: handler.refuse(404)
+    secret = server.address.replace("http://", "http://me:secret@") + "?token=secret"
+    with pytest.raises(DownloadError) as caught:
+        open_archive(secret)
+    assert "secret" not in str(caught.value)
+    assert server.requests == ["/data/JPEGImages.zip?token=secret bytes=0-0"]
+
+
+def test_where_a_server_leads_is_asked_at_once_until_that_is_good_no_more(server):
+    """As the Hub does: it leads to a store, by an address that is good for an hour."""
+    good = ["/store-1"]
+
+    def lead(handler) -> bool:
+        if handler.path == "/data/JPEGImages.zip":
+            return handler.refuse(302, Location=good[0])
+        return handler.refuse(403) if handler.path != good[0] else False
+
+    server.fault = lead
+    archive = open_archive(server.address)
+    server.requests.clear()
+    archive.read(NAME)
+    assert [request.split()[0] for request in server.requests] == ["/store-1"]
+    good[0] = "/store-2"
+    server.requests.clear()
+    assert archive.read(NAME) == CONTENTS[NAME]
+    assert [request.split()[0] for request in server.requests] == ["/store-1", "/data/JPEGImages.zip", "/store-2"]
+
+
+def test_connections_are_kept_open_and_several_are_used_at_once(server):
+    archive = open_archive(server.address)
+    connections = set()
+    server.fault = lambda handler: connections.add(handler.client_address) is not None
+    names = list(CONTENTS)[:160]
+    with ThreadPoolExecutor(remote.CONNECTIONS) as threads:
+        assert list(threads.map(archive.read, names)) == [CONTENTS[name] for name in names]
+    assert len(connections) <= remote.CONNECTIONS + 1
+
+
+def _read(address: str) -> None:
+    assert open_archive(address).read(NAME) == CONTENTS[NAME]
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_another_process_has_connections_of_its_own(server, method):
+    _read(server.address)
+    process = multiprocessing.get_context(method).Process(target=_read, args=(server.address,))
+    process.start()
+    _read(server.address)
+    process.join(60)
+    assert process.exitcode == 0
+    assert pickle.loads(pickle.dumps(remote.remote_file(server.address))) is remote.remote_file(server.address)
