@@ -79,7 +79,8 @@ class RevosConfig(datasets.BuilderConfig):
         source: where to get the official files, as `revoskit download --from` takes it: hf://datasets/<owner>/<repo>,
             an https:// address or a folder. What is missing is downloaded, verified and unpacked before the dataset
             is built: in `data_dir` where that is named, or else in the cache of `datasets`.
-        decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
+        decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames, and
+            `datasets` turns those whose EXIF data say so; masks follow the rows and columns of the file.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
             leaves their videos out, `"keep"` puts null in their place.
         family: whose files these are: `"revos"`, or a dataset with files of the same kind: `"mevis"`, `"mevis_v2"`,

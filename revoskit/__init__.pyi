@@ -8,6 +8,7 @@ from revoskit.dataset.annotations import open_annotations as open_annotations
 from revoskit.dataset.layout import Layout as Layout
 from revoskit.dataset.remapping import read_mapping as read_mapping
 from revoskit.errors import RevosError as RevosError
+from revoskit.frames import open_frame as open_frame
 from revoskit.inference.predict import predict as predict
 from revoskit.inference.video_frames import VideoFrames as VideoFrames
 from revoskit.inference.writer import PredictionWriter as PredictionWriter

@@ -365,6 +365,19 @@ class FrameImage(Frame):
         return np.asarray(self.decoded.convert("RGB")), 1
 
 
+def open_frame(frame: Any) -> Image.Image:
+    """The image of a row's frame, of mode RGB: `open_frame(row["frames"][0])`.
+
+    Args:
+        frame: as a row has it: `{"path": str, "bytes": None}` for a file, here or in an archive that nobody unpacked;
+            `{..., "bytes": bytes}` where it is embedded; or an image.
+
+    Raises:
+        FrameError: it is null, gone, or no sound JPEG.
+    """
+    return frame_of(frame).image()
+
+
 def frame_of(value: Any) -> Frame:
     """The frame that a row of the dataset has: `{"path": str, "bytes": None}`, `{..., "bytes": bytes}`, or an image.
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from revoskit import cli, frames
+from revoskit import cli, frames, open_frame
 from revoskit.errors import FrameError, FrameFault
 from revoskit.frames import FrameBytes, FrameFile, Grid, frame_of, nearest
 from revoskit.miniature import write_miniature
@@ -175,6 +175,7 @@ def test_a_row_s_frame_may_be_a_path_bytes_or_an_image(tmp_path):
         assert frame.size() == (HEIGHT, WIDTH)
         assert frame.image() == found[0].image()
         frame.pixels(Grid(HEIGHT, WIDTH, 20, 30), pixels)
+    assert open_frame({"path": str(path), "bytes": None}) == found[0].image()
     assert abs(out.astype(int) - out[0]).mean() < 3
     with pytest.raises(FrameError, match="decoded already"):
         found[-1].read()
