@@ -22,7 +22,7 @@ from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import LONG_FRAMES, Miniature, write_miniature, write_sister
 from revoskit.scoring.evaluate import evaluate
 from revoskit.scoring.measures import boundary_measure, region_similarity
-from revoskit.scoring.predictions import RleFile
+from revoskit.scoring.rle_files import RleFile
 
 FIRST, SECOND, ODD = "OVIS/train/00e92ab4", "TAO/train/YFCC100M/v_25685519", "MeViS/50% #1 & 'b'+;"
 HOSTILE = "<img src=x onerror='hacked=1'></script><script>hacked=1</script> \u2028 “&amp;” \u202e}"

@@ -39,7 +39,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     """Six videos of four frames; validation has three of them."""
-    return write_miniature(tmp_path_factory.mktemp("data") / "ReVOS", frames=4, height=24, width=40).root
+    return write_miniature(tmp_path_factory.mktemp("data") / "ReVOS", videos=6, frames=4, height=24, width=40).root
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import pickle
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,10 +14,13 @@ from PIL import Image
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
+from revoskit.inference.writer import PredictionWriter
 from revoskit.masks.packed import Patch
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
-from revoskit.scoring.predictions import InMemory, RleFile, from_masks, grey_masks, open_predictions
+from revoskit.scoring.prediction import Note, from_masks, grey_masks
+from revoskit.scoring.predictions import InMemory, open_predictions
+from revoskit.scoring.rle_files import RleFile
 
 FRAMES, SIZE = 10, (40, 60)
 
@@ -79,7 +83,7 @@ def test_frames_of_several_values_keep_them(video):
 @pytest.mark.parametrize(
     ("kind", "reason", "harm"),
     [
-        ("missing", "frame 00003.png is missing", lambda path: path.unlink()),
+        ("incomplete", "9 of 10 frames: a run that broke off? frame 00003.png is missing", lambda path: path.unlink()),
         ("unreadable", "00003.png is unreadable", lambda path: path.write_bytes(path.read_bytes()[:-30])),
         ("unreadable", "00003.png is unreadable", lambda path: path.write_bytes(b"")),
         ("wrong size", "00003.png is 7x9 (height x width), expected 40x60",
@@ -237,3 +241,259 @@ def test_a_prediction_that_is_there_twice_is_not_chosen_between(tmp_path, video)
     path.write_text(f'{{"{video.video_id}": {{}}, "{video.video_id}": {{}}}}')
     with pytest.raises(UsageError, match="twice"):
         RleFile(path)
+
+
+# --- everybody's ------------------------------------------------------------------------------------------------------
+
+
+def areas(found) -> list[int]:
+    assert found.problem is None, found.problem
+    return found.binary.areas.tolist()
+
+
+def expected_areas() -> list[int]:
+    return masks_of().sum((1, 2)).tolist()
+
+
+def sa2va(video, **changes) -> dict:
+    """A results.json as Sa2VA writes it."""
+    entry = {
+        "index": 0,
+        "video_id": video.video_id,
+        "exp_id": "0",
+        "text_prediction": "Sure, it is [SEG].<|im_end|>",
+        "frames": list(video.frame_names),
+        "exp": "<image>\nPlease segment it.",
+        "prediction_masks": list(MaskSequence.encode(masks_of())),
+    }
+    return {video.video_id: {"0": entry | changes}}
+
+
+def write_json(path: Path, content) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_sa2vas_results_are_read_and_its_text_is_kept(tmp_path, video):
+    found = read(write_json(tmp_path / "results.json", sa2va(video)), video)
+    assert areas(found) == expected_areas()
+    assert found.extra == {"text_prediction": "Sure, it is [SEG].<|im_end|>"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "changes"),
+    [
+        ("missing", "prediction_masks is null: the masks were not written here", {"prediction_masks": None}),
+        ("wrong length", "its frames are 2 (a, b), those of the video 10 (00000, 00001, …)", {"frames": ["a", "b"]}),
+        ("failed", "out of memory", {"error": "out of memory"}),
+        ("wrong length", "it has 0 masks", {"prediction_masks": []}),
+    ],
+)
+def test_what_is_wrong_with_an_entry_is_said(tmp_path, video, kind, reason, changes):
+    problem = read(write_json(tmp_path / "results.json", sa2va(video, **changes)), video).problem
+    assert problem.kind == kind
+    assert reason in problem.reason
+
+
+def test_a_list_of_entries_is_read_like_an_object(tmp_path, video):
+    entry = sa2va(video)[video.video_id]["0"]
+    for name in ("exp_id", "expression_id"):
+        record = {"video_id": video.video_id, name: 0, "masks": [entry["prediction_masks"]]}
+        assert areas(read(write_json(tmp_path / "p.json", [record]), video)) == expected_areas()
+    with pytest.raises(UsageError, match="twice"):
+        open_predictions(write_json(tmp_path / "p.json", [entry, entry]))
+    with pytest.raises(UsageError, match="neither expression_id nor exp_id"):
+        open_predictions(write_json(tmp_path / "p.json", [{"video_id": "v"}]))
+
+
+def test_counts_of_every_spelling_are_read(tmp_path, video):
+    runs = MaskSequence.encode(masks_of()).runs()
+    as_lists = [{"size": list(SIZE), "counts": counts} for counts in runs]
+    as_text_of_bytes = [{**m, "counts": str(m["counts"].encode())} for m in MaskSequence.encode(masks_of())]
+    for masks in (as_lists, as_text_of_bytes):
+        assert areas(read(write_json(tmp_path / "p.json", {video.video_id: {"0": masks}}), video)) == expected_areas()
+    short = [{"size": list(SIZE), "counts": [3, 4]}, *as_lists[1:]]
+    problem = read(write_json(tmp_path / "p.json", {video.video_id: {"0": short}}), video).problem
+    assert (problem.kind, "number 0" in problem.reason) == ("malformed", True)
+
+
+@pytest.fixture
+def lines(tmp_path, annotations, video) -> Path:
+    """What `predict` writes: masks, a failure, nothing in any frame, a line that breaks off, and none at all."""
+    folder = tmp_path / "out"
+    with PredictionWriter(folder, data_dir=annotations.layout.root) as writer:
+        writer.write(video.video_id, "0", masks_of(), extra={"text": "it"})
+        writer.error(video.video_id, "1", RuntimeError("no memory"))
+        writer.write(video.video_id, "2", None)
+        writer.write(video.video_id, "3", masks_of())
+    path = writer.path
+    path.write_bytes(path.read_bytes()[:-50] + b"\n")
+    return folder
+
+
+def test_lines_are_read_whatever_state_their_run_is_in(lines, annotations, video):
+    for source in (lines, lines / "shard-00000-of-00001.jsonl", [lines]):
+        opened = pickle.loads(pickle.dumps(open_predictions(source, annotations)))
+        found = [opened.read(video, expression) for expression in video.expressions[:5]]
+        assert areas(found[0]) == expected_areas()
+        assert found[0].extra == {"text": "it"}
+        assert areas(found[2]) == [0] * FRAMES
+        assert [(one.problem.kind, one.problem.reason) for one in (found[1], found[3], found[4])] == [
+            ("failed", "RuntimeError: no memory"),
+            ("incomplete", "its line breaks off: a run that was killed?"),
+            ("missing", "there is no line for it"),
+        ]
+        assert list(opened.extras(annotations)) == []
+
+
+def test_opened_while_it_is_written_a_folder_is_what_it_was(lines, annotations, video):
+    opened = open_predictions(lines, annotations)
+    before = opened.state()
+    with PredictionWriter(lines, data_dir=annotations.layout.root) as writer:
+        writer.write(video.video_id, "4", masks_of())
+    assert opened.read(video, video.expressions[4]).problem.kind == "missing"
+    assert opened.state() == before
+    again = open_predictions(lines, annotations)
+    assert areas(again.read(video, video.expressions[4])) == expected_areas()
+    assert again.state() != before
+
+
+def test_lines_with_nonsense_in_them_say_so(lines, annotations, video):
+    path = lines / "shard-00000-of-00001.jsonl"
+    for masks in ('{"a": 1}', '[{"size": [1, 1], "counts": 3}]', '"x"'):
+        line = f'{{"video_id": "{video.video_id}", "expression_id": "4", "masks": {masks}}}\n'
+        path.write_bytes(path.read_bytes() + line.encode())
+        assert open_predictions(lines, annotations).read(video, video.expressions[4]).problem is not None
+    path.write_bytes(path.read_bytes() + b"\xff\n[]\n{}\n" + b"[" * 5000 + b"\n")
+    assert areas(open_predictions(lines, annotations).read(video, video.expressions[0])) == expected_areas()
+
+
+def test_parts_are_one_set(tmp_path, annotations, video):
+    other = [{"size": list(SIZE), "counts": counts} for counts in MaskSequence.encode(masks_of()[::-1]).runs()]
+    write_json(tmp_path / "rank0.json", {video.video_id: {"0": rles()}})
+    write_json(tmp_path / "rank1.json", {video.video_id: {"1": other, "0": rles()}})
+    for source in (tmp_path, [tmp_path / "rank0.json", tmp_path / "rank1.json"]):
+        opened = pickle.loads(pickle.dumps(open_predictions(source, annotations)))
+        assert areas(opened.read(video, video.expressions[0])) == expected_areas()
+        assert areas(opened.read(video, video.expressions[1])) == expected_areas()[::-1]
+        assert opened.read(video, video.expressions[2]).problem.kind == "missing"
+    write_json(tmp_path / "rank2.json", {video.video_id: {"1": rles()}})
+    problem = open_predictions(tmp_path, annotations).read(video, video.expressions[1]).problem
+    assert "2 parts have it, with masks that differ" in problem.reason
+
+
+def test_of_parts_the_one_that_says_most_is_heard(lines, tmp_path, annotations, video):
+    half = tmp_path / "half.json"
+    write_json(half, {video.video_id: {"1": rles(), "3": rles(), "4": None}})
+    opened = open_predictions([lines, half], annotations)
+    kinds = [getattr(opened.read(video, e).problem, "kind", None) for e in video.expressions[:6]]
+    assert kinds == [None, None, None, None, "malformed", "missing"]
+
+
+def test_folders_may_be_called_by_the_last_part_of_the_id(tmp_path, annotations, video):
+    last = video.video_id.rpartition("/")[2]
+    folder = tmp_path / last / "0"
+    folder.mkdir(parents=True)
+    for name, mask in zip(video.frame_names, masks_of(), strict=True):
+        Image.fromarray(mask * 100).save(folder / f"{name}.png")
+    opened = pickle.loads(pickle.dumps(open_predictions(tmp_path, annotations)))
+    assert areas(opened.read(video, video.expressions[0])) == expected_areas()
+    (tmp_path / last / "99").mkdir()
+    assert [(p.video_id, p.expression_id) for p in opened.extras(annotations)] == [(video.video_id, "99")]
+
+
+def test_half_a_folder_is_no_prediction(tree, video):
+    folder = tree / video.video_id / "0"
+    for name in video.frame_names[6:]:
+        (folder / f"{name}.png").unlink()
+    path = folder / f"{video.frame_names[5]}.png"
+    path.write_bytes(path.read_bytes()[:20])
+    problem = read(tree, video).problem
+    assert problem.kind == "incomplete"
+    assert problem.reason.startswith("6 of 10 frames: a run that broke off? frame 00005.png is unreadable")
+    for path in folder.iterdir():
+        path.unlink()
+    assert read(tree, video).problem.reason.startswith("0 of 10 frames: a run that broke off?")
+
+
+def test_failures_that_were_written_as_zeros_are_failures(tree, annotations, video):
+    failed = [{"anno": {"vid": video.video_id, "samples": [{"qid": "0"}]}, "err": "no [SEG]"}]
+    write_json(tree / "failed_0.json", failed)
+    found = open_predictions(tree, annotations).read(video, video.expressions[0])
+    assert (found.binary, found.problem.kind, found.problem.reason) == (None, "failed", "the model failed (no [SEG])")
+    assert found.official.masks.areas.tolist() == expected_areas()  # the published evaluator does not know
+    write_json(tree / "failed_0.json", {"anno": 3})
+    with pytest.raises(UsageError, match="no list of failed expressions"):
+        open_predictions(tree, annotations)
+
+
+@pytest.mark.parametrize("name", ["{}.png", "{:03d}.png"])
+def test_files_that_are_called_by_the_number_of_their_frame_are_read_and_told_of(tree, video, name):
+    folder = tree / video.video_id / "0"
+    for number, frame in enumerate(video.frame_names):
+        (folder / f"{frame}.png").rename(folder / name.format(number))
+    found = read(tree, video)
+    assert areas(found) == expected_areas()
+    assert found.notes == (Note.NUMBERED, Note.GREY)
+
+
+def test_frames_with_names_in_steps_are_found_by_position_or_by_name(tmp_path, annotations):
+    video = msgspec.structs.replace(next(iter(annotations)), frame_names=tuple(f"{5 * i:05d}" for i in range(FRAMES)))
+    for step in (1, 5):
+        folder = tmp_path / str(step)
+        for number, mask in enumerate(masks_of()):
+            save(folder, video, str(step * number), mask)
+        assert areas(read(folder, video)) == expected_areas()
+    (folder / video.video_id / "0" / "45.png").rename(folder / video.video_id / "0" / "46.png")
+    assert "none of its frames is there" in read(folder, video).problem.reason
+
+
+def test_jpegs_are_no_masks(tree, video):
+    folder = tree / video.video_id / "0"
+    for path in list(folder.iterdir()):
+        path.rename(path.with_suffix(".jpg"))
+    problem = read(tree, video).problem
+    assert problem.kind == "unreadable"
+    assert "expected 00000.png and so on" in problem.reason
+    assert "Save them as PNG" in problem.reason
+
+
+def test_a_map_of_scores_is_told_of(tree, video):
+    grey = masks_of() * np.arange(60, dtype=np.uint8)
+    for name, mask in zip(video.frame_names, grey, strict=True):
+        save(tree, video, name, mask)
+    assert Note.SEVERAL_GREYS in read(tree, video).notes
+    assert read({video.video_id: {"0": masks_of()}}, video).notes == ()
+    assert read({video.video_id: {"0": masks_of() * 255}}, video).notes == (Note.GREY,)
+
+
+def test_a_folder_above_or_below_the_one_that_is_meant_is_refused_with_its_name(
+    tree, annotations, video, tmp_path_factory
+):
+    above = tmp_path_factory.mktemp("run")
+    (above / "log").mkdir()
+    tree = tree.rename(above / "Annotations")
+    with pytest.raises(UsageError, match=f"did you mean {tree}"):
+        open_predictions(above, annotations)
+    with pytest.raises(UsageError, match=f"did you mean {tree}"):
+        open_predictions(tree / video.video_id.split("/")[0], annotations)
+    other = list(annotations)[1].video_id
+    (above / "rank1" / other / "0").mkdir(parents=True)  # parts, in folders of their own
+    opened = open_predictions(above, annotations)
+    assert areas(opened.read(video, video.expressions[0])) == expected_areas()
+    assert opened.has_video(other)
+
+
+def test_predictions_for_another_split_are_refused_with_its_name(tmp_path, annotations, tree):
+    train = open_annotations(annotations.layout, "train")
+    with pytest.raises(UsageError, match="nothing for the split train, and something for 1 videos of validation"):
+        open_predictions(tree, train)
+    with PredictionWriter(tmp_path / "out", data_dir=annotations.layout.root) as writer:
+        writer.write(next(iter(annotations)).video_id, "0", None)
+    with pytest.raises(UsageError, match="for the split validation of revos, not for train"):
+        open_predictions(tmp_path / "out", train)
+
+
+def test_a_dataset_is_no_set_of_predictions(annotations):
+    with pytest.raises(UsageError, match="is a dataset, not predictions for it: the predictions come first"):
+        open_predictions(annotations.layout.root)

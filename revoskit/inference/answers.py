@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -166,7 +168,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def compressed(mask: Any, height: int, width: int) -> Any:
-    """An RLE with its counts as a string, where they are bytes or a list of run lengths that fill the mask.
+    """An RLE with its counts as a string, where they are bytes, or a list of run lengths that fill the mask.
 
     Anything else is given back as it is, for `MaskSequence.parse` to say what is wrong with it.
     """
@@ -175,6 +177,9 @@ def compressed(mask: Any, height: int, width: int) -> Any:
     size, counts = mask.get("size"), mask.get("counts")
     if isinstance(counts, bytes):
         return {"size": size, "counts": counts.decode("latin-1")}
+    if isinstance(counts, str) and counts[:2] in ("b'", 'b"'):  # what `str` makes of bytes
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            return {"size": size, "counts": ast.literal_eval(counts).decode("latin-1")}
     if not isinstance(counts, (list, tuple)) or list(size or ()) != [height, width]:
         return dict(mask)
     if not all(_is_whole(run) and run >= 0 for run in counts) or sum(counts) != height * width:

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -28,7 +28,6 @@ from revoskit import __version__
 from revoskit.atomic import write_whole
 from revoskit.dataset.annotations import Annotations
 from revoskit.errors import AnnotationError, AnswerError, UsageError
-from revoskit.masks.rle import RLE
 
 SUFFIX = ".jsonl"
 RUN = "run.json"
@@ -37,15 +36,18 @@ Key = tuple[str, str]
 
 
 class Predicted(msgspec.Struct):
-    """The masks of one expression, one per frame of its video; null where the model predicts nothing at all."""
+    """The masks of one expression, an RLE or null per frame of its video; null where the model predicts nothing at all.
+
+    Unchecked, where they are read.
+    """
 
     video_id: str
     expression_id: str
-    masks: list[RLE | None] | None
+    masks: list[Any] | None
     seconds: float | None = None
     extra: dict[str, Any] | None = None
     """What the model says beside its masks."""
-    grey: int = 1
+    grey: Annotated[int, msgspec.Meta(ge=1, le=255)] = 1
     """The grey value that the object had where these masks were read from PNGs, on which official scores depend."""
 
 
@@ -134,7 +136,8 @@ class Lines:
     def __init__(self, sources: Iterable[Path]) -> None:
         """`sources` are folders, whose `*.jsonl` are meant, and such files."""
         self._sources = list(sources)
-        self._read_to: dict[Path, int] = {}
+        self.read_to: dict[Path, int] = {}
+        """How many bytes of each file have been read."""
         self.places: dict[Key, Place] = {}
         self.torn: dict[Path, list[bytes]] = {}
         """The beginnings of lines that break off although something follows them, as a killed process leaves them."""
@@ -147,14 +150,14 @@ class Lines:
     def refresh(self, only: Path | None = None) -> None:
         """Read what has been added since the last time, to all files or to one."""
         for path in self.files if only is None else [only]:
-            if path.stat().st_size > self._read_to.get(path, 0):
+            if path.stat().st_size > self.read_to.get(path, 0):
                 for key, place in self._new_lines(path):
                     before = self.places.get(key)
                     if before is None or before.failed or not place.failed:
                         self.places[key] = place
 
     def _new_lines(self, path: Path) -> Iterator[tuple[Key, Place]]:
-        start = self._read_to.get(path, 0)
+        start = self.read_to.get(path, 0)
         with path.open("rb") as file:
             file.seek(start)
             for line in file:
@@ -171,7 +174,7 @@ class Lines:
                 elif line.strip():
                     self.torn.setdefault(path, []).append(line[:1000])
                 start += len(line)
-        self._read_to[path] = start
+        self.read_to[path] = start
 
     def broken_off(self) -> set[Key]:
         """The expressions whose line breaks off and that have no other."""

@@ -159,7 +159,7 @@ def write_gallery(
         raise UsageError(f"{split} keeps its masks back: there is nothing to compare predictions with")
     measures, known = read_scores(Path(scores)) if scores is not None else ([], {})
 
-    opened = None if predictions is None else open_predictions(predictions)
+    opened = None if predictions is None else open_predictions(predictions, annotations)
     writer = _VideoWriter(layout, split, folder, opened, max_side)
     made: dict[str, _Made] = {}
     for video_id, one in run(writer, list(annotations.videos), num_proc=num_proc):

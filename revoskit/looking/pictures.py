@@ -220,7 +220,7 @@ def find_scene(
     expression = find_expression(video, expression_id)
     if predictions is None:
         return scene(annotations, video, expression)
-    found = open_predictions(predictions).read(video, expression)
+    found = open_predictions(predictions, annotations).read(video, expression)
     if found.binary is None:
         raise UsageError(
             f"{predictions} has no usable prediction for expression {expression_id!r} of {video_id!r} "

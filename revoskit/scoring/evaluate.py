@@ -15,7 +15,7 @@ from revoskit.atomic import write_whole
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
-from revoskit.scoring.predictions import Predictions, open_predictions
+from revoskit.scoring.predictions import Predictions, open_predictions, refuse_a_dataset
 from revoskit.scoring.protocols import ExpressionScores, Protocol, Truth, protocols_of, score
 from revoskit.scoring.result import Result
 
@@ -37,9 +37,10 @@ def evaluate(
     """Score a set of predictions against a split of ReVOS.
 
     Args:
-        predictions: a folder `<video_id>/<expression_id>/<frame>.png`, a `.json` `{video_id: {expression_id: [RLE or
-            null, …]}}`, a Parquet file or `datasets` table with video_id, expression_id, masks, or such a mapping in
-            memory, whose masks may also be arrays (T, height, width).
+        predictions: what `predict` has written, a folder `<video_id>/<expression_id>/<frame>.png`, a `.json`
+            `{video_id: {expression_id: [RLE or null, …]}}`, a Parquet file or `datasets` table with video_id,
+            expression_id, masks, such a mapping in memory, whose masks may also be arrays (T, height, width), or a
+            list of any of these, which are parts of one set. docs/predicting.md has all forms.
         data_dir: the folder of mask_dict.json (default: $REVOS_ROOT).
         split: `validation`, `train` or `train_sub`.
         protocol: `binary` (what is meant), `official` (what the published evaluator computes) or `both`.
@@ -59,9 +60,10 @@ def evaluate(
     protocols = protocols_of(protocol)
     if resume and output is None:
         raise UsageError("resume needs the output folder of the run that is to go on")
+    refuse_a_dataset(predictions)
     annotations = open_annotations(Layout.at(data_dir, alignment=alignment), split)
-    opened = open_predictions(predictions)
-    store = _Store.open(Path(output), _fingerprint(annotations, predictions, protocols), resume) if output else None
+    opened = open_predictions(predictions, annotations)
+    store = _Store.open(Path(output), _fingerprint(annotations, opened, protocols), resume) if output else None
 
     done = {} if store is None else store.read(annotations)
     progress(len(done), len(annotations.videos))
@@ -88,16 +90,10 @@ def _score_video(
     return [score(truth, e, predictions.read(video, e), protocols) for e in video.expressions]
 
 
-def _fingerprint(annotations: Annotations, predictions: Any, protocols: tuple[Protocol, ...]) -> dict[str, Any]:
+def _fingerprint(annotations: Annotations, predictions: Predictions, protocols: tuple[Protocol, ...]) -> dict[str, Any]:
     """What the results of a video depend on, as far as it can be told without reading it all."""
-    if isinstance(predictions, (str, os.PathLike)):
-        path = Path(os.path.realpath(os.path.expanduser(predictions)))
-        status = path.stat()
-        source = [str(path)] if path.is_dir() else [str(path), status.st_size, status.st_mtime_ns]
-    else:
-        source = ["in memory"]
     return {
-        "predictions": source,
+        "predictions": predictions.state(),
         "split": annotations.split,
         "protocols": list(protocols),
         "annotations": annotations.layout.annotation_state(),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from revoskit.dataset.annotations import Expression, Video, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
-from revoskit.scoring.predictions import Prediction, Problem, ProblemKind, from_masks
+from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, from_masks
 from revoskit.scoring.protocols import ExpressionScores, Protocol, Truth, protocols_of, score
 from revoskit.scoring.result import Result
 

@@ -19,7 +19,7 @@ from revoskit.errors import UsageError
 from revoskit.masks.packed import PackedMasks, Patch, pack
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring import measures
-from revoskit.scoring.predictions import GreyMasks, Prediction, Problem
+from revoskit.scoring.prediction import GreyMasks, Prediction, Problem
 
 Protocol = Literal["binary", "official"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)

@@ -19,7 +19,7 @@ from tabulate import tabulate
 from revoskit.atomic import write_whole
 from revoskit.dataset.annotations import ExpressionType
 from revoskit.scoring import reported
-from revoskit.scoring.predictions import Problem, ProblemKind
+from revoskit.scoring.prediction import Problem, ProblemKind
 from revoskit.scoring.protocols import ExpressionScores, Measures, Protocol
 
 MEASURES = ("J", "F", "J&F", "A", "R")
