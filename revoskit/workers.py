@@ -11,12 +11,14 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, TypeVar, cast
 
 from revoskit.errors import UsageError, WorkerError
 
@@ -24,6 +26,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ENGINES = ("local", "ray")
+_MOST = 60 if sys.platform == "win32" else 1 << 20  # Windows waits for no more connections at a time
 ATTEMPTS = 3  # an item whose worker dies is tried this often: the kernel, short of memory, may have shot the wrong one
 
 
@@ -83,24 +86,71 @@ def require(num_proc: int, engine: str = "local", address: str | None = None) ->
         raise UsageError("engine ray needs Ray: pip install 'revos-dataset[ray]'")
 
 
-@contextlib.contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done, where native code or a fork must not be left half-way.
+# --- signals ----------------------------------------------------------------------------------------------------------
 
-    The signal's handler is exchanged rather than the signal blocked: the system would give it to another thread.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come; whatever cleans up after Ctrl-C cleans up after it."""
+
+
+@contextlib.contextmanager
+def termination_raised() -> Iterator[None]:
+    """Let SIGTERM raise `Terminated` within the block, so that workers are stopped and what is half done is removed."""
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other one handle signals
         yield
         return
-    held: list[tuple] = []
-    signal.signal(signal.SIGINT, lambda *signalled: held.append(signalled))
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, on_signal)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block is done, where native code or a fork must not be left half-way.
+
+    Their handlers are exchanged rather than the signals blocked: the system would give them to another thread.
+    """
+    ours = os.getpid()
+    held: list[tuple[Callable[..., object], int, FrameType | None]] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == ours:
+            held.append((before[number], number, frame))
+        elif number == signal.SIGTERM:  # a worker that is ended before it has begun
+            os._exit(1)
+
+    before: dict[int, Callable[..., object]] = {}
+    if threading.current_thread() is threading.main_thread():
+        for which in (signal.SIGINT, signal.SIGTERM):
+            if callable(handler := signal.getsignal(which)):  # else it ends the process, or is ignored
+                before[which] = handler
+                signal.signal(which, hold)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if held:
-        before(*held[0])
+        first, number, frame = held[0]
+        first(number, frame)
+
+
+def end_with_parent() -> None:
+    """Do not outlive a parent that was killed: this process, one of its workers, then ends as well."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 # --- a pool of processes ----------------------------------------------------------------------------------------------
@@ -116,7 +166,7 @@ class _RemoteTraceback(Exception):
 class _Worker:
     """A process, and the item that it works on."""
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable[[Any], Any]) -> None:
         self.connection, theirs = multiprocessing.Pipe()
         self.process = multiprocessing.Process(target=_work, args=(function, theirs, self.connection), daemon=True)
         with interrupts_held():  # what it raises in the midst of a fork is lost here, and noise in the child
@@ -136,9 +186,11 @@ class _Worker:
         self.connection.close()
 
 
-def _work(function: Callable, connection: Connection, other_end: Connection) -> None:
+def _work(function: Callable[[Any], Any], connection: Connection[Any, Any], other_end: Connection[Any, Any]) -> None:
     """A worker's life: items in, results out, until the stream ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it for all
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()
     other_end.close()
     with contextlib.suppress(EOFError, ConnectionError):  # the run is over, or was killed
         while True:
@@ -169,11 +221,11 @@ def unpickled(answer: bytes) -> Exception:
     return error
 
 
-def _in_processes(function: Callable, items: Iterable, num_proc: int) -> Iterator[tuple[Any, Any]]:
+def _in_processes(function: Callable[[Any], Any], items: Iterable[Any], num_proc: int) -> Iterator[tuple[Any, Any]]:
     waiting = iter(items)
     again: deque[tuple[Any, int]] = deque()  # items whose worker died, and the number of the next attempt
     lost: list[str] = []
-    busy: dict[Connection, _Worker] = {}
+    busy: dict[Connection[Any, Any], _Worker] = {}
 
     def occupy(worker: _Worker | None) -> None:
         """Give a worker the next item; where none is left, it goes."""
@@ -186,10 +238,11 @@ def _in_processes(function: Callable, items: Iterable, num_proc: int) -> Iterato
             worker.stop()
 
     try:
-        for _ in range(num_proc):
+        for _ in range(min(num_proc, _MOST)):
             occupy(None)
         while busy:
-            for connection in wait(list(busy)):
+            for ready in wait(list(busy)):
+                connection = cast("Connection[Any, Any]", ready)
                 worker = busy[connection]
                 item = worker.item
                 try:
@@ -237,7 +290,7 @@ def _worker_error(lost: list[str]) -> WorkerError:
 
 
 def _on_ray(
-    function: Callable, items: Iterable, num_proc: int, address: str | None, gpus: bool
+    function: Callable[[Any], Any], items: Iterable[Any], num_proc: int, address: str | None, gpus: bool
 ) -> Iterator[tuple[Any, Any]]:
     import ray
 

@@ -178,6 +178,41 @@ def test_an_interrupt_ends_the_run_at_once_without_noise_from_workers(tmp_path):
     assert (process.returncode, out, err) == (130, "interrupted\n", "")
 
 
+TERMINATED = """
+import os, sys, time
+from revoskit import cli, workers
+from revoskit.cli.options import Command
+def slow(number):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+def run(args):
+    list(workers.run(slow, range(8), num_proc=2))
+if __name__ == "__main__":
+    cli.COMMANDS = (Command("slow", "", lambda parser: None, run),)
+    sys.exit(cli.main(["slow"]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
+def test_a_command_that_is_terminated_ends_its_workers_and_says_so(tmp_path):
+    process = started(tmp_path, TERMINATED)
+    pids = [int(process.stdout.readline()) for _ in range(2)]
+    process.terminate()
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (143, "", "\nrevoskit slow: terminated\n")
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nothing is killed like that here")
+def test_workers_of_a_parent_that_was_killed_do_not_finish_what_they_do(tmp_path):
+    process = started(tmp_path, TERMINATED)
+    assert [process.stdout.readline() for _ in range(2)]
+    process.kill()
+    assert process.communicate(timeout=20)[1] == ""  # the pipe ends with the last worker
+
+
 INTERRUPTED_WHILE_FORKING = """
 import multiprocessing, os, signal, sys
 from revoskit import workers

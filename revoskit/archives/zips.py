@@ -236,6 +236,8 @@ def objection_to_name(name: str) -> str | None:
     parts = name.replace("\\", "/").rstrip("/").split("/")
     if parts[0] == "" or ":" in parts[0]:
         return "its path is absolute"
+    if os.name == "nt" and ":" in name:
+        return "its path holds a colon, behind which Windows reads the name of a stream"
     if ".." in parts:
         return "its path climbs out of the folder"
     if "\0" in name:

@@ -1,8 +1,8 @@
 """The `revoskit` command: each subcommand a few lines over one function of a wing.
 
 Exit status: 0 all is well, 1 the command ran and found something wrong, 2 it could not do what was asked,
-130 it was interrupted; 3 `check` found warnings and no errors. What people read goes to the terminal; `--json` gives
-the same to machines.
+130 it was interrupted, 143 it was terminated; 3 `check` found warnings and no errors. What people read goes to the
+terminal; `--json` gives the same to machines.
 
 A new subcommand is a function and its options in the file of its group, and a line in `COMMANDS`.
 """
@@ -17,6 +17,7 @@ from revoskit import __version__
 from revoskit.cli import checking, export, getting, inference, looking, overview, publishing, scoring
 from revoskit.cli.options import Command, Parser
 from revoskit.errors import RevosError
+from revoskit.workers import Terminated, termination_raised
 
 COMMANDS: tuple[Command, ...] = (
     overview.DEMO,
@@ -53,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     sys.stderr = sys.stderr or io.StringIO()
     args = parser().parse_args(argv)
     try:
-        status: int = args.run(args)
+        with termination_raised():
+            status: int = args.run(args)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
@@ -62,6 +64,9 @@ def main(argv: list[str] | None = None) -> int:
     except (RevosError, OSError) as error:  # such as a folder that may not be written to
         print(f"revoskit {args.command}: {error}", file=sys.stderr)
         return 2
+    except Terminated:
+        print(f"\nrevoskit {args.command}: terminated", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print(f"\nrevoskit {args.command}: interrupted", file=sys.stderr)
         return 130

@@ -342,20 +342,12 @@ class _Child:
 def _work(job: _Job, shard: Shard, connection: Connection) -> None:
     """A child's life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it for all
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    workers.end_with_parent()
     try:
         with contextlib.suppress(Stopped), Stopping() as stopping:
             _run_shard(job, shard, stopping, begun=connection.send)
     except Exception as error:
         connection.send(workers.pickled(error))
-
-
-def _end_with_parent() -> None:
-    """Not to outlive a parent that was killed, and hold its shard against the next run."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _in_processes(job: _Job, count: int, stopping: Stopping, look: Callable[[], object]) -> None:
