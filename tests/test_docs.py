@@ -10,7 +10,7 @@ from revoskit.cli import parser
 from revoskit.miniature import write_miniature
 
 REPOSITORY = Path(__file__).parent.parent
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
 def blocks(page: Path, language: str) -> list[str]:

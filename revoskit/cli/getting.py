@@ -78,7 +78,7 @@ def _unpack(args: argparse.Namespace) -> int:
     if args.json:
         options.print_json(done)
     else:
-        print(unpack.summary(done))
+        print(unpack.describe(done))
     return 1 if done.damaged else 0
 
 

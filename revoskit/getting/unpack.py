@@ -106,7 +106,7 @@ def _unpack(layout: Layout, delete: bool, num_proc: int) -> Unpacked:
     return done
 
 
-def summary(done: Unpacked) -> str:
+def describe(done: Unpacked) -> str:
     """What came of an unpacking, for reading."""
     lines = [f"{done.unpacked:,} files ({done.bytes:,} bytes) unpacked from {done.archive} into {done.frames_folder}"]
     if done.already_there:
