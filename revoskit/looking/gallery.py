@@ -263,6 +263,7 @@ class _VideoWriter:
         for one, expression in zip(compared, video.expressions, strict=True):
             prediction = self.predictions.read(video, expression)
             if prediction.binary is None:
+                assert prediction.problem is not None  # without masks there is a reason
                 one.problem = f"No usable prediction ({prediction.problem.kind.value}): {prediction.problem.reason}."
                 continue
             key = tuple(one.tracks)

@@ -222,6 +222,7 @@ def find_scene(
         return scene(annotations, video, expression)
     found = open_predictions(predictions, annotations).read(video, expression)
     if found.binary is None:
+        assert found.problem is not None  # without masks there is a reason
         raise UsageError(
             f"{predictions} has no usable prediction for expression {expression_id!r} of {video_id!r} "
             f"({found.problem.kind.value}): {found.problem.reason}"

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,7 @@ class Frames:
     def __exit__(self, *error: object) -> None:
         self._threads.shutdown()
 
-    def column(self, video: Video, *, resize: bool) -> pa.Array:
+    def column(self, video: Video, *, resize: bool) -> pa.Array[Any]:
         """The column `frames` of one row, as `datasets` stores images: bytes, and the file's name for a path.
 
         With `resize`, frames are brought to the size that `video` has.
@@ -59,7 +60,7 @@ class Frames:
         images = pa.StructArray.from_arrays([jpegs, names], ["bytes", "path"])
         return pa.ListArray.from_arrays(pa.array([0, len(frames)], pa.int32()), images)
 
-    def _verbatim(self, frames: Sequence[Frame], video: Video) -> pa.Array:
+    def _verbatim(self, frames: Sequence[Frame], video: Video) -> pa.Array[Any]:
         """The files' bytes, read straight into the buffer that Arrow keeps: copying them costs as much as reading."""
         offsets = np.concatenate([[0], np.cumsum([frame.status()[0] for frame in frames], dtype=np.int64)])
         if offsets[-1] > MAX_COLUMN_BYTES:
@@ -75,7 +76,7 @@ class Frames:
         buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(content)]
         return pa.BinaryArray.from_buffers(pa.binary(), len(frames), buffers, null_count=0)
 
-    def _smaller(self, frames: Sequence[Frame], video: Video) -> pa.Array:
+    def _smaller(self, frames: Sequence[Frame], video: Video) -> pa.Array[Any]:
         made = self._threads.map(lambda frame: _resized(frame, video.width, video.height), frames)
         return pa.array(list(made), pa.binary())
 

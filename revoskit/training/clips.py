@@ -251,7 +251,7 @@ class Clips:
             draw = self._draw(row["video_id"], key, broken)
 
             def seen(sound: np.ndarray = sound) -> np.ndarray:
-                return visible()[sound]
+                return np.asarray(visible()[sound])
 
             chosen, valid = self.sampling.frames(len(sound), seen, draw)
             indices = np.where(chosen < 0, -1, sound[chosen])
@@ -260,7 +260,7 @@ class Clips:
             except FrameError as error:
                 if self.on_error == "raise":
                     raise
-                self._shared.append(error.file)
+                self._shared.append(str(error.file))
                 warnings.warn(
                     f"{error.where}: {error.file} {error.problem}; its clip is drawn again without it", stacklevel=2
                 )
