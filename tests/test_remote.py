@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import random
 import re
@@ -15,9 +16,9 @@ from threading import Thread
 
 import pytest
 
-from revoskit.archives import index, remote
+from revoskit.archives import cache, index, remote
 from revoskit.archives.index import open_archive
-from revoskit.errors import ArchiveError, DownloadError
+from revoskit.errors import ArchiveError, DownloadError, UsageError
 
 CONTENTS = {f"LV-VIS/train/{i // 10:05d}/{i % 10:05d}.jpg": random.Random(i).randbytes(5000 + i) for i in range(200)}
 NAME = "LV-VIS/train/00003/00004.jpg"
@@ -95,6 +96,7 @@ def fresh(tmp_path, monkeypatch):
     """No index, connection or state of an earlier test; no waiting."""
     monkeypatch.setattr(index.constants, "HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setattr(remote, "FIRST_PAUSE", 0.001)
+    monkeypatch.delenv(cache.FOLDER_VARIABLE, raising=False)
     forget()
 
 
@@ -284,3 +286,61 @@ def test_another_process_has_connections_of_its_own(server, method):
     process.join(60)
     assert process.exitcode == 0
     assert pickle.loads(pickle.dumps(remote.remote_file(server.address))) is remote.remote_file(server.address)
+
+
+# --- what is kept on disk ---------------------------------------------------------------------------------------------
+
+
+def test_what_came_once_is_kept_and_not_asked_for_again(server, tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "kept"))
+    open_archive(server.address).read(NAME)
+    forget()
+    archive = open_archive(server.address)
+    server.requests.clear()
+    assert archive.read(NAME) == CONTENTS[NAME]
+    assert server.requests == []
+
+
+def test_what_was_kept_of_another_state_or_is_damaged_is_asked_for_again(server, tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "kept"))
+    open_archive(server.address).read(NAME)
+    (kept,) = (path for path in (tmp_path / "kept").rglob("*") if path.is_file())
+    kept.write_bytes(b"damaged")
+    assert open_archive(server.address).read(NAME) == CONTENTS[NAME]
+    assert kept.read_bytes() == CONTENTS[NAME]
+    server.content = content_of({name: content[::-1] for name, content in CONTENTS.items()}, tmp_path)
+    server.etag = '"two"'
+    forget()
+    assert open_archive(server.address).read(NAME) == CONTENTS[NAME][::-1]
+
+
+def test_no_more_is_kept_than_fits_and_what_lay_unused_the_longest_goes(tmp_path):
+    kept = cache.ByteCache(tmp_path, 100_000)
+    for i in range(300):
+        kept.put(str(i), bytes(1000))
+        os.utime(kept._path(str(i)), (i, i))
+        assert kept.get("0") is not None or i == 0  # used all the time
+        assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) <= 100_000
+    assert kept.get("299") == bytes(1000)
+    assert kept.get("1") is None
+    assert sum(kept.get(str(i)) is not None for i in range(300)) >= 80
+    kept.put("too large", bytes(100_001))
+    assert kept.get("too large") is None
+
+
+def test_where_nothing_can_be_kept_that_is_said_once_and_frames_come_all_the_same(server, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "file"))
+    archive = open_archive(server.address)
+    with pytest.warns(UserWarning, match="frames are not kept: .* cannot be written") as warned:
+        contents = list(map(archive.read, list(CONTENTS)[:3]))
+    assert contents == list(CONTENTS.values())[:3]
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize("size", ["much", "0", "-1", "nan", "inf"])
+def test_a_size_of_the_cache_that_is_none_is_told(tmp_path, monkeypatch, size):
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(cache.SIZE_VARIABLE, size)
+    with pytest.raises(UsageError, match="expected how many gigabytes"):
+        cache.frame_cache()

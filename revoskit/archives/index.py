@@ -25,6 +25,7 @@ import numpy as np
 from huggingface_hub import constants
 from zlib_ng import zlib_ng
 
+from revoskit.archives.cache import frame_cache
 from revoskit.archives.parts import parts_of
 from revoskit.archives.remote import RemoteFile, is_remote, remote_file
 from revoskit.archives.tars import NOT_ALONE, is_tar, read_tar
@@ -72,6 +73,8 @@ class Archive:
         header = msgspec.json.decode(content[start : start + length], type=_Header)
         self.kind: Kind = header.kind
         self.folders = header.folders
+        self._key = repr([_stamp(file) for file in files])
+        self.is_remote = any(isinstance(file, RemoteFile) for file in files)
         self._source = Pieces([Span(files[file], offset, size) for file, offset, size in header.spans])
         start += length
         self._columns: dict[str, np.ndarray] = {}
@@ -108,7 +111,18 @@ class Archive:
             ArchiveError: there is no such member, or it is broken; the message follows on its name.
             OSError: the archive cannot be read.
         """
-        number = self._number(name)
+        cache = frame_cache() if self.is_remote else None
+        key = f"{self._key}\0{name}"
+        kept = cache.get(key) if cache else None
+        if kept is not None:
+            with contextlib.suppress(ArchiveError):
+                return self._checked(self._number(name), kept)
+        content = self._read(self._number(name))
+        if cache:
+            cache.put(key, content)
+        return content
+
+    def _read(self, number: int) -> bytes:
         position, packed, size, header, method = (
             int(self._columns[column][number]) for column in ("position", "packed", "size", "header", "method")
         )
@@ -120,10 +134,14 @@ class Archive:
             content = self._behind_header(position, header, packed)
             if method == _DEFLATED:
                 content = _inflated(content, size)
-        if len(content) != size:
+        return self._checked(number, content)
+
+    def _checked(self, number: int, content: bytes) -> bytes:
+        if len(content) != (size := self._columns["size"][number]):
             raise ArchiveError(f"has {len(content):,} bytes, expected {size:,}")
-        if method != _BARE and (crc := zlib_ng.crc32(content)) != self._columns["crc"][number]:
-            raise ArchiveError(f"has the CRC {crc:08x}, expected {self._columns['crc'][number]:08x}")
+        crc = self._columns["crc"][number]
+        if self._columns["method"][number] != _BARE and (found := zlib_ng.crc32(content)) != crc:
+            raise ArchiveError(f"has the CRC {found:08x}, expected {crc:08x}")
         return content
 
     def modified_ns(self) -> int:
