@@ -24,17 +24,12 @@ import datasets.exceptions
 import datasets.load
 from datasets.data_files import DataFilesDict
 
-import revoskit.dataset.annotations
-import revoskit.dataset.columns
-import revoskit.dataset.families
-import revoskit.dataset.layout
-import revoskit.dataset.remapping
-import revoskit.errors
-import revoskit.masks.rle
-from revoskit.dataset.annotations import Annotations, forget_annotations, missing_frames, open_annotations
-from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
+import revoskit
+from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations
+from revoskit.dataset.columns import Frame, expression_example, expressions_features, video_example, videos_features
 from revoskit.dataset.families import FAMILIES, REVOS
-from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Layout
+from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Layout, SplitFiles
+from revoskit.dataset.records import Video
 from revoskit.dataset.remapping import read_mapping
 from revoskit.errors import MissingFilesError, RevosError, UsageError
 
@@ -55,19 +50,11 @@ Weidi and Gavves, Efstratios},
       year={2024}
 }"""
 
-# What a cache depends on besides the data: change any of these files and it is built anew.
-_CODE = [
-    revoskit.dataset.annotations,
-    revoskit.errors,
-    revoskit.dataset.families,
-    revoskit.dataset.columns,
-    revoskit.dataset.layout,
-    revoskit.dataset.remapping,
-    revoskit.masks.rle,
-]
-CODE_HASH = hashlib.sha256(
-    b"".join(Path(file).read_bytes() for file in [__file__, *(module.__file__ for module in _CODE)])
-).hexdigest()[:16]
+# What a cache depends on besides the data: all that rows are made by. Change any of it, and it is built anew.
+_HOME = Path(revoskit.__file__).parent
+_CODE = [Path(__file__), _HOME / "errors.py", _HOME / "frames.py"]
+_CODE += [file for room in ("dataset", "masks") for file in sorted((_HOME / room).rglob("*.py"))]
+CODE_HASH = hashlib.sha256(b"".join(file.read_bytes() for file in _CODE)).hexdigest()[:16]
 
 
 @dataclass
@@ -139,7 +126,7 @@ class RevosConfig(datasets.BuilderConfig):
 def _video_folders(layout: Layout) -> list[Path]:
     splits = [open_annotations(layout, split) for split in layout.splits()]
     folders = {
-        of_split.layout.video_folder(video_id)
+        of_split.files.video_folder(video_id)
         for of_split in splits
         for video_id in [*of_split.videos, *of_split.unsized]
     }
@@ -193,7 +180,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         splits = {split: self.config.annotations(layout, split) for split in layout.splits()}
         if self.config.alignment:
             _warn_of_unknown(self.config.alignment, splits)
-        incomplete = {split: missing_frames(annotations) for split, annotations in splits.items()}
+        incomplete = {split: annotations.missing_frames() for split, annotations in splits.items()}
         if self.config.missing_frames == "error":
             _refuse_missing(splits, incomplete)
         skip = {split: incomplete[split] if self.config.missing_frames == "skip_video" else {} for split in splits}
@@ -216,7 +203,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         for video_id in video_ids:
             video = annotations.video(video_id)
             masks = annotations.masks(video)
-            frames = _frames(annotations.layout, video)
+            frames = _frames(annotations.files, video)
             if self.config.name == "videos":
                 yield video_id, video_example(video, masks, frames)
                 continue
@@ -247,10 +234,9 @@ def _folder_in_cache(cache_dir: str | None) -> str:
     return os.path.join(os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE), "downloads", NAME)
 
 
-def _frames(layout: Layout, video: revoskit.dataset.annotations.Video) -> list[dict | None]:
+def _frames(files: SplitFiles, video: Video) -> list[Frame | None]:
     """The frames in the form that `datasets` stores, so that it need not encode them; null where one is not on disk."""
-    paths = layout.frame_paths(video.video_id, video.frame_names)
-    return [None if path is None else {"path": path, "bytes": None} for path in paths]
+    return [None if path is None else {"path": path, "bytes": None} for path in files.frames(video)]
 
 
 def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
@@ -278,7 +264,7 @@ def _not_empty(splits: dict[str, Annotations], skip: dict[str, dict[str, list[st
         elif of_split.videos or of_split.unsized:
             notes.append(f"{split} is left out: none of its videos has all its frames on disk")
         else:
-            notes.append(f"{split} is left out: {of_split.layout.expressions(split)} has no videos")
+            notes.append(f"{split} is left out: {of_split.files.expressions} has no videos")
     if not kept:
         raise MissingFilesError(
             "\n  ".join(["there is nothing to load:", *notes])
@@ -291,10 +277,7 @@ def _not_empty(splits: dict[str, Annotations], skip: dict[str, dict[str, list[st
 
 
 def _frame_folders(splits: dict[str, Annotations]) -> list[str]:
-    layouts = {split: annotations.layout for split, annotations in splits.items()}
-    return list(
-        dict.fromkeys(str(at.root / folder) for split, at in layouts.items() for folder in at.files(split).frames)
-    )
+    return list(dict.fromkeys(str(folder) for of_split in splits.values() for folder in of_split.files.frame_folders))
 
 
 def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[str, list[str]]]) -> None:

@@ -28,7 +28,7 @@ from tabulate import tabulate
 from revoskit.checking.alignment import MISALIGNED, UNSUPPORTED, Alignment, find_misaligned
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, TRACKS, Layout
-from revoskit.dataset.remapping import apply_mapping, folder_frames
+from revoskit.dataset.remapping import apply_mapping
 from revoskit.masks.rle import MaskSequence
 
 VIDEOS = dict(zip(KINDS, [200, 12, 12, 24, 16, 12, 12], strict=True))
@@ -83,7 +83,7 @@ def _accused(alignment: Alignment) -> bool:
 
 def _error(layout: Layout, alignment: Alignment, planted: Planted) -> float:
     """By how many frames of the folder the mapping is off, for the median mask that has a frame in truth."""
-    folder = folder_frames(layout, alignment.video_id)
+    folder = layout.split(alignment.split).folder_frames(alignment.video_id)
     video = open_annotations(layout, alignment.split).video(alignment.video_id)
     names = apply_mapping(alignment.mapping, video, folder)
     places = {name: place for place, name in enumerate(folder)}

@@ -122,8 +122,8 @@ def write_predictions(annotations: Annotations, folder: Path) -> dict[str, tuple
 
 def score_the_usual_way(annotations: Annotations, read: Callable) -> list[list[float]]:
     """J, F, A and R of every expression, each mask on its full frame."""
-    tracks = json.loads(annotations.layout.tracks.read_text())
-    foregrounds = json.loads(annotations.layout.foreground.read_text())
+    tracks = json.loads(annotations.files.tracks.read_text())
+    foregrounds = json.loads(annotations.files.foreground.read_text())
     found = []
     for video in annotations:
         size = (video.height, video.width)
@@ -241,7 +241,7 @@ def compare_memory(folder: Path, counts: tuple[int, ...] = (2, 24)) -> None:
         }
         predictions = folder / f"real{count}.json"
         predictions.write_text(json.dumps(given))
-        size = (predictions.stat().st_size + annotations.layout.tracks.stat().st_size) / 1e6
+        size = (predictions.stat().st_size + annotations.files.tracks.stat().st_size) / 1e6
         ours = peak(f"{OURS}evaluate(sys.argv[1], sys.argv[2])", predictions, root)
         print(f"{f'{count} videos of the real size':<36}{size:>14.0f}{ours:>14.0f}")
 

@@ -135,7 +135,7 @@ def main() -> None:
         layout = Layout.at(root)
         print(f"{platform.machine()}, {args.num_proc} processes, Python {platform.python_version()}")
         print(f"{args.videos} videos x {EXPRESSIONS_A_VIDEO} expressions x {args.frames} frames of {WIDTH}x{HEIGHT}; ")
-        for path in (layout.tracks, predictions):
+        for path in (layout.split("validation").tracks, predictions):
             print(f"  {path.name}: {path.stat().st_size / 1e6:.0f} MB")
         sample = timed(1, lambda: png_of_each_mask(layout, root / "png"))
         usual = sample * args.videos / min(SAMPLE, args.videos) / args.num_proc

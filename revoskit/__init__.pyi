@@ -1,11 +1,11 @@
 # The public names, and where each lives. `__init__.py` reads this file and imports them when they are asked for.
 from revoskit.checking import check as check
 from revoskit.dataset.annotations import Annotations as Annotations
-from revoskit.dataset.annotations import Expression as Expression
-from revoskit.dataset.annotations import ExpressionType as ExpressionType
-from revoskit.dataset.annotations import Video as Video
 from revoskit.dataset.annotations import open_annotations as open_annotations
 from revoskit.dataset.layout import Layout as Layout
+from revoskit.dataset.records import Expression as Expression
+from revoskit.dataset.records import ExpressionType as ExpressionType
+from revoskit.dataset.records import Video as Video
 from revoskit.dataset.remapping import read_mapping as read_mapping
 from revoskit.errors import RevosError as RevosError
 from revoskit.frames import open_frame as open_frame

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import enum
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from revoskit.dataset.annotations import Video
+    from revoskit.dataset.records import Video
 
 
 class RevosError(Exception):
@@ -64,6 +65,18 @@ class AnnotationError(RevosError, ValueError):
     def advising(self, advice: str) -> Self:
         """The same error, with what to do about it as a line of its own."""
         return _remade(type(self), (f"{self}\n{advice}",), self.__dict__)  # type: ignore[return-value]
+
+
+class JsonError(AnnotationError):
+    """An annotation file that is no JSON, so that nothing of it can be read."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(
+            f"{file} is not valid JSON: {reason}. A download may have broken off ({file.stat().st_size:,} bytes are "
+            "here): compare its SHA-256 with the official one.",
+            file=file,
+        )
+        self.reason = reason
 
 
 class UnsizedError(AnnotationError):

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 from tabulate import tabulate
 
-from revoskit.dataset.annotations import Annotations, ExpressionType, Video, open_annotations
+from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import ExpressionType, Video
 
 ALL_SOURCES = "all"
 UNTYPED = "untyped"  # all the expressions of a dataset that has no types

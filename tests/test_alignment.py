@@ -15,7 +15,7 @@ from revoskit import cli
 from revoskit.checking import alignment
 from revoskit.checking.alignment import ALIGNED, MISALIGNED, UNDECIDED, UNSUPPORTED, examine, find_misaligned
 from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
-from revoskit.dataset.remapping import Linear, apply_mapping, folder_frames, read_mapping
+from revoskit.dataset.remapping import Linear, apply_mapping, read_mapping
 from revoskit.miniature import write_miniature
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -64,7 +64,7 @@ def test_a_planted_fault_is_reported_and_a_sound_video_is_not(planted, case):
 @pytest.mark.parametrize("case", [c for c in CASES if c.kind in ("stride 2-20", "offset", "drift in time")])
 def test_the_mapping_that_was_planted_is_the_one_that_is_named(planted, case):
     layout, truths, found = planted
-    folder = folder_frames(layout, case.video_id)
+    folder = layout.split("train").folder_frames(case.video_id)
     video = alignment.open_annotations(layout, "train").video(case.video_id)
     names = apply_mapping(found[case.video_id].mapping, video, folder)
     pairs = zip(names, truths[case.video_id].truth, strict=True)
@@ -123,20 +123,20 @@ def test_too_little_to_go_by_is_said_and_is_no_fault(tmp_path):
 def test_a_broken_frame_or_track_leaves_its_video_undecided(tmp_path):
     write_miniature(tmp_path / "ReVOS", videos=1)
     layout = Layout.at(tmp_path / "ReVOS")
-    frame = layout.video_folder(VIDEO) / "00004.jpg"
+    frame = layout.split("train").video_folder(VIDEO) / "00004.jpg"
     frame.write_bytes(frame.read_bytes()[:900])
     found = examine(layout, "train", VIDEO)
     assert found.verdict == UNDECIDED
     assert "00004.jpg" in found.note
-    tracks = json.loads(layout.tracks.read_text())
-    layout.tracks.write_text(json.dumps({anno: track[:-1] for anno, track in tracks.items()}))
+    tracks = json.loads(layout.split("train").tracks.read_text())
+    layout.split("train").tracks.write_text(json.dumps({anno: track[:-1] for anno, track in tracks.items()}))
     assert "expected one for each" in examine(layout, "train", VIDEO).note
 
 
 def test_frames_of_another_size_than_the_annotations_say_are_compared_all_the_same(tmp_path):
     write_miniature(tmp_path / "ReVOS", videos=1)
     layout = Layout.at(tmp_path / "ReVOS")
-    for path in layout.video_folder(VIDEO).iterdir():
+    for path in layout.split("train").video_folder(VIDEO).iterdir():
         Image.open(path).resize((640, 360)).save(path)
     assert examine(layout, "train", VIDEO).verdict == ALIGNED
 
@@ -170,7 +170,7 @@ def test_the_command_reports_writes_mappings_and_says_so_in_its_exit_status(spar
 def test_the_command_says_why_videos_are_undecided_and_fails_where_all_are(tmp_path, capsys):
     write_miniature(tmp_path / "ReVOS", videos=3)
     command = ["check", str(tmp_path / "ReVOS"), "--alignment"]
-    frame = Layout.at(tmp_path / "ReVOS").video_folder(VIDEO) / "00004.jpg"
+    frame = Layout.at(tmp_path / "ReVOS").split("train").video_folder(VIDEO) / "00004.jpg"
     frame.write_bytes(frame.read_bytes()[:900])
     assert cli.main(command) == 0
     assert f"undecided, 1 video ({VIDEO}): cannot read" in capsys.readouterr().out

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from revoskit.dataset.annotations import ExpressionType, open_annotations, read_expressions
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.expressions import read_expressions
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, TRACKS, Layout
+from revoskit.dataset.records import ExpressionType
 from revoskit.errors import AnnotationError, MaskError, RevosError
 
 
@@ -94,7 +96,7 @@ def test_files_are_read_once_until_they_change(own_miniature, edit_json):
     layout = Layout.at(own_miniature.root)
     before = open_annotations(layout, "train")
     assert open_annotations(layout, "train") is before
-    edit_json(layout.expressions("train"), lambda content: content["videos"].popitem())
+    edit_json(layout.split("train").expressions, lambda content: content["videos"].popitem())
     assert len(open_annotations(layout, "train").videos) == len(before.videos) - 1
 
 
@@ -224,7 +226,7 @@ def test_a_number_without_end_is_an_error(tmp_path):
     file = tmp_path / EXPRESSIONS["train"]
     file.write_text('{"videos": ' + "1" * 10_000 + "}")
     with pytest.raises(AnnotationError, match="not valid JSON"):
-        read_expressions(file)
+        read_expressions(Layout.at(file.parent).split("train"))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ def test_duplicate_keys_in_expressions_are_refused(tmp_path, text, message):
     file = tmp_path / EXPRESSIONS["train"]
     file.write_text(text)
     with pytest.raises(AnnotationError, match=message):
-        read_expressions(file)
+        read_expressions(Layout.at(file.parent).split("train"))
 
 
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
@@ -276,10 +278,10 @@ JSON = st.recursive(
 @settings(max_examples=300)
 @given(JSON | st.builds(lambda v: {"videos": v}, JSON) | st.builds(lambda v: {"videos": {"a": v}}, JSON))
 def test_wild_expression_files_are_read_or_refused(tmp_path_factory, content):
-    file = tmp_path_factory.getbasetemp() / "wild.json"
+    file = tmp_path_factory.getbasetemp() / EXPRESSIONS["train"]
     file.write_text(json.dumps(content))
     try:
-        videos = read_expressions(file)
+        videos = read_expressions(Layout.at(file.parent).split("train"))
     except RevosError:
         return
     assert all(video.frame_names for video in videos.values())

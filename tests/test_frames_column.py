@@ -9,8 +9,9 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from revoskit.dataset.annotations import Video, open_annotations
+from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Video
 from revoskit.errors import FrameError, MissingFilesError, RevosError
 from revoskit.frames import Frame
 from revoskit.publishing import frames_column, shards
@@ -40,7 +41,7 @@ def embedded(column) -> list[bytes]:
 
 def test_a_column_holds_the_files_and_their_names(tmp_path):
     video = video_of(tmp_path, [10, 5, 200_000, 4])
-    with Frames(Layout.at(tmp_path)) as frames:
+    with Frames(Layout.at(tmp_path).split("train")) as frames:
         column = frames.column(video, resize=False)
         assert embedded(column) == contents(tmp_path, video)
         assert [frame["path"] for frame in column.to_pylist()[0]] == [f"{name}.jpg" for name in video.frame_names]
@@ -53,7 +54,7 @@ def test_memory_is_used_again_once_a_column_is_gone_and_never_before(tmp_path, m
     def address(column) -> int:
         return column.values.field("bytes").buffers()[2].address
 
-    with Frames(Layout.at(tmp_path)) as frames:
+    with Frames(Layout.at(tmp_path).split("train")) as frames:
         first, second = frames.column(videos[0], resize=False), frames.column(videos[1], resize=False)
         assert address(first) != address(second)
         assert embedded(first) == contents(tmp_path, videos[0])
@@ -88,7 +89,7 @@ def test_a_frame_that_is_not_on_disk_is_named(tmp_path):
     video = video_of(tmp_path, [10, 10])
     (tmp_path / "JPEGImages/made/up/00001.jpg").unlink()
     with (
-        Frames(Layout.at(tmp_path)) as frames,
+        Frames(Layout.at(tmp_path).split("train")) as frames,
         pytest.raises(MissingFilesError, match=r"made/up has no 00001\.jpg"),
     ):
         frames.column(video, resize=False)
@@ -107,7 +108,7 @@ def test_a_frame_that_is_not_a_whole_jpeg_is_named(own_miniature, resize, damage
     video, path = first_frame(Layout.at(own_miniature.root))
     path.write_bytes(damage(path.read_bytes()))
     with (
-        Frames(Layout.at(own_miniature.root)) as frames,
+        Frames(Layout.at(own_miniature.root).split("train")) as frames,
         pytest.raises(FrameError, match=rf"{re.escape(str(path))} is not a sound JPEG: {message}.*Unpack it anew"),
     ):
         frames.column(msgspec.structs.replace(video, height=video.height // 2) if resize else video, resize=resize)
@@ -117,13 +118,13 @@ def test_a_whole_jpeg_with_something_behind_it_is_embedded_as_it_is(own_miniatur
     video, path = first_frame(Layout.at(own_miniature.root))
     path.write_bytes(path.read_bytes() + b"padding")
     for resize in (False, True):
-        with Frames(Layout.at(own_miniature.root)) as frames:
+        with Frames(Layout.at(own_miniature.root).split("train")) as frames:
             assert embedded(frames.column(video, resize=resize))[0] == path.read_bytes()
 
 
 def first_frame(layout: Layout) -> tuple[Video, Path]:
     video = next(iter(open_annotations(layout, "train")))
-    return video, Path(layout.frame_paths(video.video_id, video.frame_names)[0])
+    return video, Path(layout.split("train").frames(video)[0])
 
 
 @pytest.mark.parametrize("size", [20, 5], ids=["longer", "shorter"])
@@ -139,7 +140,7 @@ def test_a_frame_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, s
 
     monkeypatch.setattr(frames_column, "_read", change_and_read)
     with (
-        Frames(Layout.at(tmp_path)) as frames,
+        Frames(Layout.at(tmp_path).split("train")) as frames,
         pytest.raises(RevosError, match=r"00001\.jpg changed while it was read"),
     ):
         frames.column(video, resize=False)
@@ -148,7 +149,7 @@ def test_a_frame_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, s
 def test_more_than_a_row_can_hold_is_refused_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(frames_column, "MAX_COLUMN_BYTES", 15)
     with (
-        Frames(Layout.at(tmp_path)) as frames,
+        Frames(Layout.at(tmp_path).split("train")) as frames,
         pytest.raises(RevosError, match=r"'made/up' take 20 bytes, a row can hold 15: .*--max-side"),
     ):
         frames.column(video_of(tmp_path, [10, 10]), resize=False)

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from official_files import zip_frames
 
 from revoskit.checking.check import check
-from revoskit.dataset.annotations import ForegroundFile, TrackFile, read_expressions, scan_expressions
+from revoskit.dataset.expressions import read_expressions, scan_expressions
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_ARCHIVE, FRAMES_FOLDER, TRACKS, Layout
+from revoskit.dataset.tracks import ForegroundFile, TrackFile
 from revoskit.errors import AnnotationError, ArchiveError, MissingFilesError
 from revoskit.getting import unpack
 from revoskit.masks import rle
@@ -177,11 +178,11 @@ def test_an_injured_expressions_file_is_refused_or_read_as_it_stands(made, scrat
     path = scratch / EXPRESSIONS["train"]
     path.write_bytes(mutated((made / path.name).read_bytes(), seed))
     try:
-        videos = read_expressions(path)
+        videos = read_expressions(Layout.at(scratch).split("train"))
     except AnnotationError as error:
         _says_where(error, path)
         with contextlib.suppress(AnnotationError):
-            _, faults = scan_expressions(path)
+            _, faults = scan_expressions(Layout.at(scratch).split("train"))
             assert faults
         return
     document = plainly_read(path)["videos"]  # accepted, so it is JSON, and all of it is there
@@ -210,7 +211,7 @@ def test_an_injured_expressions_file_is_refused_or_read_as_it_stands(made, scrat
 def test_injured_mask_files_are_refused_or_read_as_they_stand(made, scratch, seed, foreground):
     path = scratch / (FOREGROUND if foreground else TRACKS)
     path.write_bytes(mutated((made / path.name).read_bytes(), seed))
-    videos = read_expressions(made / EXPRESSIONS["train"])
+    videos = read_expressions(Layout.at(made).split("train"))
     try:
         file = (ForegroundFile if foreground else TrackFile)(path)
     except AnnotationError as error:

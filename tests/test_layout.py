@@ -5,6 +5,7 @@ import os
 import pytest
 
 from revoskit.dataset.layout import SHA256, SHA256_FIRST_RELEASE, TRACKS, Layout, check_file_stem, check_relative
+from revoskit.dataset.records import Video
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 
 
@@ -33,10 +34,10 @@ def test_missing_files_are_listed_all_at_once_with_where_to_get_them(tmp_path):
 def test_splits_without_their_file_are_left_out(own_miniature):
     layout = Layout.at(own_miniature.root)
     assert layout.splits() == ["train", "validation", "train_sub"]
-    layout.expressions("train").unlink()
+    layout.split("train").expressions.unlink()
     assert layout.splits() == ["validation", "train_sub"]
     with pytest.raises(UsageError, match="no split 'test'"):
-        layout.expressions("test")
+        layout.split("test")
 
 
 @pytest.mark.parametrize("folder", ["JPEGImages", ""])
@@ -44,7 +45,8 @@ def test_frames_are_found_under_both_roots(folder, tmp_path):
     from revoskit.miniature import write_miniature
 
     write_miniature(tmp_path, videos=1, frames=2, height=16, width=16, frames_folder=folder)
-    paths = Layout.at(tmp_path).frame_paths("LV-VIS/train/01020", ["00000", "00001", "00002"])
+    video = Video("LV-VIS/train/01020", 1, 1, ("00000", "00001", "00002"), ())
+    paths = Layout.at(tmp_path).split("train").frames(video)
     assert [path and os.path.exists(path) for path in paths] == [True, True, None]
 
 

@@ -11,8 +11,9 @@ from PIL import Image
 import revos  # noqa: F401, makes the name known
 from revoskit import Clips, Evaluator, evaluate
 from revoskit.cli import main
-from revoskit.dataset.annotations import VideoMasks, open_annotations
+from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.video_masks import VideoMasks
 from revoskit.miniature import LONG, LONG_FRAMES, write_miniature
 
 

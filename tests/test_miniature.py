@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revoskit.dataset.annotations import ExpressionType, open_annotations
+from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import ExpressionType
 from revoskit.errors import UsageError
 from revoskit.miniature import LONG, write_miniature
 
@@ -41,7 +42,7 @@ def test_it_has_what_the_real_data_has(miniature):
 def test_frames_show_the_shapes_where_the_masks_are(miniature):
     layout = Layout.at(miniature.root)
     for video in open_annotations(layout, "train"):
-        for path, index in zip(layout.frame_paths(video.video_id, video.frame_names), range(99), strict=False):
+        for path, index in zip(layout.split("train").frames(video), range(99), strict=False):
             picture = np.asarray(Image.open(path)).astype(int)
             assert picture.shape == (video.height, video.width, 3)
             colorful = np.ptp(picture, axis=2) > 90

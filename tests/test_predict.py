@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from revoskit import cli
-from revoskit.dataset.annotations import Video, open_annotations
+from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Video
 from revoskit.errors import AdapterError, AnnotationError, AnswerError, FrameError, UsageError
 from revoskit.frames import FrameFile
 from revoskit.inference import division

@@ -16,7 +16,7 @@ import revos
 from revoskit import stats
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
-from revoskit.dataset.remapping import Linear, apply_mapping, folder_frames, read_mapping, write_mapping
+from revoskit.dataset.remapping import Linear, apply_mapping, read_mapping, write_mapping
 from revoskit.errors import AnnotationError, MissingFilesError
 from revoskit.export import export
 from revoskit.looking import pictures
@@ -130,7 +130,7 @@ def test_a_video_that_the_dataset_does_not_have_is_warned_of(root, tmp_path):
 def test_a_mapping_found_in_another_number_of_frames_is_refused(root):
     video = open_annotations(Layout.at(root), "train").video(VIDEO)
     with pytest.raises(AnnotationError, match="counts among 1200 frames, but its folder holds 12"):
-        apply_mapping(Linear(30, 0, 1200), video, folder_frames(Layout.at(root), VIDEO))
+        apply_mapping(Linear(30, 0, 1200), video, Layout.at(root).split("train").folder_frames(VIDEO))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_mapping_found_in_another_number_of_frames_is_refused(root):
 def test_a_mapping_that_does_not_fit_the_video_is_refused(root, mapping, reason):
     video = open_annotations(Layout.at(root), "train").video(VIDEO)
     with pytest.raises(AnnotationError, match=reason):
-        apply_mapping(mapping, video, folder_frames(Layout.at(root), VIDEO))
+        apply_mapping(mapping, video, Layout.at(root).split("train").folder_frames(VIDEO))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_frames_are_counted_by_the_numbers_in_their_names(root):
     folder.mkdir()
     for name in ("frame10.jpg", "frame9.jpg", "frame1.jpg", "frame2.txt"):
         (folder / name).touch()
-    assert folder_frames(Layout.at(root), "a") == ["frame1", "frame9", "frame10"]
+    assert Layout.at(root).split("train").folder_frames("a") == ["frame1", "frame9", "frame10"]
 
 
 # --- wherever annotations are opened ----------------------------------------------------------------------------------

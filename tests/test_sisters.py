@@ -6,6 +6,7 @@ import pickle
 import re
 import shutil
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +22,7 @@ from revoskit.dataset.layout import EXPRESSIONS, Layout
 from revoskit.dataset.remapping import Linear, write_mapping
 from revoskit.errors import AnnotationError, MissingFilesError, UnsizedError, UsageError
 from revoskit.export import TARGETS, export
+from revoskit.getting.checksums import count_frames
 from revoskit.looking import pictures
 
 SISTERS = [family for family in FAMILIES if family != REVOS]
@@ -116,8 +118,8 @@ def test_lv_vis_annotations_may_lie_beside_the_split(sisters, tmp_path):
 
     video = open_annotations(Layout.at(root, "lv_vis"), "train").video("00000")
 
-    assert Layout.at(root, "lv_vis").tracks == root / "mask_dict.json"
-    assert Layout.at(root, "lv_vis").frame_paths(video.video_id, video.frame_names)[0].endswith("00000.jpg")
+    assert Layout.at(root, "lv_vis").split("train").tracks == root / "mask_dict.json"
+    assert Layout.at(root, "lv_vis").split("train").frames(video)[0].endswith("00000.jpg")
 
 
 def test_a_size_that_is_not_said_is_read_from_the_first_frame(sisters, load):
@@ -387,11 +389,27 @@ def test_a_split_that_is_not_hidden_must_name_its_objects(tmp_path):
 def test_tracks_are_those_of_a_split_where_each_has_its_own(sisters):
     layout = Layout.at(sisters["mevis"].root, "mevis")
 
-    assert layout.within("valid_u").tracks == sisters["mevis"].root / "valid_u/mask_dict.json"
-    with pytest.raises(UsageError, match="each split of MeViS has tracks of its own"):
-        _ = layout.tracks
+    assert layout.split("valid_u").tracks == sisters["mevis"].root / "valid_u/mask_dict.json"
+    assert layout.split("train").tracks == sisters["mevis"].root / "train/mask_dict.json"
     with pytest.raises(UsageError, match="no split 'validation': MeViS has train, valid_u, valid, test"):
-        layout.within("validation")
+        layout.split("validation")
+
+
+def test_an_empty_folder_of_the_same_name_in_another_split_changes_nothing(sisters, tmp_path):
+    root = tmp_path / "m"
+    shutil.copytree(sisters["mevis"].root, root)
+    video = next(iter(open_annotations(Layout.at(root, "mevis"), "valid_u")))
+    (root / "train/JPEGImages" / video.video_id).mkdir()
+    annotations = open_annotations(Layout.at(root, "mevis"), "valid_u")
+
+    assert annotations.missing_frames() == {}
+    assert None not in annotations.files.frames(video)
+    assert len(annotations.files.folder_frames(video.video_id)) == len(video.frame_names)
+    assert count_frames(annotations.layout, "valid_u").complete_videos == len(annotations.videos)
+    options = {"data_dir": str(root), "family": "mevis", "cache_dir": str(tmp_path / "cache")}
+    rows = datasets.load_dataset("revos", "videos", split="valid_u", **options)
+    assert None not in next(row for row in rows if row["video_id"] == video.video_id)["frames"]
+    assert pictures.find_scene(annotations.layout, video.video_id).missing_frames == []
 
 
 def test_what_is_missing_is_said_with_the_names_of_the_family(tmp_path):
@@ -654,9 +672,10 @@ def test_revos_is_found_where_it_was(tmp_path):
     layout = Layout.at(tmp_path)
 
     assert layout == Layout(layout.root)
-    assert layout.within("train") is layout
-    assert layout.tracks == layout.root / "mask_dict.json"
-    assert layout.expressions("validation").name == "meta_expressions_valid_.json"
-    assert layout.video_folder("OVIS/train/x") == layout.root / "JPEGImages/OVIS/train/x"
+    files = layout.split("validation")
+    assert files.tracks == layout.root / "mask_dict.json"
+    assert files.foreground == layout.root / "mask_dict_foreground.json"
+    assert files.expressions.name == "meta_expressions_valid_.json"
+    assert files.video_folder("OVIS/train/x") == layout.root / "JPEGImages/OVIS/train/x"
     (tmp_path / "OVIS/train/x").mkdir(parents=True)
-    assert layout.video_folder("OVIS/train/x") == layout.root / "OVIS/train/x"
+    assert files.video_folder("OVIS/train/x") == layout.root / "OVIS/train/x"

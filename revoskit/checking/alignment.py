@@ -19,10 +19,11 @@ from tabulate import tabulate
 
 from revoskit import workers
 from revoskit.checking import mask_fit
-from revoskit.dataset.annotations import Video, open_annotations
+from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Layout
-from revoskit.dataset.remapping import Linear, Mapping, folder_frames
+from revoskit.dataset.records import Video
+from revoskit.dataset.remapping import Linear, Mapping
 from revoskit.errors import AnnotationError, FrameError, UsageError
 from revoskit.frames import Frame, FrameFile
 from revoskit.masks.rle import MaskSequence
@@ -146,9 +147,9 @@ def examine(layout: Layout, split: str, video_id: str) -> Alignment:
         tracks = [masks.track(i) for i in video.annotation_ids]
     except AnnotationError as error:
         return Alignment(split, video_id, UNDECIDED, note=str(error))
-    folder = folder_frames(annotations.layout, video_id)
+    folder = annotations.files.folder_frames(video_id)
     sample = _Sample.of(tracks)
-    frames = [FrameFile(str(annotations.layout.video_folder(video_id) / f"{name}.jpg")) for name in folder]
+    frames = [FrameFile(str(annotations.files.video_folder(video_id) / f"{name}.jpg")) for name in folder]
     seen = Alignment(split, video_id, UNDECIDED, len(sample.tracks), len(sample.indices), len(folder))
     if len(sample.indices) < _MIN_FRAMES:
         return msgspec.structs.replace(seen, note=f"fewer than {_MIN_FRAMES} frames have masks")

@@ -20,17 +20,11 @@ from tqdm import tqdm
 from revoskit import workers
 from revoskit.checking import findings
 from revoskit.checking.findings import ERROR, NOTE, SEVERITIES, Finding, Tally
-from revoskit.dataset.annotations import (
-    Expression,
-    ExpressionType,
-    ForegroundFile,
-    TrackFile,
-    Video,
-    open_once,
-    scan_expressions,
-)
+from revoskit.dataset.expressions import scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
-from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout
+from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout, SplitFiles
+from revoskit.dataset.records import Expression, ExpressionType, Video
+from revoskit.dataset.tracks import ForegroundFile, TrackFile, open_once
 from revoskit.errors import AnnotationError, FrameError, MissingFilesError, UsageError
 from revoskit.frames import FrameFile
 from revoskit.masks.rle import RLE, MaskSequence, faults
@@ -90,8 +84,8 @@ def check(
     if not layout.root.is_dir():
         raise MissingFilesError(f"{layout.root} is not a folder. {WHERE_TO_GET_THEM}")
     for split in splits or ():
-        if not layout.expressions(split).is_file():
-            raise MissingFilesError(f"{layout.expressions(split)} is not there. {WHERE_TO_GET_THEM}")
+        if not layout.split(split).expressions.is_file():
+            raise MissingFilesError(f"{layout.split(split).expressions} is not there. {WHERE_TO_GET_THEM}")
     num_proc = num_proc or os.cpu_count() or 1
     tally = Tally()
     records = _Records.read(layout, splits, tally)
@@ -160,7 +154,7 @@ class _Records(NamedTuple):
                 tally.add("file-absent", EXPRESSIONS[split])
         for split in splits or here:
             try:
-                records.videos[split], wrong = scan_expressions(layout.expressions(split))
+                records.videos[split], wrong = scan_expressions(layout.split(split))
             except AnnotationError as error:
                 tally.add("file-unreadable", str(error), split=split)
                 records.faulty.add(split)
@@ -187,7 +181,7 @@ class _Records(NamedTuple):
         """The tracks that nobody names, as far as that can be told: it takes both splits, wholly read."""
         if not files.tracks or self.faulty or not {"train", "validation"} <= set(self.videos):
             return []
-        return sorted(set(open_once(TrackFile, layout.tracks).keys()) - self.named())
+        return sorted(set(open_once(TrackFile, _shared(layout).tracks).keys()) - self.named())
 
 
 def _is_subset(video: Video, of: Video | None) -> bool:
@@ -265,12 +259,18 @@ class _Files(NamedTuple):
     foreground: bool
 
 
+def _shared(layout: Layout) -> SplitFiles:
+    """The files of any split, for what all splits of ReVOS have in common: tracks, foreground and frames."""
+    return layout.split("train")
+
+
 def _open_files(layout: Layout, tally: Tally) -> _Files:
-    if not layout.tracks.is_file():
-        tally.add("file-missing", layout.tracks.name)
-    if not layout.foreground.is_file():
-        tally.add("file-absent", layout.foreground.name)
-    return _Files(_opens(TrackFile, layout.tracks, tally), _opens(ForegroundFile, layout.foreground, tally))
+    shared = _shared(layout)
+    if not shared.tracks.is_file():
+        tally.add("file-missing", shared.tracks.name)
+    if not shared.foreground.is_file():
+        tally.add("file-absent", shared.foreground.name)
+    return _Files(_opens(TrackFile, shared.tracks, tally), _opens(ForegroundFile, shared.foreground, tally))
 
 
 def _opens(kind: type, path: Path, tally: Tally) -> bool:
@@ -288,17 +288,18 @@ def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tupl
     """What is wrong with a video's masks and JPEGs, and the number of masks that were examined."""
     tally = Tally()
     place: Place = {"split": job.split, "video": job.video.video_id}
-    tracks, masks = _check_tracks(layout, job.video, tally, place) if files.tracks else ({}, 0)
+    split = layout.split(job.split)
+    tracks, masks = _check_tracks(split, job.video, tally, place) if files.tracks else ({}, 0)
     if files.foreground:
         whole = job.judge_foreground and len(tracks) == len(job.video.annotation_ids)
-        masks += _check_foreground(layout, job.video, tracks if whole else None, tally, place)
-    _check_frames(layout, job.video, decode, tally, place)
+        masks += _check_foreground(split, job.video, tracks if whole else None, tally, place)
+    _check_frames(split, job.video, decode, tally, place)
     return tally, masks
 
 
-def _check_tracks(layout: Layout, video: Video, tally: Tally, place: Place) -> tuple[dict[int, MaskSequence], int]:
+def _check_tracks(split: SplitFiles, video: Video, tally: Tally, place: Place) -> tuple[dict[int, MaskSequence], int]:
     """The tracks that are sound, and the number of masks that were examined."""
-    file: TrackFile = open_once(TrackFile, layout.tracks)
+    file: TrackFile = open_once(TrackFile, split.tracks)
     sound: dict[int, MaskSequence] = {}
     examined = 0
     for annotation_id in video.annotation_ids:
@@ -351,10 +352,10 @@ def _note_blank(track: MaskSequence, video: Video, tally: Tally, place: Place) -
 
 
 def _check_foreground(
-    layout: Layout, video: Video, tracks: dict[int, MaskSequence] | None, tally: Tally, place: Place
+    split: SplitFiles, video: Video, tracks: dict[int, MaskSequence] | None, tally: Tally, place: Place
 ) -> int:
     """Compare the foreground with the union of `tracks`, where those are all known; returns the masks examined."""
-    file: ForegroundFile = open_once(ForegroundFile, layout.foreground)
+    file: ForegroundFile = open_once(ForegroundFile, split.foreground)
     if video.video_id not in file:
         tally.add("foreground-absent", **place)
         return 0
@@ -408,7 +409,7 @@ def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
     """What is wrong with tracks of which the video is not known, besides that."""
     tally = Tally()
     examined = 0
-    file: TrackFile = open_once(TrackFile, layout.tracks)
+    file: TrackFile = open_once(TrackFile, _shared(layout).tracks)
     for key in keys:
         tally.add("track-unnamed", "" if key.isdecimal() else "and it is not named by a number", track=key)
         try:
@@ -432,8 +433,8 @@ def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
 # --- the frames -------------------------------------------------------------------------------------------------------
 
 
-def _check_frames(layout: Layout, video: Video, decode: bool, tally: Tally, place: Place) -> None:
-    paths = layout.frame_paths(video.video_id, video.frame_names)
+def _check_frames(split: SplitFiles, video: Video, decode: bool, tally: Tally, place: Place) -> None:
+    paths = split.frames(video)
     missing = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
     if missing:
         found = f"{len(missing)} of the video's {len(paths)}"
@@ -444,7 +445,7 @@ def _check_frames(layout: Layout, video: Video, decode: bool, tally: Tally, plac
                 FrameFile(path).examine(video.height, video.width, decode=decode)
             except FrameError as error:
                 tally.add(f"frame-{error.fault.value}", error.problem, frame=name, **place)
-    folder = layout.video_folder(video.video_id)
+    folder = split.video_folder(video.video_id)
     listed = {f"{name}.jpg" for name in video.frame_names}
     present = {name for name in os.listdir(folder) if _is_jpeg(name)} if folder.is_dir() else set()
     if extra := present - listed:
@@ -463,7 +464,7 @@ def _check_strangers(layout: Layout, records: _Records, files: _Files, tally: Ta
     if records.faulty or not records.videos:
         return  # then the stranger may be the one that could not be read
     if files.foreground:
-        for video_id in sorted(set(open_once(ForegroundFile, layout.foreground).keys()) - known):
+        for video_id in sorted(set(open_once(ForegroundFile, _shared(layout).foreground).keys()) - known):
             tally.add("foreground-extra", video=video_id)
     for folder, count in _folders_of_jpegs(layout, known):
         if folder not in known:

@@ -11,18 +11,19 @@ from typing import Any
 
 from datasets import ClassLabel, Features, Image, Value
 
-from revoskit.dataset.annotations import Expression, ExpressionType, Video, VideoMasks
+from revoskit.dataset.records import Expression, ExpressionType, Video
+from revoskit.dataset.video_masks import VideoMasks
 
 EXPRESSION_TYPES = [kind.label for kind in ExpressionType]
 
 Frame = dict[str, Any]  # {"path": str, "bytes": None}: an image in the form in which `datasets` stores it
 
 
-def _rle() -> dict:
+def _rle() -> dict[str, Any]:
     return {"size": [Value("int32")], "counts": Value("string")}
 
 
-def _video_columns(decode_frames: bool) -> dict:
+def _video_columns(decode_frames: bool) -> dict[str, Any]:
     return {
         "video_id": Value("string"),
         "height": Value("int32"),
@@ -32,7 +33,7 @@ def _video_columns(decode_frames: bool) -> dict:
     }
 
 
-def _expression_columns() -> dict:
+def _expression_columns() -> dict[str, Any]:
     return {
         "expression_id": Value("string"),
         "expression": Value("string"),

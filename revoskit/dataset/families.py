@@ -16,7 +16,7 @@ _FRAMES = "JPEGImages"
 
 
 @dataclass(frozen=True)
-class SplitFiles:
+class SplitPaths:
     """Where the files of one split lie under the root. Of several paths the first that is there counts."""
 
     expressions: tuple[str, ...]
@@ -32,7 +32,7 @@ class Family:
 
     title: str
     homepage: str
-    splits: dict[str, SplitFiles]
+    splits: dict[str, SplitPaths]
     typed: bool = False
     """`type_id` is there, and means what it means in ReVOS."""
     sized: bool = False
@@ -41,9 +41,9 @@ class Family:
     """An expression is a category's name, with `_` in place of spaces."""
 
 
-def _folder(name: str, *expressions: str, hidden: bool = False) -> SplitFiles:
+def _folder(name: str, *expressions: str, hidden: bool = False) -> SplitPaths:
     """A split with a folder of its own, which holds all its files."""
-    return SplitFiles(
+    return SplitPaths(
         tuple(f"{name}/{file}" for file in expressions), (f"{name}/{_TRACKS}",), (f"{name}/{_FRAMES}",), hidden
     )
 
@@ -53,7 +53,7 @@ FAMILIES = {
         "ReVOS",
         "https://github.com/cilinyan/ReVOS-api",
         {
-            split: SplitFiles((f"meta_expressions_{name}_.json",), frames=(_FRAMES, ""))
+            split: SplitPaths((f"meta_expressions_{name}_.json",), frames=(_FRAMES, ""))
             for split, name in [("train", "train"), ("validation", "valid"), ("train_sub", "train_sub")]
         },
         typed=True,
@@ -82,7 +82,7 @@ FAMILIES = {
         "LV-VIS",
         "https://github.com/haochenheheda/LVVIS",
         {
-            "train": SplitFiles(
+            "train": SplitPaths(
                 ("train/meta_expressions.json", "meta_expressions.json"),
                 ("train/mask_dict.json", "mask_dict.json"),
                 ("train/JPEGImages", "JPEGImages/train"),
@@ -94,13 +94,13 @@ FAMILIES = {
         "FeVOS",
         "https://huggingface.co/datasets/FudanCVL/FeVOS",
         {
-            "train": SplitFiles(("meta_expressions_train.json",)),
-            "validation": SplitFiles(("meta_expressions_val.json",)),
+            "train": SplitPaths(("meta_expressions_train.json",)),
+            "validation": SplitPaths(("meta_expressions_val.json",)),
         },
     ),
     "ref_sav": Family(
         "Ref-SAV",
         "https://github.com/bytedance/Sa2VA",
-        {"validation": SplitFiles(("meta_expressions_valid.json",), frames=("videos",))},
+        {"validation": SplitPaths(("meta_expressions_valid.json",), frames=("videos",))},
     ),
 }

@@ -10,13 +10,16 @@ The datasets of `revoskit.dataset.families` are laid out otherwise and read thro
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from revoskit.dataset.families import FAMILIES, REVOS, SplitFiles
+from revoskit.dataset.families import FAMILIES, REVOS, SplitPaths
+from revoskit.dataset.records import Video
 from revoskit.errors import AnnotationError, MissingFilesError, Place, UsageError
 
 if TYPE_CHECKING:
@@ -59,18 +62,16 @@ class Layout:
 
     root: Path
     family: str = REVOS
-    split: str | None = None
-    """Set by `within`, where each split has files of its own: the one whose tracks and frames are meant."""
     alignment: Path | None = None
     """A mapping file (`revoskit.dataset.remapping`), applied wherever annotations of this copy are opened."""
 
     @classmethod
     def at(
         cls,
-        root: str | os.PathLike | None = None,
+        root: str | os.PathLike[str] | None = None,
         family: str = REVOS,
         *,
-        alignment: str | os.PathLike | None = None,
+        alignment: str | os.PathLike[str] | None = None,
     ) -> Layout:
         """The copy in the folder `root`, however it is spelled, or for ReVOS in the one that $REVOS_ROOT names.
 
@@ -92,42 +93,25 @@ class Layout:
                 f"$REVOS_ROOT to the folder that holds {TRACKS} and {FRAMES_FOLDER}/. {WHERE_TO_GET_THEM}"
             )
         accepted = None if alignment is None else Path(os.path.realpath(os.path.expanduser(alignment)))
-        return cls(Path(os.path.realpath(os.path.expanduser(root))), family, alignment=accepted)
+        return cls(Path(os.path.realpath(os.path.expanduser(root))), family, accepted)
 
-    def within(self, split: str) -> Layout:
-        """The same copy, with `tracks` and the frames being those of one split."""
-        self.files(split)
-        return self if self.family == REVOS else replace(self, split=split)
-
-    def files(self, split: str) -> SplitFiles:
-        """Where a split's files lie, as its family has them.
+    def split(self, name: str) -> SplitFiles:
+        """The files of one split.
 
         Raises:
             UsageError: the family has no such split.
         """
         family = FAMILIES[self.family]
-        if split not in family.splits:
-            raise UsageError(f"there is no split {split!r}: {family.title} has {', '.join(family.splits)}")
-        return family.splits[split]
-
-    @property
-    def tracks(self) -> Path:
-        names = {files.tracks for files in self._meant()}
-        if len(names) > 1:
-            title = FAMILIES[self.family].title
-            raise UsageError(f"each split of {title} has tracks of its own: take layout.within(split).tracks")
-        return self._first(*names.pop())
-
-    @property
-    def foreground(self) -> Path:
-        return self.root / FOREGROUND
-
-    def expressions(self, split: str) -> Path:
-        return self._first(*self.files(split).expressions)
+        if name not in family.splits:
+            raise UsageError(f"there is no split {name!r}: {family.title} has {', '.join(family.splits)}")
+        return SplitFiles(self, name)
 
     def splits(self) -> list[str]:
         """The splits whose expressions are here, in the official order."""
-        return [split for split in FAMILIES[self.family].splits if self.expressions(split).is_file()]
+        return [split.name for split in self._every_split() if split.expressions.is_file()]
+
+    def _every_split(self) -> list[SplitFiles]:
+        return [SplitFiles(self, name) for name in FAMILIES[self.family].splits]
 
     def require(self) -> None:
         """See that there is something to load.
@@ -139,15 +123,15 @@ class Layout:
         where = WHERE_TO_GET_THEM if self.family == REVOS else f"See {family.homepage}."
         if not self.root.is_dir():
             raise MissingFilesError(f"{self.root} is not a folder. {where}")
-        needed = [self.files(split) for split in here or family.splits]
-        tracks = dict.fromkeys(self._first(*files.tracks) for files in needed if not files.hidden)
-        missing = [str(path.relative_to(self.root)) for path in tracks if not path.is_file()]
-        expressions = [files.expressions[0] for files in family.splits.values()]
+        needed = [split for split in self._every_split() if not split.hidden and (split.name in here or not here)]
+        lacking = dict.fromkeys(split.tracks for split in needed if not split.tracks.is_file())
+        missing = [str(path.relative_to(self.root)) for path in lacking]
+        expressions = [paths.expressions[0] for paths in family.splits.values()]
         if not here:
             missing += expressions
         if missing:
-            tracks = dict.fromkeys(files.tracks[0] for files in family.splits.values() if not files.hidden)
-            frames = dict.fromkeys(files.frames[0] for files in family.splits.values())
+            tracks = dict.fromkeys(paths.tracks[0] for paths in family.splits.values() if not paths.hidden)
+            frames = dict.fromkeys(paths.frames[0] for paths in family.splits.values())
             raise MissingFilesError(
                 f"{self.root} lacks {', '.join(missing)}. Expected {', '.join(tracks)}, at least one of "
                 f"{', '.join(expressions)}, and {' or '.join(frames)}/<video_id>/<frame>.jpg. {where}"
@@ -155,10 +139,9 @@ class Layout:
 
     def annotation_files(self) -> list[Path]:
         """The annotation files that are here: whatever is built from this copy depends on them."""
-        splits = FAMILIES[self.family].splits
-        tracks = dict.fromkeys(self._first(*files.tracks) for files in splits.values())
-        files = [*tracks, self.foreground, *(self.expressions(split) for split in splits)]
-        return [file for file in files if file.is_file()]
+        splits = self._every_split()
+        files = [split.tracks for split in splits] + [split.foreground for split in splits]
+        return [file for file in dict.fromkeys([*files, *(s.expressions for s in splits)]) if file.is_file()]
 
     def annotation_state(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size in bytes and time of change in ns of each such file and of the alignment's: others, other content.
@@ -172,25 +155,83 @@ class Layout:
     def _name(self, file: Path) -> str:
         return (file.relative_to(self.root) if file.is_relative_to(self.root) else file).as_posix()
 
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """The files of one split of a copy, wherever its family has them."""
+
+    layout: Layout
+    name: str
+
+    @property
+    def _paths(self) -> SplitPaths:
+        return FAMILIES[self.layout.family].splits[self.name]
+
+    @property
+    def hidden(self) -> bool:
+        """The masks are kept back: expressions need not name objects, nor need there be tracks."""
+        return self._paths.hidden
+
+    @property
+    def expressions(self) -> Path:
+        return self._first(self._paths.expressions)
+
+    @property
+    def tracks(self) -> Path:
+        return self._first(self._paths.tracks)
+
+    @property
+    def foreground(self) -> Path:
+        return self.layout.root / FOREGROUND
+
+    def _first(self, paths: Sequence[str]) -> Path:
+        """The first of these that is there; where none is, the first."""
+        found = [self.layout.root / path for path in paths]
+        return next((path for path in found if path.is_file()), found[0])
+
+    @property
+    def frame_folders(self) -> list[Path]:
+        """Where the folders of the videos may lie: the first that has a video's counts."""
+        return [self.layout.root / folder for folder in self._paths.frames]
+
     def video_folder(self, video_id: str) -> Path:
         """Where a video's frames lie: for ReVOS under JPEGImages/, or directly under the root where that has none."""
-        folders = dict.fromkeys(folder for files in self._meant() for folder in files.frames)
-        candidates = [self.root / folder / video_id for folder in folders]
+        candidates = [folder / video_id for folder in self.frame_folders]
         return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
-    def _meant(self) -> list[SplitFiles]:
-        """The splits that `tracks` and `video_folder` go by."""
-        return [self.files(self.split)] if self.split else list(FAMILIES[self.family].splits.values())
-
-    def _first(self, *paths: str) -> Path:
-        """The first of these that is there; where none is, the first."""
-        return next((self.root / path for path in paths if (self.root / path).is_file()), self.root / paths[0])
-
-    def frame_paths(self, video_id: str, frame_names: Sequence[str]) -> list[str | None]:
-        """The JPEG of every frame, null where there is none on disk; costs one look into the video's folder."""
+    def folder_frames(self, video_id: str) -> list[str]:
+        """The names of all JPEGs in a video's folder, sorted: numbers by value, so that 9 comes before 10."""
         folder = self.video_folder(video_id)
+        names = [name[:-4] for name in os.listdir(folder) if name.endswith(".jpg")] if folder.is_dir() else []
+        return sorted(names, key=_natural)
+
+    def frames(self, video: Video) -> list[str | None]:
+        """The JPEG of every frame, null where there is none on disk; costs one look into the video's folder."""
+        folder = self.video_folder(video.video_id)
         present = set(os.listdir(folder)) if folder.is_dir() else set()
-        return [os.path.join(folder, f"{name}.jpg") if f"{name}.jpg" in present else None for name in frame_names]
+        paths = [os.path.join(folder, f"{name}.jpg") for name in video.frame_names]
+        return [path if f"{name}.jpg" in present else None for name, path in zip(video.frame_names, paths, strict=True)]
+
+    def missing_frames(self, video: Video) -> list[str]:
+        """The names of a video's frames that are not on disk."""
+        return [name for name, path in zip(video.frame_names, self.frames(video), strict=True) if path is None]
+
+    @contextlib.contextmanager
+    def advising(self) -> Iterator[None]:
+        """What to do, after what is wrong: for those who load and cannot go on, not for `check`, which lists it all."""
+        try:
+            yield
+        except AnnotationError as error:
+            advice = "`revoskit check` lists all that is wrong with a copy of ReVOS."
+            if self.layout.family != REVOS:
+                advice = f"See {FAMILIES[self.layout.family].homepage}."
+            raise error.advising(f"Correct the file or get it anew. {advice}") from None
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    parts: list[str | int] = re.split(r"(\d+)", name)
+    parts[1::2] = map(int, parts[1::2])
+    return parts, name
 
 
 def check_relative(name: str, what: str, **place: Unpack[Place]) -> None:

@@ -16,19 +16,16 @@ frame of every mask, null where it belongs to none. A mask without a frame is le
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 
 from revoskit.atomic import whole
-from revoskit.dataset.layout import Layout, check_file_stem, check_relative
+from revoskit.dataset.layout import check_file_stem, check_relative
+from revoskit.dataset.records import Video
 from revoskit.errors import AnnotationError, MissingFilesError, Place
-
-if TYPE_CHECKING:
-    from revoskit.dataset.annotations import Video
 
 
 class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -42,7 +39,7 @@ class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 Mapping = Linear | list[str | None]
 
 
-def read_mapping(path: str | os.PathLike) -> dict[str, Mapping]:
+def read_mapping(path: str | os.PathLike[str]) -> dict[str, Mapping]:
     """A mapping file, by video id.
 
     Raises:
@@ -89,24 +86,11 @@ def write_mapping(path: Path, mappings: dict[str, Mapping]) -> None:
         file.write(msgspec.json.format(msgspec.json.encode(mappings), indent=2) + b"\n")
 
 
-def folder_frames(layout: Layout, video_id: str) -> list[str]:
-    """The names of all JPEGs in a video's folder, sorted: numbers by value, so that 9 comes before 10."""
-    folder = layout.video_folder(video_id)
-    names = [name[:-4] for name in os.listdir(folder) if name.endswith(".jpg")] if folder.is_dir() else []
-    return sorted(names, key=_natural)
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
-    parts: list[str | int] = re.split(r"(\d+)", name)
-    parts[1::2] = map(int, parts[1::2])
-    return parts, name
-
-
 def apply_mapping(mapping: Mapping, video: Video, folder: Sequence[str]) -> list[str | None]:
     """The frame of each of a video's masks, null where it has none.
 
     Args:
-        folder: the names of all frames in the video's folder, as `folder_frames` gives them.
+        folder: the names of all frames in the video's folder, as `SplitFiles.folder_frames` gives them.
 
     Raises:
         AnnotationError: the mapping is not one of this video's masks, or not one into this folder.

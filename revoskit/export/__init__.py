@@ -21,7 +21,7 @@ import msgspec
 
 from revoskit import workers
 from revoskit.atomic import PART, make_folder, remove_parts, whole
-from revoskit.dataset.annotations import Annotations, missing_frames, open_annotations
+from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
@@ -129,14 +129,14 @@ def _require_frames(splits: dict[str, Annotations]) -> None:
         for video in of_split:
             if twice := next((name for name, times in Counter(video.frame_names).items() if times > 1), None):
                 raise AnnotationError(
-                    f"{of_split.layout.expressions(split)}: video {video.video_id!r} lists frame {twice!r} more than "
+                    f"{of_split.files.expressions}: video {video.video_id!r} lists frame {twice!r} more than "
                     "once, and the targets have one mask for it: correct the file"
                 )
-        lacking = missing_frames(of_split)
+        lacking = of_split.missing_frames()
         missing = [f"{video_id}/{name}.jpg" for video_id, names in lacking.items() for name in names]
         if missing:
             listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-            where = " or ".join(str(of_split.layout.root / one) for one in of_split.layout.files(split).frames)
+            where = " or ".join(map(str, of_split.files.frame_folders))
             lines.append(f"  {split}: {len(missing):,} frames are not under {where}: {listed}")
     if lines:
         advice = "Unpack the frames there, or name a split that has them all."

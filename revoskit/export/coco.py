@@ -25,8 +25,9 @@ from pathlib import Path
 import msgspec
 
 from revoskit.atomic import whole
-from revoskit.dataset.annotations import Annotations, Video
+from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.families import FAMILIES
+from revoskit.dataset.records import Video
 from revoskit.export.job import Counts, Job, own_ids, place_all_frames
 from revoskit.masks.rle import MaskSequence
 

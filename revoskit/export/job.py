@@ -15,7 +15,8 @@ import msgspec
 
 from revoskit import workers
 from revoskit.atomic import replacing
-from revoskit.dataset.annotations import Annotations, Video
+from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.records import Video
 from revoskit.errors import MissingFilesError
 
 FRAMES = "JPEGImages"
@@ -127,13 +128,13 @@ def frame_files(job: Job, video: Video) -> list[str]:
     Raises:
         MissingFilesError: one is no longer on disk.
     """
-    paths = job.annotations.layout.frame_paths(video.video_id, video.frame_names)
+    paths = job.annotations.files.frames(video)
     there = [path for path in paths if path is not None]
     if len(there) < len(paths):
         gone = video.frame_names[paths.index(None)]
         raise MissingFilesError(
             f"frame {gone!r} of video {video.video_id!r} was removed while it was exported: put it back under "
-            f"{job.annotations.layout.video_folder(video.video_id)}, and give the same command again"
+            f"{job.annotations.files.video_folder(video.video_id)}, and give the same command again"
         )
     return there
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import msgspec
 
 from revoskit.atomic import whole
-from revoskit.dataset.annotations import Annotations, Expression, Video
+from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.records import Expression, Video
 from revoskit.export.job import Counts, Job, own_ids, place_all_frames
 
 PASSES = 2

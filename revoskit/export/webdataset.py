@@ -26,7 +26,8 @@ import msgspec
 
 from revoskit import workers
 from revoskit.atomic import whole
-from revoskit.dataset.annotations import Expression, Video, VideoMasks
+from revoskit.dataset.records import Expression, Video
+from revoskit.dataset.video_masks import VideoMasks
 from revoskit.export.job import Counts, Job, frame_files
 
 PASSES = 1

@@ -27,7 +27,9 @@ from PIL import Image
 
 from revoskit import workers
 from revoskit.atomic import whole
-from revoskit.dataset.annotations import Annotations, Expression, Video, VideoMasks
+from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.records import Expression, Video
+from revoskit.dataset.video_masks import VideoMasks
 from revoskit.errors import UsageError
 from revoskit.export.job import Counts, Job, place_frames
 

@@ -17,7 +17,7 @@ from huggingface_hub import constants
 from tabulate import tabulate
 
 from revoskit.atomic import write_whole
-from revoskit.dataset.annotations import read_expressions
+from revoskit.dataset.expressions import read_expressions
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, SHA256_FIRST_RELEASE, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, MissingFilesError
 
@@ -102,16 +102,15 @@ def bytes_to_read(layout: Layout, names: Mapping[str, str] = SHA256) -> int:
 def count_frames(layout: Layout, split: str) -> FramesReport:
     """How many of the frames that a split lists are on disk."""
     try:
-        videos = read_expressions(layout.expressions(split))
+        videos = read_expressions(layout.split(split))
     except AnnotationError as error:
         return FramesReport(split, problem=str(error))
     report = FramesReport(split, videos=len(videos))
     for video in videos.values():
-        paths = layout.frame_paths(video.video_id, video.frame_names)
-        present = sum(path is not None for path in paths)
-        report.listed += len(paths)
-        report.present += present
-        report.complete_videos += present == len(paths)
+        missing = len(layout.split(split).missing_frames(video))
+        report.listed += len(video.frame_names)
+        report.present += len(video.frame_names) - missing
+        report.complete_videos += not missing
     return report
 
 

@@ -23,7 +23,7 @@ from revoskit.archives.parts import find_archive, is_zip
 from revoskit.archives.tars import objection_to_member
 from revoskit.archives.zips import Member, Pieces, read_directory, refusal
 from revoskit.atomic import remove_parts, require_room, sole_writer, whole
-from revoskit.dataset.annotations import read_expressions
+from revoskit.dataset.expressions import read_expressions
 from revoskit.dataset.frame_archive import video_of
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, SHA256, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, ArchiveError, MissingFilesError
@@ -126,7 +126,7 @@ def _video_ids(layout: Layout) -> set[str]:
     ids: set[str] = set()
     for split in layout.splits():
         with contextlib.suppress(AnnotationError):  # `check` reports it; the archive's own names do as well
-            ids |= read_expressions(layout.expressions(split)).keys()
+            ids |= read_expressions(layout.split(split)).keys()
     return ids
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from revoskit.dataset.annotations import Expression, Video
+from revoskit.dataset.records import Expression, Video
 from revoskit.errors import AdapterError, AnswerError
 
 Adapter = Callable[..., Any]

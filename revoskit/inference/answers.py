@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
-from revoskit.dataset.annotations import Video
+from revoskit.dataset.records import Video
 from revoskit.errors import AnswerError, MaskError
 from revoskit.frames import Grid
 from revoskit.masks.rle import MAX_PIXELS, RLE, MaskSequence

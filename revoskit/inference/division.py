@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from revoskit.dataset.annotations import Video
+from revoskit.dataset.records import Video
 from revoskit.errors import UsageError
 
 # Of torchrun and accelerate, and of Slurm: this process, all processes, and this one among those of its machine.

@@ -202,7 +202,7 @@ class Data(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, annotations: Annotations) -> Data:
-        path = annotations.layout.expressions(annotations.split)
+        path = annotations.layout.split(annotations.split).expressions
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         expressions = sum(len(video.expressions) for video in annotations)
         family = annotations.layout.family

@@ -21,9 +21,10 @@ from filelock import FileLock
 
 from revoskit import workers
 from revoskit.atomic import make_folder
-from revoskit.dataset.annotations import Annotations, Expression, Video, open_annotations
+from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError, WorkerError
 from revoskit.inference import adapter as adapters
 from revoskit.inference import division

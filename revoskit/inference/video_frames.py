@@ -8,7 +8,8 @@ from typing import Any, overload
 import numpy as np
 from PIL import Image
 
-from revoskit.dataset.annotations import Annotations, Video
+from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.records import Video
 from revoskit.errors import FrameError, UsageError
 from revoskit.frames import FrameFile, Grid
 
@@ -24,8 +25,8 @@ class VideoFrames(Sequence[Image.Image]):
 
     def __init__(self, annotations: Annotations, video: Video, memory: int = MEMORY) -> None:
         self.video = video
-        self._paths = annotations.layout.frame_paths(video.video_id, video.frame_names)
-        self._folder = annotations.layout.video_folder(video.video_id)
+        self._paths = annotations.files.frames(video)
+        self._folder = annotations.files.video_folder(video.video_id)
         self._room = memory
         self._kept: dict[tuple[int, int, int], np.ndarray] = {}  # by height, width and number of the frame
 

@@ -10,9 +10,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from revoskit.atomic import make_folder
-from revoskit.dataset.annotations import Annotations, Video, open_annotations
+from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Video
 from revoskit.errors import UsageError
 from revoskit.inference import division
 from revoskit.inference.answers import as_rles

@@ -28,9 +28,11 @@ import numpy as np
 from PIL import Image
 
 from revoskit.atomic import replacing, whole
-from revoskit.dataset.annotations import Video, VideoMasks, open_annotations
+from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Video
+from revoskit.dataset.video_masks import VideoMasks
 from revoskit.errors import FrameError, MissingFilesError, UsageError
 from revoskit.frames import FrameFile
 from revoskit.masks.packed import PackedMasks, pack
@@ -239,9 +241,9 @@ class _VideoWriter:
         annotations = open_annotations(self.layout, self.split)
         video = annotations.video(video_id)
         masks = annotations.masks(video)
-        paths = annotations.layout.frame_paths(video_id, video.frame_names)
+        paths = annotations.files.frames(video)
         if self.max_side is None:
-            address = _address_of(annotations.layout.video_folder(video_id), self.folder)
+            address = _address_of(annotations.files.video_folder(video_id), self.folder)
         else:
             address = quote(f"frames/{video_id}")
             _write_small_frames(paths, self.folder / "frames" / video_id, self.max_side)

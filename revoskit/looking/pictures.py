@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from revoskit.atomic import replacing, whole
-from revoskit.dataset.annotations import Annotations, Expression, Video, open_annotations
+from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Expression, Video
 from revoskit.errors import AnnotationError, UsageError
 from revoskit.frames import FrameFile
 from revoskit.masks.rle import MaskSequence
@@ -202,7 +203,7 @@ def scene(
         video,
         " ".join(heading.split()) or "(no text)",
         f"{about} · {count}" + (" · masks kept back" if annotations.hidden else ""),
-        tuple(annotations.layout.frame_paths(video.video_id, video.frame_names)),
+        tuple(annotations.files.frames(video)),
         tuple(panels),
         annotations.split if annotations.hidden else None,
     )

@@ -24,6 +24,7 @@ from revoskit.errors import MaskError
 # a run cannot overflow the 32 bits that native code gives it.
 MAX_DIGITS = 6
 MAX_PIXELS = 2**29 - 1
+MASKS_AT_ONCE = 32  # that are pixels while they are resampled
 
 
 class RLE(TypedDict):
@@ -363,6 +364,15 @@ class MaskSequence(Sequence["RLE | None"]):
         values = (np.arange(len(lengths)) & 1).astype(np.uint8)  # background and object take turns
         pixels = np.repeat(values, lengths).reshape(len(self), len(columns), len(rows)).transpose(0, 2, 1)
         return np.ascontiguousarray(pixels if len(columns) == len(copies) else pixels[:, :, copies])
+
+    def resampled(self, rows: np.ndarray, columns: np.ndarray) -> MaskSequence:
+        """What lies at these rows and columns, as `sample` has it; null stays null."""
+        masks: list[RLE | None] = []
+        for begin in range(0, len(self), MASKS_AT_ONCE):
+            some = self[begin : begin + MASKS_AT_ONCE]
+            made = MaskSequence.encode(some.sample(rows, columns))
+            masks += [None if mask is None else new for mask, new in zip(some, made, strict=True)]
+        return MaskSequence._trusted(masks, len(rows), len(columns))
 
     @classmethod
     def from_intervals(cls, first: np.ndarray, last: np.ndarray, frames: int, height: int, width: int) -> MaskSequence:

@@ -12,8 +12,8 @@ from datasets.splits import SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 from tabulate import tabulate
 
-from revoskit.dataset.annotations import ExpressionType
 from revoskit.dataset.layout import FRAMES_ARCHIVE
+from revoskit.dataset.records import ExpressionType
 from revoskit.publishing.shards import Content, WrittenShard, published_features
 from revoskit.stats import ALL_SOURCES, Counts
 

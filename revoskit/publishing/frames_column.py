@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from revoskit.dataset.annotations import Video
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.layout import SplitFiles
+from revoskit.dataset.records import Video
 from revoskit.errors import MissingFilesError, RevosError
 from revoskit.frames import Frame, FrameFile
 
@@ -30,8 +30,8 @@ READERS = 8
 class Frames:
     """Reads the frames of one video after the other. To be used in a `with` block: it keeps threads."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, files: SplitFiles) -> None:
+        self._files = files
         self._threads = ThreadPoolExecutor(READERS)
 
     def __enter__(self) -> Frames:
@@ -50,11 +50,11 @@ class Frames:
             FrameError: a frame cannot be read, or is not a whole JPEG.
             RevosError: there are too many for a row.
         """
-        paths = self._layout.frame_paths(video.video_id, video.frame_names)
+        paths = self._files.frames(video)
         frames = [FrameFile(path) for path in paths if path is not None]
         if len(frames) < len(paths):
             name = video.frame_names[paths.index(None)]
-            raise MissingFilesError(f"{self._layout.video_folder(video.video_id)} has no {name}.jpg")
+            raise MissingFilesError(f"{self._files.video_folder(video.video_id)} has no {name}.jpg")
         jpegs = self._smaller(frames, video) if resize else self._verbatim(frames, video)
         names = pa.array([os.path.basename(frame.path) for frame in frames], pa.string())
         images = pa.StructArray.from_arrays([jpegs, names], ["bytes", "path"])

@@ -27,9 +27,10 @@ from tqdm import tqdm
 
 from revoskit import stats
 from revoskit.atomic import make_folder, remove_parts, require_room, write_whole
-from revoskit.dataset.annotations import Annotations, Video, open_annotations
+from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import FAMILIES, REVOS
-from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout
+from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout, SplitFiles
+from revoskit.dataset.records import Video
 from revoskit.errors import MissingFilesError, RevosError, UsageError
 from revoskit.publishing.card import card, is_edited
 from revoskit.publishing.shards import (
@@ -142,9 +143,9 @@ class _FrameFiles:
         self._layout = layout
         self._missing: dict[str, None] = {}
 
-    def look(self, video: Video) -> list[tuple[str, int, int]]:
+    def look(self, files: SplitFiles, video: Video) -> list[tuple[str, int, int]]:
         """Name, bytes, and time of the last change in nanoseconds of each frame that is there."""
-        folder = self._layout.video_folder(video.video_id)
+        folder = files.video_folder(video.video_id)
         found = {}
         if folder.is_dir():
             with os.scandir(folder) as entries:
@@ -177,7 +178,7 @@ def _source(
     mask_bytes = sum(annotations.track_bytes(i) for i in video.annotation_ids)
     if frames is None:
         return _Source(mask_bytes)
-    looked = frames.look(video)
+    looked = frames.look(annotations.files, video)
     height, width = published_size(video, content)
     frame_bytes = sum(size for _, size, _ in looked) * height * width // (video.height * video.width)
     return _Source(mask_bytes, frame_bytes, repr((video.video_id, looked)))

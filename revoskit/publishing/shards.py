@@ -10,7 +10,7 @@ import errno
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +21,11 @@ import pyarrow.parquet as pq
 from datasets import Features, Value
 
 from revoskit.atomic import replacing
-from revoskit.dataset.annotations import Annotations, Expression, Video, VideoMasks, open_annotations
+from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Expression, Video
+from revoskit.dataset.video_masks import VideoMasks
 from revoskit.errors import RevosError
 from revoskit.frames import nearest
 from revoskit.masks.rle import MaskSequence
@@ -40,7 +42,6 @@ NUM_BYTES = b"revoskit.num_bytes"
 # A row group is the least that a reader can take, and what the writer holds. It ends with the row that fills it.
 ROW_GROUP_BYTES = 16_000_000
 EMPTY_MASK_BYTES = 40  # of a mask that covers nothing, and the name of its frame
-MASKS_AT_A_TIME = 32
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -136,7 +137,7 @@ def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) ->
 
 def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:
     schema = arrow_schema(published_features(shard.config, content))
-    with _Writer(path, schema) as writer, Frames(layout) as frames:
+    with _Writer(path, schema) as writer, Frames(layout.split(shard.split)) as frames:
         for group in _row_groups(_tables(shard, layout, content, schema, frames)):
             writer.write(group)
         writer.finish({IDENTITY: identity(shard, content).encode()})
@@ -220,7 +221,7 @@ def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, f
         smaller = size != (video.height, video.width)
         if smaller:
             video = msgspec.structs.replace(video, height=size[0], width=size[1])
-            masks = _ResizedMasks(masks, *size)
+            masks = _ResizedMasks(video, masks)
         if shard.config == "expressions":
             for some in _by_size(annotations, video):
                 rows = [{VIDEO_INDEX: index, **expression_example(video, e, masks, [])} for e in some]
@@ -272,35 +273,31 @@ def published_size(video: Video, content: Content) -> tuple[int, int]:
 # --- masks of another size --------------------------------------------------------------------------------------------
 
 
-class _ResizedMasks:
-    """The masks of a video at another size, where `VideoMasks` is expected.
+class _ResizedMasks(VideoMasks):
+    """The masks of a video at another size, which `video` states.
 
     Each pixel is the one that lies at its centre in the original. So the union of resized tracks is the resized union,
     and objects that do not overlap still do not. Null stays null; an object can become too small to cover any pixel.
     """
 
-    def __init__(self, masks: VideoMasks, height: int, width: int) -> None:
+    def __init__(self, video: Video, masks: VideoMasks) -> None:
+        self.video = video
         self._masks = masks
-        self._rows = nearest(masks.video.height, height)
-        self._columns = nearest(masks.video.width, width)
-        self._resized: dict[frozenset[int], MaskSequence] = {}
+        self._rows = nearest(masks.video.height, video.height)
+        self._columns = nearest(masks.video.width, video.width)
+        self._unions: dict[frozenset[int], MaskSequence] = {}
 
     def track(self, annotation_id: int) -> MaskSequence:
-        return self._resize(self._masks.track(annotation_id))
+        return self._resized(self._masks.track(annotation_id))
 
-    def of(self, expression: Expression) -> MaskSequence:
-        key = frozenset(expression.annotation_ids)
-        if key not in self._resized:
-            self._resized[key] = self._resize(self._masks.of(expression))
-        return self._resized[key]
+    def union(self, annotation_ids: Collection[int]) -> MaskSequence:
+        key = frozenset(annotation_ids)
+        if key not in self._unions:
+            self._unions[key] = self._resized(self._masks.union(key))
+        return self._unions[key]
 
     def foreground(self) -> MaskSequence:
-        return self._resize(self._masks.foreground())
+        return self._resized(self._masks.foreground())
 
-    def _resize(self, masks: MaskSequence) -> list:
-        resized = []
-        for start in range(0, len(masks), MASKS_AT_A_TIME):
-            some = masks[start : start + MASKS_AT_A_TIME]
-            made = MaskSequence.encode(some.sample(self._rows, self._columns))
-            resized += [None if mask is None else new for mask, new in zip(some, made, strict=True)]
-        return resized
+    def _resized(self, masks: MaskSequence) -> MaskSequence:
+        return masks.resampled(self._rows, self._columns)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
-from revoskit.dataset.annotations import Expression, Video, open_annotations
+from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError
 from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, from_masks
 from revoskit.scoring.protocols import ExpressionScores, Protocol, Truth, protocols_of, score

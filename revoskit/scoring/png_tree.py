@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from revoskit.dataset.annotations import Annotations, Expression, Video
+from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError
 from revoskit.inference.lines import Key
 from revoskit.masks.packed import FRAMES_PER_BYTE, PackedMasks, Patch, join, pack_patches

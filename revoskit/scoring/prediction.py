@@ -11,7 +11,8 @@ import cv2
 import msgspec
 import numpy as np
 
-from revoskit.dataset.annotations import Annotations, Expression, Video
+from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.records import Expression, Video
 from revoskit.errors import MaskError
 from revoskit.inference.answers import compressed
 from revoskit.masks.packed import PackedMasks, Patch, pack_patches, pack_rles

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from revoskit.dataset.annotations import Annotations, Expression, Video, open_annotations
+from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, TRACKS
+from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError
 from revoskit.inference.lines import RUN, SUFFIX, Data
 from revoskit.scoring.png_tree import PngTree

@@ -14,7 +14,8 @@ from typing import Literal, get_args
 import msgspec
 import numpy as np
 
-from revoskit.dataset.annotations import Expression, ExpressionType, Video, VideoMasks
+from revoskit.dataset.records import Expression, ExpressionType, Video
+from revoskit.dataset.video_masks import VideoMasks
 from revoskit.errors import UsageError
 from revoskit.masks.packed import PackedMasks, Patch, pack
 from revoskit.masks.rle import MaskSequence

@@ -17,7 +17,7 @@ import numpy as np
 from tabulate import tabulate
 
 from revoskit.atomic import write_whole
-from revoskit.dataset.annotations import ExpressionType
+from revoskit.dataset.records import ExpressionType
 from revoskit.scoring import reported
 from revoskit.scoring.prediction import Problem, ProblemKind
 from revoskit.scoring.protocols import ExpressionScores, Measures, Protocol

@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 
-from revoskit.dataset.annotations import Annotations, Expression, Video, refuse_duplicates
+from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.records import Expression, Video
+from revoskit.dataset.tracks import refuse_duplicates
 from revoskit.errors import AnnotationError, UsageError
 from revoskit.inference.lines import SUFFIX, Data, Failed, Lines, read_run
 from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, extras_of, from_rles, nothing

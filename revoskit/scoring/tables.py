@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from revoskit.dataset.annotations import Annotations, Expression, Video
+from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError
 from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, extras_of, from_rles, nothing
 

@@ -1,0 +1,242 @@
+"""`meta_expressions_*.json`: read whole, as records of videos and expressions, all of them checked.
+
+What leaves this module has the types and the names that it ought to have: paths stay inside the dataset's folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from revoskit.dataset.families import FAMILIES
+from revoskit.dataset.layout import SplitFiles, check_file_stem, check_relative
+from revoskit.dataset.records import Expression, ExpressionType, Video
+from revoskit.dataset.tracks import TrackFile, open_once
+from revoskit.errors import AnnotationError, FrameError, JsonError, Place, UnsizedError
+from revoskit.frames import FrameFile
+from revoskit.masks.rle import MAX_PIXELS
+
+_ObjectId = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+_AnnotationId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Pixels = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
+
+
+class _UntypedEntry(msgspec.Struct):
+    """An expression of a dataset without ReVOS's types."""
+
+    exp: str
+    obj_id: list[_ObjectId]
+    anno_id: list[_AnnotationId]
+
+
+class _TypedEntry(_UntypedEntry):
+    type_id: Annotated[int, msgspec.Meta(ge=0, le=2)]
+
+
+class _HiddenEntry(_UntypedEntry):
+    """An expression that may not say which objects it means."""
+
+    obj_id: list[_ObjectId] = []
+    anno_id: list[_AnnotationId] = []
+
+
+class _VideoEntry(msgspec.Struct):
+    """A video that may not say its size."""
+
+    frames: Annotated[list[str], msgspec.Meta(min_length=1)]
+    height: _Pixels | None = None
+    width: _Pixels | None = None
+
+
+class _SizedEntry(msgspec.Struct):
+    height: _Pixels
+    width: _Pixels
+    frames: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class _DuplicateKey(dict[str, Any]):
+    """A JSON object that has a key twice, noted while parsing and reported where its place is known."""
+
+    key: str
+
+
+def _expression_type(files: SplitFiles) -> type[_UntypedEntry]:
+    """How a split's expressions are to be read: strictly, but for what its family leaves out."""
+    if files.hidden:
+        return _HiddenEntry
+    return _TypedEntry if FAMILIES[files.layout.family].typed else _UntypedEntry
+
+
+def read_expressions(files: SplitFiles) -> dict[str, Video]:
+    """The videos of a split, by id, in file order.
+
+    Raises:
+        AnnotationError: the file is not JSON, or not in the official format.
+    """
+    videos, faults = scan_expressions(files)
+    if faults:
+        raise faults[0]
+    return videos
+
+
+def scan_expressions(files: SplitFiles) -> tuple[dict[str, Video], list[AnnotationError]]:
+    """Like `read_expressions`, but goes on: what can be read, less the faulty entries, and what is wrong with those.
+
+    Raises:
+        AnnotationError: the file as a whole cannot be read.
+    """
+    path = files.expressions
+    document = _parse_json(path)
+    place: Place = {"file": path}
+    entries = _object(_object(document, str(path), place).get("videos"), f"{path}: 'videos'", place)
+    videos: dict[str, Video] = {}
+    faults: list[AnnotationError] = []
+    for video_id, entry in entries.items():
+        with _noting(faults):
+            videos[video_id] = _video(video_id, entry, files, path, faults)
+    return videos, faults
+
+
+@contextlib.contextmanager
+def _noting(faults: list[AnnotationError]) -> Iterator[None]:
+    try:
+        yield
+    except AnnotationError as error:
+        faults.append(error)
+
+
+def _parse_json(path: Path) -> Any:
+    def note_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) == len(pairs):
+            return found
+        marked = _DuplicateKey(found)
+        marked.key = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        return marked
+
+    try:
+        return json.loads(path.read_bytes(), object_pairs_hook=note_duplicates)
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno} (character {error.pos} of {len(error.doc)})"
+        raise JsonError(path, f"{error.msg} at {at}") from None
+    except UnicodeDecodeError as error:
+        raise JsonError(path, f"byte {error.start} is not UTF-8") from None
+    except RecursionError:
+        raise JsonError(path, "it is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise JsonError(path, str(error)) from None
+
+
+def _object(value: Any, where: str, place: Place) -> dict[str, Any]:
+    if isinstance(value, _DuplicateKey):
+        raise AnnotationError(f"{where} has the key {value.key!r} twice: one of the two would be lost", **place)
+    if not isinstance(value, dict):
+        raise AnnotationError(f"{where}: expected an object, found {_brief(value)}", **place)
+    return value
+
+
+def _brief(value: Any) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {value!r:.60}"
+
+
+_Entry = TypeVar("_Entry", bound=msgspec.Struct)
+
+
+def _convert(value: Any, kind: type[_Entry], where: str, place: Place) -> _Entry:
+    try:
+        return msgspec.convert(_object(value, where, place), kind)
+    except msgspec.ValidationError as error:
+        raise AnnotationError(f"{where}: {error}", **place) from None
+    except UnicodeEncodeError as error:  # msgspec reads keys as UTF-8
+        raise AnnotationError(
+            f"{where} has a key that holds half of a surrogate pair: {error.object!r:.60}", **place
+        ) from None
+
+
+def _text(value: str, where: str, place: Place) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise AnnotationError(f"{where} holds half of a surrogate pair: {value!r:.60}", **place) from None
+    return value
+
+
+def _video(video_id: str, value: Any, files: SplitFiles, path: Path, faults: list[AnnotationError]) -> Video:
+    """A video without those expressions that are faulty; they are added to `faults`."""
+    where = f"{path}: video {video_id!r}"
+    place: Place = {"file": path, "video": video_id}
+    sized = FAMILIES[files.layout.family].sized
+    entry = _convert(value, _SizedEntry, where, place) if sized else _convert(value, _VideoEntry, where, place)
+    check_relative(_text(video_id, where, place), f"{path}: video id", **place)
+    for name in entry.frames:
+        check_file_stem(_text(name, where, place), f"{where}: frame", **(place | {"frame": name}))
+    expressions: list[Expression] = []
+    for key, expression in _object(value.get("expressions"), f"{where}: 'expressions'", place).items():
+        with _noting(faults):
+            expressions.append(_expression(key, expression, where, place, files))
+    video = Video(video_id, entry.height or 0, entry.width or 0, tuple(entry.frames), tuple(expressions))
+    if entry.height is None or entry.width is None:
+        height, width = _size_of(video, files, where, place)
+        if entry.height not in (None, height) or entry.width not in (None, width):
+            said = f"height {entry.height}" if entry.height is not None else f"width {entry.width}"
+            raise AnnotationError(
+                f"{where} says {said}, and its frames are {height}x{width} pixels (height x width)", **place
+            )
+        return msgspec.structs.replace(video, height=height, width=width)
+    return video
+
+
+def _size_of(video: Video, files: SplitFiles, where: str, place: Place) -> tuple[int, int]:
+    """The size of a video that does not say it: that of the first frame on disk that has one, or else of its masks."""
+    paths = [path for path in files.frames(video) if path is not None]
+    size = next(filter(None, map(_frame_size, paths)), None) or _mask_size(video, files.tracks)
+    if size is None and paths:
+        raise AnnotationError(f"{where} does not say its height and width, and {paths[0]} is no picture", **place)
+    if size is None:
+        raise UnsizedError(
+            f"{where} does not say its height and width, and neither a frame nor a mask of it is there to read them "
+            f"from: expected {files.video_folder(video.video_id) / video.frame_names[0]}.jpg or another of its "
+            f"{len(video.frame_names)} frames. Put one there.",
+            video,
+            file=place["file"],
+        )
+    return size
+
+
+def _frame_size(path: str) -> tuple[int, int] | None:
+    """Height and width, or None where it is no picture."""
+    try:
+        return FrameFile(path).size()
+    except FrameError:
+        return None
+
+
+def _mask_size(video: Video, path: Path) -> tuple[int, int] | None:
+    """What the first mask of any of a video's tracks says, if it can be a size."""
+    if not path.is_file():
+        return None
+    tracks = open_once(TrackFile, path)
+    for key in map(str, video.annotation_ids):
+        masks = tracks.unchecked(key) if key in tracks else []
+        size = next((mask["size"] for mask in masks if mask), [])
+        if len(size) == 2 and min(size) > 0 and size[0] * size[1] <= MAX_PIXELS:
+            return size[0], size[1]
+    return None
+
+
+def _expression(expression_id: str, value: Any, video: str, of_video: Place, files: SplitFiles) -> Expression:
+    where, place = f"{video}, expression {expression_id!r}", of_video | {"expression": expression_id}
+    entry = _convert(value, _expression_type(files), where, place)
+    # predictions are filed under it
+    check_file_stem(_text(expression_id, where, place), f"{video}: expression id", **place)
+    text = _text(entry.exp, where, place)
+    if FAMILIES[files.layout.family].spaces_as_underscores:
+        text = text.replace("_", " ")
+    kind = ExpressionType(entry.type_id) if isinstance(entry, _TypedEntry) else None
+    return Expression(expression_id, text, kind, tuple(entry.obj_id), tuple(entry.anno_id))

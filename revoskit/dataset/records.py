@@ -1,0 +1,57 @@
+"""The records of a split: its videos, and the expressions that are said about each."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class ExpressionType(enum.IntEnum):
+    """What an expression asks for; the values are the files' `type_id`."""
+
+    REFERRING = 0
+    REASONING = 1
+    NONEXISTENT = 2
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class Expression(msgspec.Struct, frozen=True):
+    """A phrase about one video and the objects that it means, as the file has them (none, one or several)."""
+
+    expression_id: str
+    text: str
+    type: ExpressionType | None  # null where the dataset has no types: ReVOS always has them
+    object_ids: tuple[int, ...]
+    annotation_ids: tuple[int, ...]
+
+
+class Video(msgspec.Struct, frozen=True):
+    """A video of one split: its size in pixels, its frames in file order, its expressions in file order."""
+
+    video_id: str
+    height: int
+    width: int
+    frame_names: tuple[str, ...]
+    expressions: tuple[Expression, ...]
+
+    @property
+    def source(self) -> str:
+        """The dataset that the video was taken from, such as `LV-VIS`; empty where its id does not say."""
+        return self.video_id.rpartition("/")[0].split("/")[0]
+
+    @property
+    def annotation_ids(self) -> tuple[int, ...]:
+        """The tracks that the expressions name, each once, in ascending order."""
+        return tuple(sorted({i for expression in self.expressions for i in expression.annotation_ids}))
+
+    def object_id(self, annotation_id: int) -> int | None:
+        """The object that a track belongs to: what the first expression that names the track pairs it with."""
+        for expression in self.expressions:
+            for obj, annotation in zip(expression.object_ids, expression.annotation_ids, strict=False):
+                if annotation == annotation_id:
+                    return obj
+        return None

@@ -1,0 +1,192 @@
+"""`mask_dict.json` and `mask_dict_foreground.json`: mapped into memory, and decoded as far as they are asked for.
+
+`mask_dict.json` is hundreds of megabytes, so it is only indexed: a track is decoded when its turn comes, and processes
+share the pages. What is read has been checked: it has the number and the size of masks that its video ought to have.
+"""
+
+from __future__ import annotations
+
+import functools
+import mmap
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+import numpy as np
+
+from revoskit.dataset.records import Video
+from revoskit.errors import AnnotationError, JsonError, MaskError, Place
+from revoskit.masks.rle import RLE, MaskSequence
+
+_Decoded = TypeVar("_Decoded")
+
+
+class MappedObject:
+    """A JSON file that is one large object: mapped into memory, its members found but not decoded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._members = _index(path)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._members
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def keys(self) -> Collection[str]:
+        return self._members.keys()
+
+    def num_bytes(self, key: str) -> int:
+        return len(memoryview(self._members[key])) if key in self._members else 0
+
+    def _decode(self, key: str, decoder: msgspec.json.Decoder[_Decoded], where: str, place: Place) -> _Decoded:
+        try:
+            return decoder.decode(self._members[key])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise AnnotationError(f"{self.path}: {where}: {error}", **place) from None
+
+
+class TrackFile(MappedObject):
+    """`mask_dict.json`: every track by its annotation id."""
+
+    _decoder = msgspec.json.Decoder(list[RLE | None])
+
+    def unchecked(self, annotation_id: str) -> list[RLE | None]:
+        """A track as the file has it, for whoever looks for what is wrong with it: its masks may be malformed.
+
+        Raises:
+            AnnotationError: it is not a list of masks and nulls.
+        """
+        return self._decode(
+            annotation_id, self._decoder, f"track {annotation_id}", {"file": self.path, "track": annotation_id}
+        )
+
+    def read(self, annotation_id: int, video: Video) -> MaskSequence:
+        """The track as masks of `video`, one per frame, verbatim.
+
+        Raises:
+            AnnotationError: there is no such track, or it does not fit the video's frames and size.
+        """
+        key = str(annotation_id)
+        if key not in self:
+            named_by = next(e.expression_id for e in video.expressions if annotation_id in e.annotation_ids)
+            raise AnnotationError(
+                f"{self.path} has no track {key!r}, which expression {named_by!r} of video {video.video_id!r} names. "
+                "The two files may be of different releases: compare their SHA-256 with the official ones.",
+                file=self.path,
+                video=video.video_id,
+                expression=named_by,
+                track=key,
+            )
+        where, place = (
+            f"track {key} of video {video.video_id!r}",
+            Place(file=self.path, track=key, video=video.video_id),
+        )
+        return _fit(self._decode(key, self._decoder, where, place), video, where, place)
+
+
+class ForegroundEntry(msgspec.Struct):
+    """What the file says of one video: a mask per frame, and the share of the frame's pixels that each covers."""
+
+    masks_rle: list[RLE | None]
+    foreground_ratio: Any = None
+
+
+class ForegroundFile(MappedObject):
+    """`mask_dict_foreground.json`: per video, the union of its annotated objects."""
+
+    _decoder = msgspec.json.Decoder(ForegroundEntry)
+
+    def unchecked(self, video_id: str) -> ForegroundEntry:
+        """A video's entry as the file has it; raises as `TrackFile.unchecked` does."""
+        return self._decode(video_id, self._decoder, f"video {video_id!r}", {"file": self.path, "video": video_id})
+
+    def read(self, video: Video) -> MaskSequence:
+        """The foreground masks of `video`, one per frame, null read as empty; raises as `TrackFile.read` does."""
+        where = f"video {video.video_id!r}"
+        place: Place = {"file": self.path, "video": video.video_id}
+        entry = self._decode(video.video_id, self._decoder, where, place)
+        return _fit(entry.masks_rle, video, where, place).filled()
+
+
+def _fit(masks: list[RLE | None], video: Video, where: str, place: Place) -> MaskSequence:
+    file, frames = place["file"], len(video.frame_names)
+    if len(masks) != frames:
+        raise AnnotationError(
+            f"{file}: {where} has {len(masks)} masks, expected one for each of the video's {frames} frames",
+            **place,
+        )
+    try:
+        return MaskSequence.parse(masks, video.height, video.width)
+    except MaskError as error:
+        at, index, reason = "", error.index, error.reason
+        if index is not None:
+            name = video.frame_names[index]
+            at, place = f", frame {name!r} (number {index})", place | {"frame": name}
+        raise MaskError(f"{file}: {where}{at}: {reason}", index=index, reason=reason, **place) from None
+
+
+_KEY = rb'\s*"(?:[^"\\]|\\.)*"\s*:\s*'
+_BEFORE_FIRST = re.compile(rb"\s*\{" + _KEY, re.DOTALL)
+_BETWEEN = re.compile(rb"\s*," + _KEY, re.DOTALL)
+
+
+def _index(path: Path) -> dict[str, msgspec.Raw]:
+    """The members of a file's one object, each still as the bytes of the mapped file."""
+    if path.stat().st_size == 0:
+        raise JsonError(path, "it is empty")
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        members = msgspec.json.decode(mapped, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError as error:
+        raise AnnotationError(f"{path}: {error}", file=path) from None
+    except msgspec.DecodeError as error:
+        raise JsonError(path, str(error)) from None
+    except UnicodeDecodeError:
+        raise JsonError(path, "a key is not UTF-8") from None
+    except RecursionError:
+        raise JsonError(path, "it is nested too deeply") from None
+    refuse_duplicates(path, mapped, members)
+    return members
+
+
+def refuse_duplicates(path: Path, mapped: mmap.mmap | msgspec.Raw, members: dict[str, msgspec.Raw]) -> None:
+    """See that none of an object's members was lost to a later one with the same key.
+
+    A decoded dict has lost all but the last of equal keys; the lost ones show as bytes between the values kept.
+
+    Raises:
+        AnnotationError: one was.
+    """
+    base = np.frombuffer(mapped, np.uint8).ctypes.data
+    spans = sorted((np.frombuffer(raw, np.uint8).ctypes.data - base, len(memoryview(raw))) for raw in members.values())
+    position = 0
+    for start, length in spans:
+        pattern = _BETWEEN if position else _BEFORE_FIRST
+        if not pattern.fullmatch(memoryview(mapped), position, start):
+            lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(memoryview(mapped), position)
+            key, at = (lost[1].decode(errors="replace"), lost.start()) if lost else ("?", position)
+            raise AnnotationError(
+                f"{path} has the key {key!r} twice (the first at byte {at}): one of the two would be lost",
+                file=path,
+            )
+        position = start + length
+
+
+_File = TypeVar("_File", bound=MappedObject)
+
+
+def open_once(kind: type[_File], path: Path) -> _File:
+    """A `TrackFile` or `ForegroundFile`, mapped and indexed once a process as long as the file stays as it is."""
+    status = path.stat()
+    opened = _opened(kind, path, (status.st_size, status.st_mtime_ns))  # type: ignore[arg-type]  # classes are hashable
+    return cast(_File, opened)
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(kind: Callable[[Path], MappedObject], path: Path, state: tuple[int, int]) -> MappedObject:
+    return kind(path)
