@@ -14,7 +14,8 @@ import abc
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,7 +25,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
 from revoskit.archives.index import open_archive
-from revoskit.errors import ArchiveError, FrameError, FrameFault
+from revoskit.archives.remote import CONNECTIONS, is_remote, shown
+from revoskit.errors import ArchiveError, DownloadError, FrameError, FrameFault
 
 try:
     import simplejpeg
@@ -229,7 +231,9 @@ class Frame(abc.ABC):
         except FrameError:
             raise
         except ArchiveError as error:
-            raise self._error(f"cannot be read: it {error}", FrameFault.DAMAGED) from None
+            raise self._error(f"cannot be read: {error}", FrameFault.DAMAGED) from None
+        except DownloadError as error:
+            raise self._error(f"cannot be read: {error}", FrameFault.UNREADABLE, advice="") from None
         except OSError as error:
             if error.errno:
                 raise self._error(f"cannot be read: {os.strerror(error.errno)}", FrameFault.UNREADABLE) from None
@@ -299,7 +303,12 @@ class FrameMember(Frame):
 
     @property
     def file(self) -> str:
-        return f"{self.name} in {self.address}"
+        return f"{self.name} in {shown(self.address)}"
+
+    @property
+    def is_remote(self) -> bool:
+        """The archive is on a server."""
+        return is_remote(self.address)
 
     def _open(self) -> io.BytesIO:
         return io.BytesIO(open_archive(self.address).read(self.name))
@@ -395,6 +404,26 @@ def frame_of(value: Any) -> Frame:
     if value is None:
         raise FrameError(None, "is null in the dataset: its file was not there when the dataset was loaded")
     raise FrameError(None, f"is {value!r:.80}: expected {{'path', 'bytes'}} or a PIL image")
+
+
+def at_hand(frames: Sequence[Frame]) -> list[Frame]:
+    """The same frames, those on a server with their bytes, which are asked for at once.
+
+    One that cannot be had stays as it is, and says so when it is read.
+    """
+    far = [frame for frame in frames if isinstance(frame, FrameMember) and frame.is_remote]
+    if not far:
+        return list(frames)
+    with ThreadPoolExecutor(min(len(far), CONNECTIONS)) as threads:
+        come = dict(zip(far, threads.map(_fetched, far), strict=True))
+    return [come[frame] if isinstance(frame, FrameMember) and frame in come else frame for frame in frames]
+
+
+def _fetched(frame: FrameMember) -> Frame:
+    try:
+        return FrameBytes(frame.read(), frame.file)
+    except FrameError:
+        return frame
 
 
 def frame_at(path: str) -> FrameFile | FrameMember:

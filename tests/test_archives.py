@@ -136,7 +136,7 @@ def test_a_name_that_is_not_there_is_told(address):
     archive = open_archive(address)
     for name in ("LV-VIS/train/1/00002.jpg", "", "zzz", "LV-VIS/train/1/", "LV-VIS"):
         assert name not in archive
-        with pytest.raises(ArchiveError, match="is not among its 7 members"):
+        with pytest.raises(ArchiveError, match="it is not among the 7 members"):
             archive.read(name)
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Features
+from datasets import Image as DatasetsImage
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from revoskit import cli, frames, open_frame
 from revoskit.errors import FrameError, FrameFault
-from revoskit.frames import FrameBytes, FrameFile, Grid, frame_of, nearest
+from revoskit.frames import FrameBytes, FrameFile, FrameMember, Grid, frame_of, nearest
 from revoskit.miniature import write_miniature
 
 HEIGHT, WIDTH = 48, 64
@@ -226,3 +229,48 @@ def test_a_command_names_the_frame_that_is_truncated(truncated, tmp_path, capsys
     said = capsys.readouterr().err
     assert f"{truncated} is not a sound JPEG: it is truncated, its end is missing (900 bytes)" in said
     assert "revoskit check" in said
+
+
+# --- frames in archives -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def archived(tmp_path) -> Path:
+    with zipfile.ZipFile(tmp_path / "JPEGImages.zip", "w") as archive:
+        archive.writestr(f"{VIDEO}/00000.jpg", SOUND)
+        archive.writestr(f"{VIDEO}/00001.jpg", SOUND[:300])
+    return tmp_path / "JPEGImages.zip"
+
+
+def test_a_frame_in_an_archive_is_read_as_one_that_is_a_file(archived, tmp_path):
+    frame = FrameMember(str(archived), f"{VIDEO}/00000.jpg")
+    row = frame.row()
+    assert row == {"path": f"zip://{VIDEO}/00000.jpg::{archived}", "bytes": None}
+    assert frame_of(row) == frame
+    assert frame.read() == SOUND
+    assert frame.status() == (len(SOUND), archived.stat().st_mtime_ns)
+    for read in every_reader(frame).values():
+        read()
+    assert open_frame(row) == FrameBytes(SOUND).image()
+    plain = Features({"frame": DatasetsImage()}).decode_example({"frame": row})["frame"]
+    assert plain.convert("RGB") == open_frame(row)
+
+
+def test_what_is_wrong_in_an_archive_names_the_member_and_the_archive(archived):
+    short = FrameMember(str(archived), f"{VIDEO}/00001.jpg")
+    for read in every_reader(short).values():
+        with pytest.raises(FrameError, match=r"00001\.jpg in .*JPEGImages\.zip is not a sound JPEG: it is truncated"):
+            read()
+    with pytest.raises(FrameError, match=r"00009\.jpg in .*JPEGImages\.zip cannot be read: it is not among the 2 mem"):
+        FrameMember(str(archived), f"{VIDEO}/00009.jpg").read()
+    content = bytearray(archived.read_bytes())
+    content[200] ^= 1
+    archived.write_bytes(content)
+    with pytest.raises(FrameError, match=r"00000\.jpg in .*JPEGImages\.zip cannot be read: it has the CRC .* verify"):
+        FrameMember(str(archived), f"{VIDEO}/00000.jpg").image()
+    archived.write_bytes(b"no archive")
+    with pytest.raises(FrameError, match=r"00000\.jpg in .* cannot be read: JPEGImages\.zip is not a zip archive"):
+        FrameMember(str(archived), f"{VIDEO}/00000.jpg").image()
+    archived.unlink()
+    with pytest.raises(FrameError, match=r"00000\.jpg in .*JPEGImages\.zip cannot be read: No such file"):
+        FrameMember(str(archived), f"{VIDEO}/00000.jpg").image()

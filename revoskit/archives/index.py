@@ -108,7 +108,7 @@ class Archive:
         """The content of a member, whose length and CRC are right.
 
         Raises:
-            ArchiveError: there is no such member, or it is broken; the message follows on its name.
+            ArchiveError: there is no such member, or it is broken; the message calls it `it`.
             OSError: the archive cannot be read.
         """
         cache = frame_cache() if self.is_remote else None
@@ -127,7 +127,7 @@ class Archive:
             int(self._columns[column][number]) for column in ("position", "packed", "size", "header", "method")
         )
         if max(size, packed) > MAX_MEMBER_BYTES:
-            raise ArchiveError(f"claims {max(size, packed):,} bytes, which no frame has")
+            raise ArchiveError(f"it claims {max(size, packed):,} bytes, which no frame has")
         if method == _BARE:
             content = self._source.read_at(position, size)
         else:
@@ -138,10 +138,10 @@ class Archive:
 
     def _checked(self, number: int, content: bytes) -> bytes:
         if len(content) != (size := self._columns["size"][number]):
-            raise ArchiveError(f"has {len(content):,} bytes, expected {size:,}")
+            raise ArchiveError(f"it has {len(content):,} bytes, expected {size:,}")
         crc = self._columns["crc"][number]
         if self._columns["method"][number] != _BARE and (found := zlib_ng.crc32(content)) != crc:
-            raise ArchiveError(f"has the CRC {found:08x}, expected {crc:08x}")
+            raise ArchiveError(f"it has the CRC {found:08x}, expected {crc:08x}")
         return content
 
     def modified_ns(self) -> int:
@@ -153,7 +153,7 @@ class Archive:
         """What lies behind a member's local header, whose own length it alone tells; in one reading as a rule."""
         block = self._source.read_at(position, LOCAL_HEADER.size + name_length + _GUESS + packed)
         if len(block) < LOCAL_HEADER.size or block[:4] != b"PK\3\4":
-            raise ArchiveError("has no header where the archive's directory says")
+            raise ArchiveError("it has no header where the archive's directory says")
         lengths = LOCAL_HEADER.unpack_from(block)[-2:]
         start = LOCAL_HEADER.size + sum(lengths)
         if start + packed > len(block):
@@ -163,7 +163,7 @@ class Archive:
     def _number(self, name: str) -> int:
         number = self._find(name)
         if number is None:
-            raise ArchiveError(f"is not among its {self._count:,} members")
+            raise ArchiveError(f"it is not among the {self._count:,} members")
         return number
 
     def _find(self, name: str) -> int | None:
@@ -184,9 +184,9 @@ def _inflated(content: bytes, size: int) -> bytes:
     try:
         inflated: bytes = inflate.decompress(content, size + 1)
     except zlib_ng.error as error:  # type: ignore[misc]
-        raise ArchiveError(f"is not validly compressed ({error})") from None
+        raise ArchiveError(f"it is not validly compressed ({error})") from None
     if not inflate.eof:
-        raise ArchiveError(f"has {len(inflated):,} bytes or more, expected {size:,}")
+        raise ArchiveError(f"it has {len(inflated):,} bytes or more, expected {size:,}")
     return inflated
 
 

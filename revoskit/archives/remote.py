@@ -178,15 +178,17 @@ def use_token(address: str, token: str | bool | None) -> None:
 
 
 def shown(address: str) -> str:
-    """An address without what may be secret in it."""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https"):
-        return address
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+    """The address of a file or of an archive, without what may be secret in it."""
+    within, separator, place = address.rpartition("::")
+    parts = urlsplit(place)
+    if parts.scheme in ("http", "https"):
+        place = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+    return within + separator + place
 
 
 def is_remote(address: str) -> bool:
-    return address.startswith(("https://", "http://", "hf://"))
+    """Whether a file, or the file that an archive lies in, is on a server."""
+    return address.rpartition("::")[2].startswith(("https://", "http://", "hf://"))
 
 
 def _etag(answer: requests.Response) -> str:

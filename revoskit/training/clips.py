@@ -11,19 +11,20 @@ workers or ranks, nor on the order of the rows.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import hashlib
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from revoskit.errors import FrameError, MaskError, UsageError
-from revoskit.frames import Grid, frame_of
+from revoskit.frames import Grid, at_hand, frame_of
 from revoskit.masks.rle import RLE, MaskSequence
 from revoskit.training.sampling import Draw, Name, Sampling, Short, is_count
 from revoskit.training.shared_epoch import Shared
@@ -286,23 +287,31 @@ def _type(expression: Row) -> int:
 
 
 def _read_frames(row: Row, indices: np.ndarray, grid: Grid) -> np.ndarray:
-    frames = np.empty((len(indices), grid.height, grid.width, 3), np.uint8)
+    wanted = list(dict.fromkeys(index for index in indices.tolist() if index >= 0))
+    frames = {}
+    for index in wanted:
+        with _naming(row, index):
+            frames[index] = frame_of(row["frames"][index])
+    frames = dict(zip(wanted, at_hand(list(frames.values())), strict=True))
+    pixels = np.empty((len(indices), grid.height, grid.width, 3), np.uint8)
     at: dict[int, int] = {}
     for t, index in enumerate(indices.tolist()):
         if index < 0:
-            frames[t] = 0
+            pixels[t] = 0
         elif index in at:
-            frames[t] = frames[at[index]]
+            pixels[t] = pixels[at[index]]
         else:
-            _read_one(row, index, grid, frames[t])
+            with _naming(row, index):
+                frames[index].pixels(grid, pixels[t])
             at[index] = t
-    return frames
+    return pixels
 
 
-def _read_one(row: Row, index: int, grid: Grid, out: np.ndarray) -> None:
-    """Read one frame of a row; the error names it, as `file` and by its `index`."""
+@contextlib.contextmanager
+def _naming(row: Row, index: int) -> Iterator[None]:
+    """Name the video and the frame in an error of reading it, the frame as `file` and by its `index`."""
     try:
-        frame_of(row["frames"][index]).pixels(grid, out)
+        yield
     except FrameError as reason:
         name = row["frame_names"][index] if "frame_names" in row else index
         where = f"video {row['video_id']!r}, frame {name!r} (number {index})"
