@@ -19,6 +19,7 @@ def _check_options(parser: Parser) -> None:
     how.add_argument("--frames", action="store_true", help="decode every frame instead of reading its start and end")
     how.add_argument(
         "--alignment",
+        dest="examine_alignment",  # elsewhere, `alignment` is the file of an accepted one
         action="store_true",
         help="look for masks that probably belong to other frames (a second a video)",
     )
@@ -36,7 +37,7 @@ def _check_options(parser: Parser) -> None:
 def _check(args: argparse.Namespace) -> int:
     from revoskit.checking import check
 
-    if args.alignment:
+    if args.examine_alignment:
         return _check_alignment(args)
     if args.output:
         raise UsageError("--output goes with --alignment")
