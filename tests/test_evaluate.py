@@ -293,7 +293,7 @@ def test_the_files_hold_what_they_should(data, tree, tmp_path):
     result = evaluate(tree, data, protocol="both", output=tmp_path)
     document = json.loads((tmp_path / "scores.json").read_text())
     assert document == json.loads(result.to_json())
-    assert list(document) == ["binary", "official", "missing"]
+    assert list(document) == ["binary", "official", "missing", "scored"]
     assert list(document["binary"]) == ["referring", "reasoning", "overall", "nonexistent"]
     assert list(document["official"]["referring"]) == [*MEASURES, "expressions"]
     assert document["binary"]["overall"]["J&F"] == result.rows["binary"]["overall"].measures["J&F"]

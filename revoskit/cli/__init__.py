@@ -29,6 +29,7 @@ COMMANDS: tuple[Command, ...] = (
     checking.CHECK,
     inference.PREDICT,
     scoring.EVALUATE,
+    scoring.COMPARE,
     looking.SHOW,
     looking.GALLERY,
     publishing.PUBLISH,

@@ -1,9 +1,11 @@
-"""How good predictions are: `evaluate`."""
+"""How good predictions are, and which are better: `evaluate`, `compare`."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -38,6 +40,18 @@ def _evaluate_options(parser: Parser) -> None:
     options.add_json(parser)
 
 
+@contextlib.contextmanager
+def _scoring() -> Iterator[Callable[[int, int], None]]:
+    """A bar that shows how many videos are scored."""
+    with tqdm(unit="video", desc="scoring", disable=None) as bar:
+
+        def show(done: int, videos: int) -> None:
+            bar.total = videos
+            bar.update(done - bar.n)
+
+        yield show
+
+
 def _evaluate(args: argparse.Namespace) -> int:
     from revoskit.scoring.evaluate import evaluate
 
@@ -46,12 +60,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.against_published and args.json:
         raise UsageError("--against-published is a table for people: leave it or --json out")
     layout = options.layout_of(args)
-    with tqdm(unit="video", desc="scoring", disable=None) as bar:
-
-        def show(done: int, videos: int) -> None:
-            bar.total = videos
-            bar.update(done - bar.n)
-
+    with _scoring() as show:
         result = evaluate(
             args.predictions,
             layout.root,
@@ -80,4 +89,57 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 EVALUATE = Command(
     "evaluate", "score predictions: J, F, J&F, A and R as people publish them", _evaluate_options, _evaluate
+)
+
+
+def _compare_options(parser: Parser) -> None:
+    parser.add_argument(
+        "methods",
+        metavar="METHOD",
+        nargs="+",
+        help="two or more: predictions as `evaluate` takes them, or DIR of an earlier `evaluate -o DIR`",
+    )
+    parser.add_argument("--data-dir", metavar="ROOT", help="the dataset, where predictions are still to be scored")
+    options.add_alignment(parser)
+    options.add_family(parser)
+    options.add_split_of_family(parser, "validation")
+    parser.add_argument("--protocol", choices=["binary", "official"], default="binary", help="default: binary")
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the methods (default: from their paths)")
+    parser.add_argument("--shown", type=int, default=5, metavar="N", help="wins and losses of each pair (default: 5)")
+    options.add_num_proc(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=options.path,
+        metavar="DIR",
+        help="write comparison.json and .csv and all scores there",
+    )
+    options.add_json(parser)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from revoskit.scoring.compare import compare
+
+    with _scoring() as show:
+        comparison = compare(
+            args.methods,
+            args.data_dir,
+            names=args.names,
+            family=args.family,
+            split=args.split,
+            protocol=args.protocol,
+            alignment=args.alignment,
+            num_proc=args.num_proc,
+            output=args.output,
+            progress=show,
+        )
+    print(comparison.to_json() if args.json else comparison.table(args.shown))
+    return 0
+
+
+COMPARE = Command(
+    "compare",
+    "say which method is better, with intervals and p values that take the video as the unit",
+    _compare_options,
+    _compare,
 )

@@ -10,11 +10,14 @@ from typing import Any, Literal
 
 import msgspec
 
+import revoskit
 from revoskit import workers as engines
 from revoskit.atomic import write_whole
 from revoskit.dataset.annotations import Annotations, open_annotations
+from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
+from revoskit.scoring.identity import Identity
 from revoskit.scoring.predictions import Predictions, open_predictions, refuse_a_dataset
 from revoskit.scoring.protocols import ExpressionScores, Protocol, Truth, protocols_of, score
 from revoskit.scoring.result import Result
@@ -24,6 +27,7 @@ def evaluate(
     predictions: Any,
     data_dir: str | os.PathLike[str] | None = None,
     *,
+    family: str = REVOS,
     split: str = "validation",
     protocol: Protocol | Literal["both"] = "binary",
     alignment: str | os.PathLike[str] | None = None,
@@ -61,7 +65,7 @@ def evaluate(
     if resume and output is None:
         raise UsageError("resume needs the output folder of the run that is to go on")
     refuse_a_dataset(predictions)
-    annotations = open_annotations(Layout.at(data_dir, alignment=alignment), split)
+    annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment), split)
     opened = open_predictions(predictions, annotations)
     store = _Store.open(Path(output), _fingerprint(annotations, opened, protocols), resume) if output else None
 
@@ -76,7 +80,7 @@ def evaluate(
         progress(len(done), len(annotations.videos))
 
     expressions = [e for video_id in annotations.videos for e in done[video_id]]
-    result = Result.of(protocols, expressions, opened.extras(annotations))
+    result = Result.of(Identity.of(annotations), protocols, expressions, opened.extras(annotations))
     if output is not None:
         result.save(output)
     return result
@@ -97,6 +101,7 @@ def _fingerprint(annotations: Annotations, predictions: Predictions, protocols: 
         "split": annotations.split,
         "protocols": list(protocols),
         "annotations": annotations.layout.annotation_state(),
+        "version": revoskit.__version__,
     }
 
 

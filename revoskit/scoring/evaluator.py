@@ -6,9 +6,11 @@ import os
 from typing import Any, Literal
 
 from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError
+from revoskit.scoring.identity import Identity
 from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, from_masks
 from revoskit.scoring.protocols import ExpressionScores, Protocol, Truth, protocols_of, score
 from revoskit.scoring.result import Result
@@ -28,12 +30,13 @@ class Evaluator:
         self,
         data_dir: str | os.PathLike[str] | None = None,
         *,
+        family: str = REVOS,
         split: str = "validation",
         protocol: Protocol | Literal["both"] = "binary",
         alignment: str | os.PathLike[str] | None = None,
     ) -> None:
         self.protocols = protocols_of(protocol)
-        self._annotations = open_annotations(Layout.at(data_dir, alignment=alignment), split)
+        self._annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment), split)
         self._found: dict[tuple[str, str], ExpressionScores] = {}
         self._truth: Truth | None = None
 
@@ -97,7 +100,7 @@ class Evaluator:
                     found = self._missing(video, expression)
                 if found is not None:
                     expressions.append(found)
-        return Result.of(self.protocols, expressions)
+        return Result.of(Identity.of(self._annotations), self.protocols, expressions)
 
     def _missing(self, video: Video, expression: Expression) -> ExpressionScores:
         reason = "no masks were added for it"

@@ -17,13 +17,19 @@ import numpy as np
 from tabulate import tabulate
 
 from revoskit.atomic import write_whole
+from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.records import ExpressionType
 from revoskit.scoring import reported
+from revoskit.scoring.identity import Identity
 from revoskit.scoring.prediction import Problem, ProblemKind
 from revoskit.scoring.protocols import ExpressionScores, Measures, Protocol
 
 MEASURES = ("J", "F", "J&F", "A", "R")
-_AGGREGATED = (ExpressionType.REFERRING, ExpressionType.REASONING)
+AGGREGATED = (ExpressionType.REFERRING, ExpressionType.REASONING)
+OVERALL = "overall"
+SCORES_JSON, SCORES_CSV = "scores.json", "scores.csv"
+IDS = ("video_id", "expression_id", "expression", "expression_type")
+"""The first columns of `scores.csv`."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -40,10 +46,13 @@ class Result:
     protocols: tuple[Protocol, ...]
     expressions: tuple[ExpressionScores, ...]
     missing: tuple[Problem, ...]
+    identity: Identity
+    """What was scored against."""
 
     @classmethod
     def of(
         cls,
+        identity: Identity,
         protocols: tuple[Protocol, ...],
         expressions: Iterable[ExpressionScores],
         extras: Iterable[Problem] = (),
@@ -51,21 +60,26 @@ class Result:
         """The result of these expressions; `extras` are predictions for nothing in the split."""
         expressions = tuple(expressions)
         missing = [e.problem for e in expressions if e.problem is not None]
-        return cls(protocols, expressions, (*missing, *extras))
+        return cls(protocols, expressions, (*missing, *extras), identity)
 
     @cached_property
     def rows(self) -> dict[Protocol, dict[str, Row]]:
-        """By protocol: `referring`, `reasoning` and `overall`, the mean of the two."""
+        """By protocol: `referring`, `reasoning` and `overall`, the mean of the two.
+
+        Of a dataset without types there is `overall` alone, the mean over all expressions.
+        """
         return {protocol: self._rows(protocol) for protocol in self.protocols}
 
     def _rows(self, protocol: Protocol) -> dict[str, Row]:
+        if not FAMILIES[self.identity.family].typed:
+            return {OVERALL: _row([getattr(e, protocol) for e in self.expressions], protocol)}
         rows = {
             kind.label: _row([getattr(e, protocol) for e in self.expressions if e.type is kind], protocol)
-            for kind in _AGGREGATED
+            for kind in AGGREGATED
         }
         pair = list(rows.values())
         overall = {name: _mean(*(row.measures[name] for row in pair)) for name in MEASURES}
-        return {**rows, "overall": Row(overall, sum(row.expressions for row in pair))}
+        return {**rows, OVERALL: Row(overall, sum(row.expressions for row in pair))}
 
     @cached_property
     def nonexistent(self) -> dict[str, float | int | None]:
@@ -84,9 +98,10 @@ class Result:
             protocol: {name: {**row.measures, "expressions": row.expressions} for name, row in rows.items()}
             for protocol, rows in self.rows.items()
         }
-        if "binary" in document:
+        if "binary" in document and FAMILIES[self.identity.family].typed:
             document["binary"]["nonexistent"] = self.nonexistent
-        return {**document, "missing": msgspec.to_builtins(self.missing)}
+        identity = msgspec.to_builtins(self.identity)
+        return {**document, "missing": msgspec.to_builtins(self.missing), "scored": identity}
 
     def to_json(self) -> str:
         """The numbers and the problems as a JSON document, the content of `scores.json`."""
@@ -107,8 +122,7 @@ class Result:
         return text.getvalue()
 
     def _columns(self) -> list[str]:
-        ids = ["video_id", "expression_id", "expression", "expression_type"]
-        return ids + [f"{protocol}_{name}" for protocol in self.protocols for name in MEASURES]
+        return [*IDS] + [f"{protocol}_{name}" for protocol in self.protocols for name in MEASURES]
 
     def _record(self, e: ExpressionScores) -> list[Any]:
         measures = [value for protocol in self.protocols for value in getattr(e, protocol).percent().values()]
@@ -156,15 +170,15 @@ class Result:
     def against_published(self, name: str = "this prediction") -> str:
         """The J&F of these predictions among the published ones, sorted by the overall one."""
         protocol = self.protocols[-1]  # the official one where it was computed
-        ours = {kind: row.measures["J&F"] for kind, row in self.rows[protocol].items()}
-        return reported.table(name, ours["referring"], ours["reasoning"], ours["overall"])
+        rows = self.rows[protocol]
+        return reported.table(name, *(rows[kind].measures["J&F"] for kind in ("referring", "reasoning", OVERALL)))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `scores.json` and `scores.csv`, each whole or not at all."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "scores.json", self.to_json().encode() + b"\n")
-        write_whole(folder / "scores.csv", self.to_csv().encode())
+        write_whole(folder / SCORES_JSON, self.to_json().encode() + b"\n")
+        write_whole(folder / SCORES_CSV, self.to_csv().encode())
 
 
 def _row(found: list[Measures], protocol: Protocol) -> Row:

@@ -1,0 +1,339 @@
+"""Methods against each other, on the same expressions: how much better one is, and whether that means anything."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from tabulate import tabulate
+
+from revoskit.atomic import write_whole
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.families import FAMILIES, REVOS
+from revoskit.dataset.layout import Layout
+from revoskit.errors import UsageError
+from revoskit.scoring.evaluate import evaluate
+from revoskit.scoring.identity import Identity
+from revoskit.scoring.protocols import Protocol
+from revoskit.scoring.result import AGGREGATED, MEASURES, OVERALL, Result
+from revoskit.scoring.scored import SCORE_ANEW, Scored, ScoredExpression
+from revoskit.scoring.significance import CONFIDENCE, RESAMPLES, Difference, Interval, VideoResampling
+
+_IN_JSON = ("J&F", "J", "F", "A", "R")
+_SHOWN = ("J", "F", "J&F")
+_FEW = 20  # videos
+
+
+class Method(msgspec.Struct, frozen=True):
+    """One method's means with their intervals, in percent, by row (referring, reasoning, overall) and measure."""
+
+    name: str
+    rows: dict[str, dict[str, Interval]]
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """How much better method `b` is than `a`, in percent, by row and measure."""
+
+    a: str
+    b: str
+    rows: dict[str, dict[str, Difference]]
+
+
+class Contrast(msgspec.Struct, frozen=True):
+    """One expression, and the J&F of two methods for it, in percent."""
+
+    expression: ScoredExpression
+    a: float
+    b: float
+
+    @property
+    def difference(self) -> float:
+        """What `b` has more."""
+        return self.b - self.a
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several methods on the same expressions."""
+
+    names: tuple[str, ...]
+    scored: tuple[Scored, ...]
+    protocol: Protocol
+    resamples: int = RESAMPLES
+    seed: int = 0
+
+    @cached_property
+    def _resampling(self) -> VideoResampling:
+        first = self.scored[0]
+        videos = np.unique([e.video_id for e in first.expressions], return_inverse=True)[1]
+        scores = np.stack([one.values for one in self.scored])
+        return VideoResampling(scores, videos, self._groups, resamples=self.resamples, seed=self.seed)
+
+    @property
+    def _groups(self) -> dict[str, np.ndarray]:
+        kinds = np.array([e.expression_type or "" for e in self.scored[0].expressions])
+        if not FAMILIES[self.scored[0].identity.family].typed:
+            return {OVERALL: np.ones(len(kinds), bool)}
+        return {kind.label: kinds == kind.label for kind in AGGREGATED}
+
+    @cached_property
+    def methods(self) -> list[Method]:
+        """Each method by itself."""
+        found = self._resampling
+        return [
+            Method(
+                name,
+                {row: {m: found.mean(row, number, MEASURES.index(m)) for m in _IN_JSON} for row in found.rows},
+            )
+            for number, name in enumerate(self.names)
+        ]
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every two of them, in the order in which they were given."""
+        found = self._resampling
+        return [
+            Pair(
+                self.names[a],
+                self.names[b],
+                {row: {m: found.difference(row, a, b, MEASURES.index(m)) for m in _IN_JSON} for row in found.rows},
+            )
+            for a, b in combinations(range(len(self.names)), 2)
+        ]
+
+    def contrasts(self, a: int, b: int) -> list[Contrast]:
+        """All expressions, first those where method `b` is furthest ahead of `a`; the numbers are those of `names`."""
+        column = MEASURES.index("J&F")
+        values = zip(self.scored[a].values[:, column].tolist(), self.scored[b].values[:, column].tolist(), strict=True)
+        found = [Contrast(e, *pair) for e, pair in zip(self.scored[a].expressions, values, strict=True)]
+        return sorted(found, key=lambda one: -one.difference)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--json` prints and `comparison.json` holds."""
+        return {
+            "methods": [{"name": one.name, **msgspec.to_builtins(one.rows)} for one in self.methods],
+            "pairs": [{"a": one.a, "b": one.b, **msgspec.to_builtins(one.rows)} for one in self.pairs],
+        }
+
+    def to_json(self) -> str:
+        """The same as text."""
+        return msgspec.json.format(msgspec.json.encode(self.as_dict()), indent=2).decode()
+
+    def to_csv(self) -> str:
+        """A line for each expression with J, F and J&F of every method, the content of `comparison.csv`; percent."""
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        ids = ScoredExpression.__struct_fields__
+        lines.writerow([*ids, *(f"{name}_{measure}" for name in self.names for measure in _SHOWN)])
+        columns = [MEASURES.index(measure) for measure in _SHOWN]
+        scores = np.concatenate([one.values[:, columns] for one in self.scored], axis=1).tolist()
+        for expression, values in zip(self.scored[0].expressions, scores, strict=True):
+            lines.writerow([*(getattr(expression, name) for name in ids), *values])
+        return text.getvalue()
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write `comparison.json` and `comparison.csv`, each whole or not at all."""
+        folder = Path(folder)
+        write_whole(folder / "comparison.json", self.to_json().encode() + b"\n")
+        write_whole(folder / "comparison.csv", self.to_csv().encode())
+
+    def table(self, shown: int = 5) -> str:
+        """The means with their intervals, the differences with p, and for each pair the `shown` furthest apart."""
+        identity = self.scored[0].identity
+        videos = len({e.video_id for e in self.scored[0].expressions})
+        title = f"{FAMILIES[identity.family].title}, {identity.split}, {self.protocol}"
+        parts = [
+            self._table_of_methods(title),
+            self._table_of_pairs(),
+            f"In brackets: the interval of {CONFIDENCE} %, by paired bootstrap over {videos:,} videos, "
+            f"{self.resamples:,} resamples. p: paired sign-flip by video."
+            + (f"\n{videos} videos are few to tell one method from another." if videos < _FEW else ""),
+        ]
+        for a, b in combinations(range(len(self.names)), 2) if shown else ():
+            parts.append(self._list_of_contrasts(a, b, shown))
+        return "\n\n".join(parts)
+
+    def _table_of_methods(self, title: str) -> str:
+        lines = [
+            [method.name if not number else "", row, *(_shown(values[m]) for m in _SHOWN)]
+            for method in self.methods
+            for number, (row, values) in enumerate(method.rows.items())
+        ]
+        return tabulate(lines, [title, "", *_SHOWN], colalign=["left"] * 5, disable_numparse=True)
+
+    def _table_of_pairs(self) -> str:
+        lines = [
+            [f"{pair.b} − {pair.a}" if not number else "", row]
+            + [text for m in _SHOWN for text in _shown_difference(values[m])]
+            for pair in self.pairs
+            for number, (row, values) in enumerate(pair.rows.items())
+        ]
+        headers = ["difference", "", *(header for m in _SHOWN for header in (m, "p"))]
+        return tabulate(lines, headers, colalign=["left"] * len(headers), disable_numparse=True)
+
+    def _list_of_contrasts(self, a: int, b: int, shown: int) -> str:
+        found = self.contrasts(a, b)
+        ahead = [one for one in found[:shown] if one.difference > 0]
+        behind = [one for one in reversed(found[-shown:]) if one.difference < 0]
+        first, second = self.names[a], self.names[b]
+        lines = [_contrast_line(one) for one in ahead] + ([[""] * 5] if ahead and behind else [])
+        lines += [_contrast_line(one) for one in behind]
+        if not lines:
+            return f"{first} and {second} have the same J&F for every expression."
+        headers = [f"J&F: {first}", second, "", "video", "expression"]
+        return tabulate(lines, headers, colalign=["right"] * 3 + ["left"] * 2, disable_numparse=True)
+
+
+def _contrast_line(one: Contrast) -> list[str]:
+    place = f"{one.expression.video_id} {one.expression.expression_id}"
+    return [f"{one.a:.1f}", f"{one.b:.1f}", f"{one.difference:+.1f}", place, one.expression.expression[:80]]
+
+
+def _shown(interval: Interval) -> str:
+    if interval.value is None:
+        return "–"
+    return f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+
+
+def _shown_difference(found: Difference) -> tuple[str, str]:
+    if found.difference is None or found.p is None:
+        return "–", "–"
+    p = "<0.001" if found.p < 0.001 else f"{found.p:.3f}"
+    return f"{found.difference:+.2f} [{found.low:+.2f}, {found.high:+.2f}]", p
+
+
+def compare(
+    methods: Sequence[Any],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    family: str = REVOS,
+    split: str = "validation",
+    protocol: Protocol = "binary",
+    alignment: str | os.PathLike[str] | None = None,
+    num_proc: int = 1,
+    output: str | os.PathLike[str] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    progress: Callable[[int, int], object] = lambda done, videos: None,
+) -> Comparison:
+    """Compare two or more methods: means with intervals, differences with p values (docs/comparing.md).
+
+    Args:
+        methods: of each its predictions, as `evaluate` takes them, the folder that an earlier `evaluate` wrote
+            `scores.json` and `scores.csv` to, or its `Result`.
+        data_dir: the dataset's folder (default: $REVOS_ROOT); not needed where all methods have been scored.
+        names: what to call the methods (default: the last parts of their paths).
+        family, split, alignment: what predictions are scored against, as `evaluate` takes them.
+        protocol: `binary` or `official`.
+        num_proc: how many videos are scored at a time.
+        output: a folder for `comparison.json`, `comparison.csv`, and the scores of what had to be scored.
+        resamples, seed: of the bootstrap and the sign-flip test.
+        progress: called while predictions are scored, as `evaluate` does.
+
+    Raises:
+        UsageError: there are not two methods, or they were scored on other data, another split, in another protocol or
+            by another version of the code.
+        MissingFilesError, AnnotationError, WorkerError: as `evaluate`.
+    """
+    called = _names(methods, names)
+    if protocol not in ("binary", "official"):
+        raise UsageError(f"methods are compared in one protocol: binary or official, not {protocol!r}")
+    earlier = {number: found for number, one in enumerate(methods) if (found := _scored_earlier(one, protocol))}
+    known = [(called[number], found.identity) for number, found in earlier.items()]
+    if len(earlier) < len(methods) or data_dir is not None:
+        annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment), split)
+        known.append((f"the data in {annotations.layout.root}", Identity.of(annotations)))
+    _require_same(known)
+
+    scored = []
+    for number, one in enumerate(methods):
+        if number in earlier:
+            scored.append(earlier[number])
+            continue
+        folder = None if output is None else Path(output) / _file_name(called[number])
+        result = evaluate(
+            one,
+            data_dir,
+            family=family,
+            split=split,
+            protocol=protocol,
+            alignment=alignment,
+            num_proc=num_proc,
+            output=folder,
+            resume=folder is not None,
+            progress=progress,
+        )
+        scored.append(Scored.of(result, protocol))
+    _require_same_expressions(called, scored)
+    comparison = Comparison(called, tuple(scored), protocol, resamples, seed)
+    if output is not None:
+        comparison.save(output)
+    return comparison
+
+
+def _scored_earlier(method: Any, protocol: Protocol) -> Scored | None:
+    if isinstance(method, Result):
+        return Scored.of(method, protocol)
+    if isinstance(method, (str, os.PathLike)) and Scored.is_in(os.path.expanduser(method)):
+        return Scored.read(os.path.expanduser(method), protocol)
+    return None
+
+
+def _require_same(known: list[tuple[str, Identity]]) -> None:
+    (first, identity), *others = known
+    for name, other in others:
+        if different := identity.differences(other):
+            raise UsageError(
+                f"{first} and {name} cannot be compared, they differ in {', '.join(different)}. {SCORE_ANEW}"
+            )
+
+
+def _require_same_expressions(names: Sequence[str], scored: list[Scored]) -> None:
+    keys = [[(e.video_id, e.expression_id) for e in one.expressions] for one in scored]
+    for name, other in zip(names[1:], keys[1:], strict=True):
+        if other != keys[0]:
+            raise UsageError(
+                f"{names[0]} has scores for {len(keys[0]):,} expressions and {name} for {len(other):,}, not for the "
+                f"same ones: scores of a part can be compared with those of the same part alone. {SCORE_ANEW}"
+            )
+
+
+def _names(methods: Sequence[Any], names: Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(methods, (str, os.PathLike, Mapping)) or len(methods) < 2:
+        raise UsageError("there is nothing to compare: name two sets of predictions, or folders of `evaluate -o`")
+    if names is None:
+        return _names_of_paths(methods)
+    if len(names) != len(methods):
+        raise UsageError(f"there are {len(methods)} methods and {len(names)} names for them: name each")
+    if len(set(names)) < len(names):
+        raise UsageError(f"two methods cannot have one name: {', '.join(names)}")
+    return tuple(names)
+
+
+def _names_of_paths(methods: Sequence[Any]) -> tuple[str, ...]:
+    """The last part of each path, or as many as tell them apart."""
+    paths = [
+        Path(os.path.realpath(os.path.expanduser(one))) if isinstance(one, (str, os.PathLike)) else None
+        for one in methods
+    ]
+    parts = [path and (path.with_suffix("") if path.suffix in (".json", ".parquet") else path).parts for path in paths]
+    for length in range(1, max(2, *(len(path or ()) + 1 for path in parts))):
+        found = ["/".join(path[-length:]) if path else f"method {number}" for number, path in enumerate(parts, 1)]
+        if len(set(found)) == len(found):
+            return tuple(found)
+    raise UsageError("two methods are given by one path, or by paths that cannot be told apart: say names (--names)")
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name).strip(".") or "method"

@@ -1,0 +1,202 @@
+"""revoskit.scoring.compare: methods on the same expressions, and nothing else, are compared."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import revoskit
+from revoskit import cli
+from revoskit.dataset.annotations import open_annotations
+from revoskit.dataset.layout import Layout
+from revoskit.errors import UsageError
+from revoskit.masks.rle import MaskSequence
+from revoskit.miniature import write_miniature
+from revoskit.scoring.compare import compare
+from revoskit.scoring.evaluate import evaluate
+from revoskit.scoring.result import MEASURES
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("ReVOS")
+    write_miniature(root, videos=12, frames=4, height=20, width=30)
+    return root
+
+
+@pytest.fixture(scope="module")
+def predictions(data, tmp_path_factory) -> list[Path]:
+    """Two methods, `near.json` and `far.json`: truth moved by little and by more."""
+    folder = tmp_path_factory.mktemp("predictions")
+    annotations = open_annotations(Layout.at(data), "validation")
+    for name, reach in (("near", 1), ("far", 4)):
+        rng = np.random.default_rng(reach)
+        moved: dict[str, dict[str, list]] = {}
+        for video in annotations:
+            for e in video.expressions:
+                pixels = np.roll(annotations.masks(video).of(e).decode(), rng.integers(0, reach + 1, 2), (1, 2))
+                moved.setdefault(video.video_id, {})[e.expression_id] = list(MaskSequence.encode(pixels))
+        (folder / f"{name}.json").write_text(json.dumps(moved))
+    return [folder / "near.json", folder / "far.json"]
+
+
+@pytest.fixture(scope="module")
+def scored(data, predictions, tmp_path_factory) -> list[Path]:
+    folders = [tmp_path_factory.mktemp(path.stem) for path in predictions]
+    for path, folder in zip(predictions, folders, strict=True):
+        evaluate(path, data, protocol="both", output=folder)
+    return folders
+
+
+def test_predictions_earlier_scores_and_results_compare_alike(data, predictions, scored):
+    found = compare(predictions, data, resamples=50).as_dict()
+    names = ["near", "far"]
+    assert compare(scored, names=names, resamples=50).as_dict() == found
+    results = [evaluate(path, data) for path in predictions]
+    assert compare(results, names=names, resamples=50).as_dict() == found
+    assert revoskit.compare([scored[0], predictions[1]], data, names=names, resamples=50).as_dict() == found
+    assert [method["name"] for method in found["methods"]] == names
+
+
+@pytest.mark.parametrize("protocol", ["binary", "official"])
+def test_the_means_are_those_that_evaluate_gives(data, predictions, scored, protocol):
+    found = compare(scored, protocol=protocol, resamples=20)
+    for path, method in zip(predictions, found.methods, strict=True):
+        rows = evaluate(path, data, protocol=protocol).rows[protocol]
+        assert list(method.rows) == list(rows) == ["referring", "reasoning", "overall"]
+        for kind, row in rows.items():
+            values = {name: interval.value for name, interval in method.rows[kind].items()}
+            assert values == pytest.approx(row.measures, abs=1e-9)
+    [pair] = found.pairs
+    overall = [method.rows["overall"]["J&F"].value for method in found.methods]
+    assert pair.rows["overall"]["J&F"].difference == pytest.approx(overall[1] - overall[0])
+
+
+def test_the_command_prints_a_table_and_json_and_writes_both(data, predictions, tmp_path, capsys):
+    arguments = ["compare", *map(str, predictions), "--data-dir", str(data), "-o", str(tmp_path), "--num-proc", "1"]
+    assert cli.main([*arguments, "--shown", "3"]) == 0
+    table = capsys.readouterr().out
+    assert "ReVOS, validation, binary" in table
+    assert "far − near" in table
+    assert "paired bootstrap over 6 videos" in table
+    assert cli.main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document) == ["methods", "pairs"]
+    assert list(document["methods"][0]) == ["name", "referring", "reasoning", "overall"]
+    assert list(document["methods"][0]["overall"]["J&F"]) == ["value", "low", "high"]
+    assert list(document["pairs"][0]) == ["a", "b", "referring", "reasoning", "overall"]
+    assert list(document["pairs"][0]["overall"]["J&F"]) == ["difference", "low", "high", "p"]
+    assert set(document["pairs"][0]["overall"]) == set(MEASURES)
+    assert (document["pairs"][0]["a"], document["pairs"][0]["b"]) == ("near", "far")
+    assert document == json.loads((tmp_path / "comparison.json").read_text())
+    assert (tmp_path / "near" / "scores.json").is_file()
+    with (tmp_path / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with (tmp_path / "near" / "scores.csv").open(encoding="utf-8", newline="") as file:
+        near = list(csv.DictReader(file))
+    assert [row["near_J&F"] for row in rows] == [row["binary_J&F"] for row in near]
+    assert [row["expression"] for row in rows] == [row["expression"] for row in near]
+
+
+def test_wins_and_losses_stand_at_the_ends(data, predictions):
+    found = compare(predictions, data, resamples=5)
+    contrasts = found.contrasts(0, 1)
+    differences = [one.difference for one in contrasts]
+    assert differences == sorted(differences, reverse=True)
+    assert len(contrasts) == len(found.scored[0].expressions)
+    last = contrasts[-1].expression
+    lines = found.table(shown=1).splitlines()
+    assert f"{last.video_id} {last.expression_id}" in lines[-1]
+    assert f"{contrasts[-1].difference:+.1f}" in lines[-1]
+
+
+def test_a_stopped_comparison_goes_on_with_the_videos_that_are_scored(data, predictions, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, videos: int) -> None:
+        if done == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        compare(predictions, data, output=tmp_path, progress=stop)
+    seen = []
+    compare(predictions, data, output=tmp_path, resamples=5, progress=lambda done, videos: seen.append(done))
+    assert seen[0] == 3
+
+
+def test_scores_of_other_data_splits_protocols_and_versions_are_refused(data, predictions, scored, tmp_path):
+    with pytest.raises(UsageError, match=r"near.* and the data in .* differ in split \(validation, train\)"):
+        compare([scored[0], predictions[1]], data, names=["near", "far"], split="train")
+    other = tmp_path / "other"
+    write_miniature(other, videos=12, frames=4, height=20, width=30, seed=5)
+    with pytest.raises(UsageError, match=r"differ in data \(expressions, tracks, foreground\)"):
+        compare([scored[0], predictions[1]], other)
+    with pytest.raises(UsageError, match="differ in data"):
+        compare(scored, other)
+    evaluate(predictions[0], data, output=tmp_path / "binary")
+    with pytest.raises(UsageError, match=r"lacks official_J, .* --protocol official"):
+        compare([tmp_path / "binary", scored[1]], protocol="official")
+    newer = json.loads((tmp_path / "binary" / "scores.json").read_text())
+    newer["scored"]["version"] = "99.0"
+    (tmp_path / "binary" / "scores.json").write_text(json.dumps(newer))
+    with pytest.raises(UsageError, match=r"version of revoskit \(99.0, .*Score all of them anew: `revoskit evaluate"):
+        compare([tmp_path / "binary", scored[1]])
+    del newer["scored"]
+    (tmp_path / "binary" / "scores.json").write_text(json.dumps(newer))
+    with pytest.raises(UsageError, match="older version"):
+        compare([tmp_path / "binary", scored[1]])
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda text: text.replace("binary_J,", "J,"), "lacks binary_J"),
+        (lambda text: text.rstrip().rpartition(",")[0] + ",nan\n", "expected a number, found nan"),
+        (lambda text: text.rstrip().rpartition(",")[0], r"line \d+"),
+        (lambda text: text.rstrip().rpartition("\n")[0] + "\n", "not for the same ones"),
+    ],
+)
+def test_a_file_of_scores_that_was_changed_is_not_trusted(data, predictions, scored, tmp_path, harm, reason):
+    evaluate(predictions[0], data, output=tmp_path)
+    file = tmp_path / "scores.csv"
+    file.write_text(harm(file.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(UsageError, match=reason):
+        compare([scored[0], tmp_path], names=["one", "changed"])
+
+
+def test_what_cannot_be_compared_is_said(data, predictions, scored):
+    for methods in ([], scored[:1], str(scored[0])):
+        with pytest.raises(UsageError, match="nothing to compare"):
+            compare(methods)
+    with pytest.raises(UsageError, match="2 methods and 1 names"):
+        compare(scored, names=["one"])
+    with pytest.raises(UsageError, match="cannot have one name"):
+        compare(scored, names=["one", "one"])
+    with pytest.raises(UsageError, match="given by one path"):
+        compare([scored[0], scored[0]])
+    with pytest.raises(UsageError, match="in one protocol"):
+        compare(scored, protocol="both")
+    with pytest.raises(UsageError, match="made with protocol binary"):
+        compare([evaluate(path, data) for path in predictions], protocol="official")
+
+
+def test_methods_are_called_by_as_much_of_their_paths_as_tells_them_apart(data, scored, tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scores").symlink_to(scored[0])
+    moved = [tmp_path / name / "scores" for name in ("one", "other")]
+    with pytest.raises(UsageError, match="cannot be told apart"):
+        compare(moved, resamples=5)  # two links to one folder
+    copies = [tmp_path / name / "copied" for name in ("one", "other")]
+    for copy in copies:
+        copy.mkdir()
+        for file in ("scores.json", "scores.csv"):
+            (copy / file).write_bytes((scored[0] / file).read_bytes())
+    found = compare(copies, resamples=5)
+    assert found.names == ("one/copied", "other/copied")
+    assert "have the same J&F for every expression" in found.table()
