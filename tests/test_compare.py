@@ -82,7 +82,8 @@ def test_the_command_prints_a_table_and_json_and_writes_both(data, predictions, 
     table = capsys.readouterr().out
     assert "ReVOS, validation, binary" in table
     assert "far − near" in table
-    assert "paired bootstrap over 6 videos" in table
+    videos = len(open_annotations(Layout.at(data), "validation").videos)
+    assert f"paired bootstrap over {videos} videos" in table
     assert cli.main([*arguments, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert list(document) == ["methods", "pairs"]

@@ -271,7 +271,7 @@ def compare(
             alignment=alignment,
             num_proc=num_proc,
             output=folder,
-            resume=folder is not None,
+            resume=folder is not None and not Scored.is_in(folder) and isinstance(one, (str, os.PathLike)),
             progress=progress,
         )
         scored.append(Scored.of(result, protocol))
