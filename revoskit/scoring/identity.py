@@ -27,14 +27,14 @@ class Identity(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, annotations: Annotations) -> Identity:
         """That of scores which are made now."""
-        layout = annotations.layout
-        files = {
-            "expressions": layout.expressions(annotations.split),
-            "tracks": layout.tracks,
-            "foreground": layout.foreground,
+        layout, files = annotations.layout, annotations.files
+        paths = {
+            "expressions": files.expressions,
+            "tracks": files.tracks,
+            "foreground": files.foreground,
             "alignment": layout.alignment,
         }
-        data = {what: _sha256(file) for what, file in files.items() if file is not None and file.is_file()}
+        data = {what: _sha256(file) for what, file in paths.items() if file is not None and file.is_file()}
         return cls(layout.family, annotations.split, data, revoskit.__version__)
 
     def differences(self, other: Identity) -> list[str]:
