@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any, TypeVar, cast
@@ -38,7 +38,7 @@ def run(
     engine: str = "local",
     address: str | None = None,
     gpus: bool = False,
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """Yield `(item, function(item))` for every item, as each gets done.
 
     Items are taken from `items` as workers fall idle. `function` and the items are pickled for other processes: pass
@@ -221,7 +221,9 @@ def unpickled(answer: bytes) -> Exception:
     return error
 
 
-def _in_processes(function: Callable[[Any], Any], items: Iterable[Any], num_proc: int) -> Iterator[tuple[Any, Any]]:
+def _in_processes(
+    function: Callable[[Any], Any], items: Iterable[Any], num_proc: int
+) -> Generator[tuple[Any, Any], None, None]:
     waiting = iter(items)
     again: deque[tuple[Any, int]] = deque()  # items whose worker died, and the number of the next attempt
     lost: list[str] = []
@@ -291,7 +293,7 @@ def _worker_error(lost: list[str]) -> WorkerError:
 
 def _on_ray(
     function: Callable[[Any], Any], items: Iterable[Any], num_proc: int, address: str | None, gpus: bool
-) -> Iterator[tuple[Any, Any]]:
+) -> Generator[tuple[Any, Any], None, None]:
     import ray
 
     ours = not ray.is_initialized()

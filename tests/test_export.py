@@ -705,3 +705,22 @@ def test_runs_and_boxes_of_masks_are_those_of_their_pixels():
     assert masks.boxes().tolist() == [[0, 0, 0, 0], [3, 2, 2, 2], [0, 0, 7, 5], [0, 0, 0, 0], [0, 0, 0, 0]]
     assert MaskSequence.parse([None], 5, 7).runs() == [None]
     assert MaskSequence.empty(0, 5, 7).runs() == []
+
+
+def test_symbolic_links_that_the_system_refuses_name_the_way_that_works(own_miniature, tmp_path, monkeypatch):
+    def refused(source, target):
+        raise OSError(22, "A required privilege is not held by the client")
+
+    monkeypatch.setattr(os, "symlink", refused)
+    with pytest.raises(UsageError, match=r"privilege.*leave out --frames symlink"):
+        export(Layout.at(own_miniature.root), "coco", tmp_path / "out", frames="symlink")
+
+
+def test_a_frame_that_goes_while_it_is_exported_is_named(own_miniature, tmp_path):
+    annotations = open_annotations(Layout.at(own_miniature.root), "train")
+    video = next(iter(annotations))
+    (own_miniature.root / "JPEGImages" / video.video_id / f"{video.frame_names[2]}.jpg").unlink()
+    with pytest.raises(
+        MissingFilesError, match=rf"frame '{video.frame_names[2]}' of video '{video.video_id}' was removed"
+    ):
+        job.frame_files(job.Job(annotations, tmp_path, "link", 1), video)

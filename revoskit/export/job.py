@@ -17,7 +17,7 @@ from revoskit import workers
 from revoskit.atomic import replacing
 from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.records import Video
-from revoskit.errors import MissingFilesError
+from revoskit.errors import MissingFilesError, UsageError
 
 FRAMES = "JPEGImages"
 How = Literal["link", "copy", "symlink"]
@@ -147,7 +147,13 @@ def place(source: str, target: Path, how: How) -> Literal["linked", "copied", "s
             return "kept"
         target.unlink()
     if how == "symlink":
-        os.symlink(source, target)
+        try:
+            os.symlink(source, target)
+        except OSError as error:  # on Windows it takes a privilege
+            raise UsageError(
+                f"{target} cannot be made as a symbolic link ({error.strerror}): leave out --frames symlink, which makes "
+                "hard links, or copies where there can be none"
+            ) from error
         return "symlinked"
     if how == "link":
         try:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _NUMBER = struct.Struct("<q")
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would write "\r\n" without it
 
 
 class Shared:
@@ -29,8 +30,8 @@ class Shared:
     def __init__(self, number: int = 0) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="revos-"))
         (self._folder / "number").write_bytes(_NUMBER.pack(number))
-        weakref.finalize(self, _remove, self._folder, os.getpid())
         self._map()
+        weakref.finalize(self, _remove, self._folder, self._mapped, os.getpid())
 
     def _map(self) -> None:
         with (self._folder / "number").open("r+b") as file:
@@ -47,7 +48,7 @@ class Shared:
     def append(self, name: str) -> None:
         """Add a name to the list."""
         line = os.fsencode(name).replace(b"\n", b" ") + b"\n"
-        file = os.open(self._folder / "names", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        file = os.open(self._folder / "names", os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
         try:
             os.write(file, line)  # in one piece, so that processes do not write into each other's lines
         finally:
@@ -75,6 +76,7 @@ def _open(folder: Path, number: int) -> Shared:
     return shared
 
 
-def _remove(folder: Path, owner: int) -> None:
+def _remove(folder: Path, mapped: mmap.mmap, owner: int) -> None:
     if os.getpid() == owner:  # a forked copy must not take the files from the others
+        mapped.close()  # Windows keeps what is mapped
         shutil.rmtree(folder, ignore_errors=True)
