@@ -151,7 +151,7 @@ def place(source: str, target: Path, how: How) -> Literal["linked", "copied", "s
             os.symlink(source, target)
         except OSError as error:  # on Windows it takes a privilege
             raise UsageError(
-                f"{target} cannot be made as a symbolic link ({error.strerror}): leave out --frames symlink, which makes "
+                f"{target} cannot be made as a symbolic link ({error.strerror}): leave out --frames symlink, for "
                 "hard links, or copies where there can be none"
             ) from error
         return "symlinked"
