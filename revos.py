@@ -95,7 +95,7 @@ class RevosConfig(datasets.BuilderConfig):
             raise error.advising("Or leave such videos out: missing_frames='skip_video'.")
         return annotations
 
-    def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
         """Name the cache after the data: where it is, however spelled, and the state of the files it is made from."""
         try:
             layout = Layout.at(self.data_dir, self.family)
@@ -113,7 +113,7 @@ class RevosConfig(datasets.BuilderConfig):
         }
         return f"{self.name}-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
 
-    def _files(self, layout: Layout) -> tuple:
+    def _files(self, layout: Layout) -> tuple[object, ...]:
         """The state on disk of what the rows are made from."""
         # Where rows follow which frames are there, or what size they have, so do the times of the folders.
         sized = FAMILIES[self.family].sized
@@ -143,7 +143,14 @@ class Revos(datasets.GeneratorBasedBuilder):
     ]
     DEFAULT_CONFIG_NAME = "expressions"
 
-    def __init__(self, *args, hash: str | None = None, dataset_name: str | None = None, data_files=None, **kwargs):
+    def __init__(
+        self,
+        *args: Any,
+        hash: str | None = None,
+        dataset_name: str | None = None,
+        data_files: object = None,
+        **kwargs: Any,
+    ) -> None:
         if data_files:
             raise UsageError("ReVOS is loaded from a folder: pass data_dir='path/to/ReVOS', not data_files")
         if kwargs.get("source") and not kwargs.get("data_dir"):
@@ -198,7 +205,9 @@ class Revos(datasets.GeneratorBasedBuilder):
             for split, annotations in splits.items()
         ]
 
-    def _generate_examples(self, video_ids: list[str], layout: Layout, split: str) -> Iterator[tuple[str, dict]]:
+    def _generate_examples(
+        self, video_ids: list[str], layout: Layout, split: str
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         annotations = self.config.annotations(layout, split)
         for video_id in video_ids:
             video = annotations.video(video_id)
@@ -210,7 +219,7 @@ class Revos(datasets.GeneratorBasedBuilder):
             for expression in video.expressions:
                 yield f"{video_id}/{expression.expression_id}", expression_example(video, expression, masks, frames)
 
-    def _prepare_split_single(self, *args, **kwargs):
+    def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Let our own errors through as they are: their message is the one that helps."""
         try:
             yield from super()._prepare_split_single(*args, **kwargs)
@@ -317,7 +326,7 @@ def _register() -> None:
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
     class RevosModuleFactory(PackagedDatasetModuleFactory):
-        def __init__(self, name: str, *args, **kwargs):
+        def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
             self.name, self.data_files = name, kwargs.get("data_files")
             if name != NAME:
                 super().__init__(name, *args, **kwargs)

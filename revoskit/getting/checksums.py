@@ -134,7 +134,7 @@ def table(found: Verification) -> str:
 def _remark(file: FileReport) -> str:
     if file.state == FIRST_RELEASE:
         return "replaced on 2024-07-13: get it anew"
-    if file.state == UNKNOWN:
+    if file.state == UNKNOWN and file.sha256 is not None:
         return f"{file.sha256[:12]}…, expected {file.expected[:12]}…: get it anew"
     if file.state == MISSING and file.name == FRAMES_ARCHIVE:
         return "not needed once unpacked"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
+import io
 import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 from tqdm import tqdm
@@ -27,6 +29,9 @@ from revoskit.dataset.expressions import read_expressions
 from revoskit.dataset.frame_archive import video_of
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, SHA256, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, ArchiveError, MissingFilesError
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer  # of Python 3.12 and later
 
 _ANNOTATIONS = [name for name in SHA256 if name != FRAMES_ARCHIVE]
 _CHUNK = 256  # members that a process takes at a time
@@ -262,9 +267,9 @@ def _unpack_tar(archive: Pieces, root: Path, place: _Places, done: Unpacked) -> 
     """A tar is a stream, so it is read once from start to end, and refused at the first member that must not be."""
     packed = archive.read_at(0, 2) == b"\x1f\x8b"
     with tqdm(total=archive.length, unit="B", unit_scale=True, desc="unpacking", disable=None) as bar:
-        watched = _Watched(archive, bar)
+        watched = io.BufferedReader(_Watched(archive, bar.update), 1 << 20)
+        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=watched) if packed else watched
         try:
-            stream = gzip.GzipFile(fileobj=watched) if packed else watched
             with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar:
                 _unpack_members(tar, archive.name, root, place, done)
             while packed and stream.read(1 << 20):  # to its end, where the CRC is
@@ -294,24 +299,31 @@ def _unpack_members(tar: tarfile.TarFile, archive: str, root: Path, place: _Plac
         if _is_there(there, member, where):
             done.already_there += 1
             continue
-        _write(root / where, _exactly(tar.extractfile(member), member.size))
+        content = tar.extractfile(member)
+        assert content is not None  # it is a file, or there would be an objection to it
+        _write(root / where, _exactly(content, member.size))
         done.unpacked += 1
         done.bytes += member.size
 
 
-class _Watched:
-    """What tarfile reads from, with a progress bar over the packed bytes."""
+class _Watched(io.RawIOBase):
+    """What a tar is read from; `progress` is called with the bytes of every read."""
 
-    def __init__(self, archive: Pieces, bar: tqdm) -> None:
-        self._archive, self._bar = archive, bar
+    def __init__(self, archive: Pieces, progress: Callable[[int], object]) -> None:
+        self._archive, self._progress = archive, progress
 
-    def read(self, size: int) -> bytes:
-        data = self._archive.read(size) or b""
-        self._bar.update(len(data))
-        return data
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Buffer) -> int:
+        view = memoryview(into)
+        data = self._archive.read(len(view)) or b""
+        view[: len(data)] = data
+        self._progress(len(data))
+        return len(data)
 
 
-def _exactly(content, size: int) -> Iterator[bytes]:
+def _exactly(content: IO[bytes], size: int) -> Iterator[bytes]:
     left = size
     while left and (block := content.read(min(left, 4 << 20))):
         left -= len(block)
