@@ -1,6 +1,7 @@
 """The command, as it is typed."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 import revoskit
-from revoskit import workers
+from revoskit import atomic, workers
 from revoskit.cli import COMMANDS, main, parser
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
@@ -266,3 +267,41 @@ def test_an_alignment_that_is_not_there_is_refused_before_anything_is_written(
     assert main([name, *OF_THE_DATASET[name], str(miniature.root), "--alignment", "lost.json"]) == 2
     assert "there is no mapping file" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["predictions"]
+
+
+# --- one writer at a time ---------------------------------------------------------------------------------------------
+
+WRITERS = {
+    "gallery": ["-o", "out"],
+    "publish": ["--frames", "none", "-o", "out"],
+    "export": ["--to", "webdataset", "-o", "out"],
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_folder_that_another_process_writes_to_is_refused_and_then_taken(
+    name, miniature, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(atomic, "PATIENCE", 0.05)
+    typed = [name, str(miniature.root), *WRITERS[name], "--num-proc", "1"]
+    with atomic.sole_writer(Path("out")):
+        Path("out/left.png.0123abcd.part").touch()
+        assert main(typed) == 2
+        assert f"in use: process {os.getpid()} of host" in capsys.readouterr().err
+    assert main(typed) == 0
+    assert {path.name for path in Path("out").iterdir() if atomic.is_of_lock(path.name)} <= {
+        atomic.LOCK,
+        "left.png.0123abcd.part",  # of a publication's folder only what it writes is removed
+    }
+    assert name == "publish" or not list(Path("out").rglob("*.part"))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_folder_of_something_else_is_left_without_a_trace(name, miniature, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file in ("out/index.html", "out/README.md"):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).write_text("mine")
+    assert main([name, str(miniature.root), *WRITERS[name], "--num-proc", "1"]) == 2
+    assert sorted(path.name for path in Path("out").iterdir()) == ["README.md", "index.html"]

@@ -19,6 +19,7 @@ from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
 from revoskit import miniature
+from revoskit.atomic import is_of_lock
 from revoskit.cli import main
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
@@ -53,7 +54,7 @@ def _tree(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != JOURNAL
+        if path.is_file() and path.name != JOURNAL and not is_of_lock(path.name)
     }
 
 

@@ -20,7 +20,7 @@ from typing import get_args
 import msgspec
 
 from revoskit import workers
-from revoskit.atomic import PART, make_folder, remove_parts, whole
+from revoskit.atomic import is_of_lock, remove_parts, sole_writer, whole
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
@@ -64,6 +64,7 @@ def export(
 
     Raises:
         UsageError: an argument that is not valid, or a folder that holds something else.
+        FolderInUseError: another process writes to the folder.
         MissingFilesError: files or frames are missing; nothing has been written then.
         AnnotationError: an annotation file is not in the official format.
     """
@@ -78,7 +79,21 @@ def export(
     _require_frames(opened)
     if to == "ytvos":
         ytvos.require_numbers(opened.values())
-    make_folder(folder)
+    _refuse_others(folder)
+    with sole_writer(folder):
+        remove_parts(folder)
+        return _export(folder, layout, to, opened, frames, num_proc, progress)
+
+
+def _export(
+    folder: Path,
+    layout: Layout,
+    to: str,
+    opened: dict[str, Annotations],
+    frames: How,
+    num_proc: int,
+    progress: Callable[[int], object],
+) -> Report:
     report = _begin(folder, Report(to, list(layout.annotation_state())))
     for split, of_split in opened.items():
         report.splits[split] = TARGETS[to].write(Job(of_split, folder, frames, num_proc), progress)
@@ -86,13 +101,18 @@ def export(
     return report
 
 
+def _refuse_others(folder: Path) -> None:
+    """See that what is in the folder, if anything, comes from here."""
+    if folder.is_dir() and not (folder / JOURNAL).exists():
+        others = [entry.name for entry in folder.iterdir() if not is_of_lock(entry.name)]
+        if others:
+            raise UsageError(f"{folder} already holds {others[0]!r}: name a folder that does not exist or is empty")
+
+
 def _begin(folder: Path, report: Report) -> Report:
     """The journal of an earlier run of the same export, or this one's own, put down before anything else is."""
     path = folder / JOURNAL
     if not path.exists():
-        others = [entry.name for entry in folder.iterdir() if not entry.name.endswith(PART)]
-        if others:
-            raise UsageError(f"{folder} already holds {others[0]!r}: name a folder that does not exist or is empty")
         _save(folder, report)
         return report
     try:
@@ -101,7 +121,6 @@ def _begin(folder: Path, report: Report) -> Report:
         raise UsageError(f"{path} is not the journal of an export ({error}): name another folder") from None
     if earlier.to != report.to:
         raise UsageError(f"{folder} holds an export to {earlier.to}: name another folder for {report.to}")
-    remove_parts(folder)
     if earlier.source != report.source:
         raise UsageError(
             f"{folder} was exported from other annotation files than those that are here now: remove it, or name "

@@ -27,8 +27,8 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from revoskit.atomic import replacing, whole
-from revoskit.dataset.annotations import open_annotations
+from revoskit.atomic import remove_parts, replacing, sole_writer, write_whole
+from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import Video
@@ -150,6 +150,7 @@ def write_gallery(
     Raises:
         UsageError: the folder holds somebody else's `index.html`, an option is not valid, or predictions are to be
             compared with masks that are kept back.
+        FolderInUseError: another process writes to the folder.
         MissingFilesError: there is no `scores.csv`.
     """
     if max_side is not None and max_side < 16:
@@ -159,21 +160,34 @@ def write_gallery(
     annotations = open_annotations(layout, split)
     if annotations.hidden and predictions is not None:
         raise UsageError(f"{split} keeps its masks back: there is nothing to compare predictions with")
-    measures, known = read_scores(Path(scores)) if scores is not None else ([], {})
-
+    given = None if scores is None else read_scores(Path(scores))
     opened = None if predictions is None else open_predictions(predictions, annotations)
-    writer = _VideoWriter(layout, split, folder, opened, max_side)
+    writer = _VideoWriter(annotations, folder, opened, max_side)
+    with sole_writer(folder):
+        remove_parts(folder)
+        return _write_all(writer, given, num_proc, progress)
+
+
+def _write_all(
+    writer: _VideoWriter,
+    given: tuple[list[str], Scores] | None,
+    num_proc: int,
+    progress: Callable[[int], object],
+) -> Written:
+    annotations, folder = writer.annotations, writer.folder
+    measures, known = given or ([], {})
     made: dict[str, _Made] = {}
     for video_id, one in run(writer, list(annotations.videos), num_proc=num_proc):
         made[video_id] = one
         progress(1)
-    if scores is None and predictions is not None:
+    if given is None and writer.predictions is not None:
         measures, known = ["binary_J&F", "binary_J", "binary_F"], {}
         for video_id, one in made.items():
             known |= {(video_id, expression_id): means for expression_id, means in one.means.items()}
 
     listed = [_listed(video, made[video.video_id].folder, len(measures), known) for video in annotations]
-    index = _Index(FAMILIES[layout.family].title, split, annotations.hidden, measures, listed)
+    title = FAMILIES[annotations.layout.family].title
+    index = _Index(title, annotations.split, annotations.hidden, measures, listed)
     _write_script(folder / "data" / "index.js", "revosIndex", index)
     _remove_others(folder / "data" / "videos", annotations.videos.keys())
     _write_page(folder)
@@ -231,14 +245,13 @@ class _Made:
 class _VideoWriter:
     """Writes the file of one video, named by its id; runs in any process."""
 
-    layout: Layout
-    split: str
+    annotations: Annotations
     folder: Path
     predictions: Predictions | None
     max_side: int | None
 
     def __call__(self, video_id: str) -> _Made:
-        annotations = open_annotations(self.layout, self.split)
+        annotations = self.annotations
         video = annotations.video(video_id)
         masks = annotations.masks(video)
         paths = annotations.files.frames(video)
@@ -322,20 +335,15 @@ def _write_script(path: Path, function: str, data: msgspec.Struct) -> None:
     """A script that calls `function` with the data, written so that no reader of HTML or of old JavaScript trips."""
     content = msgspec.json.encode(data).replace(b"</", b"<\\/").replace(b"<!", b"\\u003c!")
     content = content.replace("\u2028".encode(), b"\\u2028").replace("\u2029".encode(), b"\\u2029")
-    _write(path, function.encode() + b"(" + content + b");\n")
-
-
-def _write(path: Path, content: bytes) -> None:
-    with whole(path) as file:
-        file.write(content)
+    write_whole(path, function.encode() + b"(" + content + b");\n")
 
 
 def _write_page(folder: Path) -> None:
     page = files("revoskit.looking") / "page"
     for file in page.iterdir():
         if file.name.endswith((".js", ".css")):
-            _write(folder / "page" / file.name, file.read_bytes())
-    _write(folder / "index.html", (page / "index.html").read_bytes())  # last: a page stands where all else does
+            write_whole(folder / "page" / file.name, file.read_bytes())
+    write_whole(folder / "index.html", (page / "index.html").read_bytes())  # last: a page stands where all else does
 
 
 def _refuse_other_page(folder: Path) -> None:

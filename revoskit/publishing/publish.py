@@ -26,7 +26,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from revoskit import stats
-from revoskit.atomic import make_folder, remove_parts, require_room, write_whole
+from revoskit.atomic import remove_parts, require_room, sole_writer, write_whole
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout, SplitFiles
@@ -256,10 +256,31 @@ def publish(
     Raises:
         UsageError: `folder` holds something else, or a publication of other data or with other options, or a card that
             was edited and would no longer be true; or its disk has no room for the frames.
+        FolderInUseError: another process writes to `folder`.
         RevosError: the dataset changed meanwhile, or what `write_shard` raises.
     """
     require(num_proc, engine, address)
-    _claim(folder, plan)
+    _refuse_others(folder)
+    with sole_writer(folder):
+        _remove_parts(folder)
+        _claim(folder, plan)
+        written, edited = _write_missing(layout, folder, plan, num_proc, engine, address, progress)
+        if not edited:
+            counts = stats.count(layout, plan.splits)
+            write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
+    return written
+
+
+def _write_missing(
+    layout: Layout,
+    folder: Path,
+    plan: Plan,
+    num_proc: int,
+    engine: str,
+    address: str | None,
+    progress: Callable[[int], object],
+) -> tuple[list[WrittenShard], bool]:
+    """Write the shards that are not there; returns all of them, and whether the card in place has been edited."""
     in_place = {shard: read_shard(folder, shard, plan.content) for shard in plan.shards}
     missing = [shard for shard, found in in_place.items() if found is None]
     for shard, earlier in in_place.items():
@@ -282,11 +303,7 @@ def publish(
             f"the files of {layout.root} changed while they were published: give the same command again. What was made "
             "from them before that is then written anew."
         )
-    written = [one for one in in_place.values() if one]
-    if not edited:
-        counts = stats.count(layout, plan.splits)
-        write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
-    return written
+    return [one for one in in_place.values() if one], edited
 
 
 def _edited_card(folder: Path, missing: list[Shard]) -> bool:
@@ -343,15 +360,17 @@ def _remove_parts(folder: Path) -> None:
 # --- whose folder it is -----------------------------------------------------------------------------------------------
 
 
+def _refuse_others(folder: Path) -> None:
+    """See that what is in the folder, if anything, comes from here."""
+    if _earlier_plan(folder) is None and any((folder / name).exists() for name in (CARD, *CONFIGS)):
+        raise UsageError(f"{folder} holds something that was not published from here: name a new folder")
+
+
 def _claim(folder: Path, plan: Plan) -> None:
     """See that the folder is this plan's: a new one, or that of an earlier run with the same."""
     earlier = _earlier_plan(folder)
-    if earlier is None and any((folder / name).exists() for name in (CARD, *CONFIGS)):
-        raise UsageError(f"{folder} holds something that was not published from here: name a new folder")
     if earlier is not None and earlier != plan:
         _give_way(folder, earlier, plan)
-    make_folder(folder)
-    _remove_parts(folder)
     if earlier != plan:
         write_whole(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)))
 
