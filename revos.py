@@ -223,10 +223,14 @@ class Revos(datasets.GeneratorBasedBuilder):
         """Let our own errors through as they are: their message is the one that helps."""
         try:
             yield from super()._prepare_split_single(*args, **kwargs)
+            return
         except datasets.exceptions.DatasetGenerationError as error:
-            if isinstance(error.__cause__, RevosError):
-                raise error.__cause__ from None
-            raise
+            if not isinstance(error.__cause__, RevosError):
+                raise
+            ours = error.__cause__
+        # Not within the block above: it would get that error for its context, and is itself the cause of it. Whoever
+        # walks such a chain never ends.
+        raise ours
 
 
 def _sister_info(family: str, features: datasets.Features) -> datasets.DatasetInfo:

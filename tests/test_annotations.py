@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.expressions import read_expressions
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, TRACKS, Layout
-from revoskit.dataset.records import ExpressionType
+from revoskit.dataset.records import Expression, ExpressionType, Video
 from revoskit.errors import AnnotationError, MaskError, RevosError
 
 
@@ -111,6 +111,15 @@ def test_the_order_of_frames_in_the_file_is_kept(own_miniature, edit_json):
         "00001",
         "00000",
     )
+
+
+def test_the_object_of_a_track_is_what_the_first_expression_that_names_it_says():
+    def expression(*pairs):
+        objects, tracks = zip(*pairs, strict=True)
+        return Expression("0", "x", ExpressionType.REFERRING, objects, tracks)
+
+    video = Video("a", 1, 1, ("0",), (expression((1, 7)), expression((2, 7), (3, 8)), expression((4, 8))))
+    assert [video.object_id(track) for track in (7, 8, 9)] == [1, 3, None]
 
 
 VIDEO = "LV-VIS/train/01020"

@@ -295,6 +295,39 @@ def remove_frames(root):
     (folder / "00015.jpg").unlink()
 
 
+def spoil_track(root, edit_json):
+    edit_json(root / TRACKS, lambda content: next(iter(content.values())).pop())
+
+
+def spoil_expression(root, edit_json):
+    edit_json(root / EXPRESSIONS["train"], lambda d: next(iter(d["videos"].values())).update(frames=[]))
+
+
+def spoil_json(root, edit_json):
+    (root / TRACKS).write_bytes((root / TRACKS).read_bytes()[:-1])
+
+
+def remove_frame(root, edit_json):
+    next((root / "JPEGImages").rglob("*.jpg")).unlink()
+
+
+def remove_tracks(root, edit_json):
+    (root / TRACKS).unlink()
+
+
+@pytest.mark.parametrize("spoil", [spoil_track, spoil_expression, spoil_json, remove_frame, remove_tracks])
+@pytest.mark.parametrize("options", [{}, {"num_proc": 2}, {"streaming": True}], ids=["plain", "num_proc", "streaming"])
+def test_whoever_walks_the_chain_of_an_error_comes_to_its_end(own_miniature, cache, edit_json, spoil, options):
+    spoil(own_miniature.root, edit_json)
+    with pytest.raises(RevosError) as raised:
+        list(load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache, split="train", **options))
+    error, seen = raised.value, []
+    while error is not None:
+        assert all(error is not one for one in seen)
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_missing_frames_are_counted_and_the_first_named(own_miniature, cache, streaming):
     remove_frames(own_miniature.root)

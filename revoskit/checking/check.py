@@ -19,18 +19,25 @@ from tqdm import tqdm
 
 from revoskit import workers
 from revoskit.checking import findings
-from revoskit.checking.findings import ERROR, NOTE, SEVERITIES, Finding, Tally
+from revoskit.checking.findings import Finding, Tally
 from revoskit.dataset.expressions import scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
+from revoskit.dataset.faults import Kind, Severity
 from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout, SplitFiles
 from revoskit.dataset.records import Expression, ExpressionType, Video
 from revoskit.dataset.tracks import ForegroundFile, TrackFile, open_once
-from revoskit.errors import AnnotationError, FrameError, MissingFilesError, UsageError
+from revoskit.errors import AnnotationError, FrameError, FrameFault, MissingFilesError, UsageError
 from revoskit.frames import FrameFile
 from revoskit.masks.rle import RLE, MaskSequence, faults
 
-EXIT_STATUS = {None: 0, NOTE: 0, findings.WARNING: 3, ERROR: 1}
+EXIT_STATUS = {None: 0, Severity.NOTE: 0, Severity.WARNING: 3, Severity.ERROR: 1}
 """By the worst that was found; 2 and 130 are taken."""
+_OF_FRAMES = {
+    FrameFault.UNREADABLE: Kind.FRAME_UNREADABLE,
+    FrameFault.TRUNCATED: Kind.FRAME_TRUNCATED,
+    FrameFault.DAMAGED: Kind.FRAME_DAMAGED,
+    FrameFault.SIZE: Kind.FRAME_SIZE,
+}
 _RATIO_TOLERANCE = 1e-3
 _CHUNK = 200  # unnamed tracks that a process takes at a time
 
@@ -55,8 +62,8 @@ class Report(msgspec.Struct):
     findings: list[Finding]
 
     @property
-    def worst(self) -> str | None:
-        return next((severity for severity in SEVERITIES if any(f.severity == severity for f in self.findings)), None)
+    def worst(self) -> Severity | None:
+        return next((severity for severity in Severity if any(f.severity is severity for f in self.findings)), None)
 
     @property
     def exit_status(self) -> int:
@@ -117,7 +124,7 @@ def check(
 
 def describe(report: Report) -> str:
     """A report for reading."""
-    counts = {severity: sum(f.count for f in report.findings if f.severity == severity) for severity in SEVERITIES}
+    counts = {severity: sum(f.count for f in report.findings if f.severity is severity) for severity in Severity}
     summary = ", ".join(f"{count:,} {severity}{'s' * (count != 1)}" for severity, count in counts.items())
     examined = (
         f"{report.root}: examined {report.videos:,} videos ({', '.join(report.splits) or 'no split'}), "
@@ -148,20 +155,20 @@ class _Records(NamedTuple):
         records = cls({}, set())
         here = layout.splits()
         if not here:
-            tally.add("file-missing", f"none of {', '.join(EXPRESSIONS.values())} is here")
+            tally.add(Kind.FILE_MISSING, f"none of {', '.join(EXPRESSIONS.values())} is here")
         for split in [] if splits or not here else EXPRESSIONS:
             if split not in here:
-                tally.add("file-absent", EXPRESSIONS[split])
+                tally.add(Kind.FILE_ABSENT, EXPRESSIONS[split])
         for split in splits or here:
             try:
                 records.videos[split], wrong = scan_expressions(layout.split(split))
             except AnnotationError as error:
-                tally.add("file-unreadable", str(error), split=split)
+                tally.add(Kind.FILE_UNREADABLE, str(error), split=split)
                 records.faulty.add(split)
                 continue
             for one in wrong:
                 records.faulty.add(split)
-                tally.add("entry-malformed", str(one), split=split)
+                tally.add(Kind.ENTRY_MALFORMED, str(one), split=split)
         return records
 
     def jobs(self) -> list[_Job]:
@@ -193,11 +200,11 @@ def _is_subset(video: Video, of: Video | None) -> bool:
 def _check_records(records: _Records, tally: Tally) -> None:
     train, validation = (records.videos.get(split, {}) for split in ("train", "validation"))
     for video_id in train.keys() & validation.keys():
-        tally.add("video-twice", video=video_id)
+        tally.add(Kind.VIDEO_TWICE, video=video_id)
     for video_id, video in records.videos.get("train_sub", {}).items():
         if "train" in records.videos and "train" not in records.faulty and not _is_subset(video, train.get(video_id)):
             found = "its size, frames or expressions differ" if video_id in train else "it is not in train"
-            tally.add("subset-differs", found, split="train_sub", video=video_id)
+            tally.add(Kind.SUBSET_DIFFERS, found, split="train_sub", video=video_id)
     owners: dict[int, str] = {}
     for split, videos in records.videos.items():
         for video in videos.values():
@@ -206,7 +213,7 @@ def _check_records(records: _Records, tally: Tally) -> None:
                 owner = owners.setdefault(annotation_id, video.video_id)
                 if owner != video.video_id:
                     tally.add(
-                        "track-shared",
+                        Kind.TRACK_SHARED,
                         f"named in {owner} too",
                         split=split,
                         video=video.video_id,
@@ -219,12 +226,12 @@ def _check_record(video: Video, tally: Tally, split: str) -> None:
     names = video.frame_names
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        tally.add("frames-duplicate", f"{len(twice)} of {len(names)}", frame=twice[0], **place)
+        tally.add(Kind.FRAMES_DUPLICATE, f"{len(twice)} of {len(names)}", frame=twice[0], **place)
     if list(names) != sorted(names):
         i = next(i for i in range(1, len(names)) if names[i] < names[i - 1])
-        tally.add("frames-unsorted", f"after {names[i - 1]!r}", frame=names[i], **place)
+        tally.add(Kind.FRAMES_UNSORTED, f"after {names[i - 1]!r}", frame=names[i], **place)
     if not video.expressions:
-        tally.add("video-without-expressions", **place)
+        tally.add(Kind.VIDEO_WITHOUT_EXPRESSIONS, **place)
     objects: dict[int, int] = {}
     for expression in video.expressions:
         _check_expression(expression, tally, place | {"expression": expression.expression_id})
@@ -232,21 +239,21 @@ def _check_record(video: Video, tally: Tally, split: str) -> None:
             if objects.setdefault(track, obj) != obj:
                 found = f"object {obj} here, {objects[track]} in an earlier expression"
                 here: Place = {"expression": expression.expression_id, "track": str(track)}
-                tally.add("object-differs", found, **(place | here))
+                tally.add(Kind.OBJECT_DIFFERS, found, **(place | here))
 
 
 def _check_expression(expression: Expression, tally: Tally, place: Place) -> None:
     tracks = expression.annotation_ids
     if not expression.text.strip():
-        tally.add("expression-blank", repr(expression.text), **place)
+        tally.add(Kind.EXPRESSION_BLANK, repr(expression.text), **place)
     if len(expression.object_ids) != len(tracks):
-        tally.add("objects-uneven", f"{len(expression.object_ids)} objects, {len(tracks)} tracks", **place)
+        tally.add(Kind.OBJECTS_UNEVEN, f"{len(expression.object_ids)} objects, {len(tracks)} tracks", **place)
     if len(set(tracks)) < len(tracks):
-        tally.add("track-repeated", f"anno_id {list(tracks)!s:.60}", **place)
+        tally.add(Kind.TRACK_REPEATED, f"anno_id {list(tracks)!s:.60}", **place)
     if expression.type is ExpressionType.NONEXISTENT and tracks:
-        tally.add("nonexistent-with-tracks", f"anno_id {list(tracks)!s:.60}", **place)
+        tally.add(Kind.NONEXISTENT_WITH_TRACKS, f"anno_id {list(tracks)!s:.60}", **place)
     if expression.type is not None and expression.type is not ExpressionType.NONEXISTENT and not tracks:
-        tally.add("expression-without-tracks", f"{expression.type.label}: {expression.text!r:.60}", **place)
+        tally.add(Kind.EXPRESSION_WITHOUT_TRACKS, f"{expression.type.label}: {expression.text!r:.60}", **place)
 
 
 # --- the masks: mask_dict.json and mask_dict_foreground.json ----------------------------------------------------------
@@ -267,9 +274,9 @@ def _shared(layout: Layout) -> SplitFiles:
 def _open_files(layout: Layout, tally: Tally) -> _Files:
     shared = _shared(layout)
     if not shared.tracks.is_file():
-        tally.add("file-missing", shared.tracks.name)
+        tally.add(Kind.FILE_MISSING, shared.tracks.name)
     if not shared.foreground.is_file():
-        tally.add("file-absent", shared.foreground.name)
+        tally.add(Kind.FILE_ABSENT, shared.foreground.name)
     return _Files(_opens(TrackFile, shared.tracks, tally), _opens(ForegroundFile, shared.foreground, tally))
 
 
@@ -279,7 +286,7 @@ def _opens(kind: type, path: Path, tally: Tally) -> bool:
     try:
         open_once(kind, path)
     except AnnotationError as error:
-        tally.add("file-unreadable", str(error))
+        tally.add(Kind.FILE_UNREADABLE, str(error))
         return False
     return True
 
@@ -307,31 +314,34 @@ def _check_tracks(split: SplitFiles, video: Video, tally: Tally, place: Place) -
         here = place | {"track": key}
         if key not in file:
             named_by = next(e.expression_id for e in video.expressions if annotation_id in e.annotation_ids)
-            tally.add("track-missing", **(here | {"expression": named_by}))
+            tally.add(Kind.TRACK_MISSING, **(here | {"expression": named_by}))
             continue
         try:
             masks = file.unchecked(key)
         except AnnotationError as error:
-            tally.add("track-malformed", str(error), **here)
+            tally.add(Kind.TRACK_MALFORMED, str(error), **here)
             continue
         examined += len(masks)
         if len(masks) != len(video.frame_names):
-            tally.add("track-length", f"{len(masks)} entries, {len(video.frame_names)} frames", **here)
+            tally.add(Kind.TRACK_LENGTH, f"{len(masks)} entries, {len(video.frame_names)} frames", **here)
         if not any(masks):
-            tally.add("track-empty", **here)
+            tally.add(Kind.TRACK_EMPTY, **here)
         if _check_masks(masks, video, tally, here) and len(masks) == len(video.frame_names):
             sound[annotation_id] = MaskSequence.parse(masks, video.height, video.width)
             _note_blank(sound[annotation_id], video, tally, here)
     return sound, examined
 
 
-def _check_masks(masks: list[RLE | None], video: Video, tally: Tally, place: Place, kind: str | None = None) -> bool:
+def _check_masks(masks: list[RLE | None], video: Video, tally: Tally, place: Place, kind: Kind | None = None) -> bool:
     """Report each mask that is not one of the video's size; whether all are."""
     wrong = faults(masks, video.height, video.width)
     for fault in wrong:
         misfit = _size(masks[fault.index]) != [video.height, video.width]
         tally.add(
-            kind or ("mask-size" if misfit else "mask-runs"), fault.reason, frame=_frame(video, fault.index), **place
+            kind or (Kind.MASK_SIZE if misfit else Kind.MASK_RUNS),
+            fault.reason,
+            frame=_frame(video, fault.index),
+            **place,
         )
     return not wrong
 
@@ -348,7 +358,7 @@ def _note_blank(track: MaskSequence, video: Video, tally: Tally, place: Place) -
     areas = track.areas()
     blank = [i for i, mask in enumerate(track) if mask is not None and not areas[i]]
     if blank:
-        tally.add("mask-blank", count=len(blank), frame=video.frame_names[blank[0]], **place)
+        tally.add(Kind.MASK_BLANK, count=len(blank), frame=video.frame_names[blank[0]], **place)
 
 
 def _check_foreground(
@@ -357,20 +367,20 @@ def _check_foreground(
     """Compare the foreground with the union of `tracks`, where those are all known; returns the masks examined."""
     file: ForegroundFile = open_once(ForegroundFile, split.foreground)
     if video.video_id not in file:
-        tally.add("foreground-absent", **place)
+        tally.add(Kind.FOREGROUND_ABSENT, **place)
         return 0
     try:
         entry = file.unchecked(video.video_id)
     except AnnotationError as error:
-        tally.add("foreground-malformed", str(error), **place)
+        tally.add(Kind.FOREGROUND_MALFORMED, str(error), **place)
         return 0
     masks, frames = entry.masks_rle, len(video.frame_names)
     nulls = [i for i, mask in enumerate(masks) if mask is None]
     if nulls:
-        tally.add("foreground-null", count=len(nulls), frame=_frame(video, nulls[0]), **place)
+        tally.add(Kind.FOREGROUND_NULL, count=len(nulls), frame=_frame(video, nulls[0]), **place)
     if len(masks) != frames:
-        tally.add("foreground-length", f"{len(masks)} masks, {frames} frames", **place)
-    if _check_masks(masks, video, tally, place, "foreground-mask") and len(masks) == frames:
+        tally.add(Kind.FOREGROUND_LENGTH, f"{len(masks)} masks, {frames} frames", **place)
+    if _check_masks(masks, video, tally, place, Kind.FOREGROUND_MASK) and len(masks) == frames:
         foreground = MaskSequence.parse(masks, video.height, video.width).filled()
         _check_ratios(entry.foreground_ratio, foreground, video, tally, place)
         if tracks is not None:
@@ -380,15 +390,15 @@ def _check_foreground(
 
 def _check_ratios(ratios: Any, foreground: MaskSequence, video: Video, tally: Tally, place: Place) -> None:
     if not isinstance(ratios, list) or not all(isinstance(ratio, (int, float)) for ratio in ratios):
-        tally.add("foreground-malformed", f"foreground_ratio is {ratios!r:.40}, expected a list of numbers", **place)
+        tally.add(Kind.FOREGROUND_MALFORMED, f"foreground_ratio is {ratios!r:.40}, expected a list of numbers", **place)
     elif len(ratios) != len(foreground):
-        tally.add("foreground-ratio", f"{len(ratios)} ratios, {len(foreground)} frames", **place)
+        tally.add(Kind.FOREGROUND_RATIO, f"{len(ratios)} ratios, {len(foreground)} frames", **place)
     else:
         covered = foreground.areas() / (video.height * video.width)
         wrong = np.flatnonzero(abs(np.asarray(ratios, float) - covered) > _RATIO_TOLERANCE)
         if len(wrong):
             found = f"{ratios[wrong[0]]:.4f}, and the mask covers {covered[wrong[0]]:.4f}"
-            tally.add("foreground-ratio", found, len(wrong), frame=video.frame_names[wrong[0]], **place)
+            tally.add(Kind.FOREGROUND_RATIO, found, len(wrong), frame=video.frame_names[wrong[0]], **place)
 
 
 def _compare(
@@ -402,7 +412,7 @@ def _compare(
     if differing:
         index, pixels = max(differing, key=lambda pair: pair[1])
         found = f"{pixels:,} of {video.height * video.width:,} pixels differ, the most of {len(differing)} frames"
-        tally.add("foreground-differs", found, len(differing), frame=video.frame_names[index], **place)
+        tally.add(Kind.FOREGROUND_DIFFERS, found, len(differing), frame=video.frame_names[index], **place)
 
 
 def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
@@ -411,21 +421,21 @@ def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
     examined = 0
     file: TrackFile = open_once(TrackFile, _shared(layout).tracks)
     for key in keys:
-        tally.add("track-unnamed", "" if key.isdecimal() else "and it is not named by a number", track=key)
+        tally.add(Kind.TRACK_UNNAMED, "" if key.isdecimal() else "and it is not named by a number", track=key)
         try:
             masks = file.unchecked(key)
         except AnnotationError as error:
-            tally.add("track-malformed", str(error), track=key)
+            tally.add(Kind.TRACK_MALFORMED, str(error), track=key)
             continue
         examined += len(masks)
         size = next((mask["size"] for mask in masks if mask), None)
         if size is None:
             continue
         if len(size) != 2:
-            tally.add("mask-size", f"its size is {size}", track=key)
+            tally.add(Kind.MASK_SIZE, f"its size is {size}", track=key)
             continue
         for fault in faults(masks, *size):
-            kind = "mask-size" if _size(masks[fault.index]) != size else "mask-runs"
+            kind = Kind.MASK_SIZE if _size(masks[fault.index]) != size else Kind.MASK_RUNS
             tally.add(kind, fault.reason, track=key, frame=f"number {fault.index}")
     return tally, examined
 
@@ -438,18 +448,18 @@ def _check_frames(split: SplitFiles, video: Video, decode: bool, tally: Tally, p
     missing = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
     if missing:
         found = f"{len(missing)} of the video's {len(paths)}"
-        tally.add("frame-missing", found, len(missing), frame=missing[0], **place)
+        tally.add(Kind.FRAME_MISSING, found, len(missing), frame=missing[0], **place)
     for name, path in zip(video.frame_names, paths, strict=True):
         if path:
             try:
                 FrameFile(path).examine(video.height, video.width, decode=decode)
             except FrameError as error:
-                tally.add(f"frame-{error.fault.value}", error.problem, frame=name, **place)
+                tally.add(_OF_FRAMES[error.fault], error.problem, frame=name, **place)
     folder = split.video_folder(video.video_id)
     listed = {f"{name}.jpg" for name in video.frame_names}
     present = {name for name in os.listdir(folder) if _is_jpeg(name)} if folder.is_dir() else set()
     if extra := present - listed:
-        tally.add("frames-unlisted", f"{len(extra)} more than listed, such as {min(extra)}", len(extra), **place)
+        tally.add(Kind.FRAMES_UNLISTED, f"{len(extra)} more than listed, such as {min(extra)}", len(extra), **place)
 
 
 def _is_jpeg(name: str) -> bool:
@@ -465,10 +475,10 @@ def _check_strangers(layout: Layout, records: _Records, files: _Files, tally: Ta
         return  # then the stranger may be the one that could not be read
     if files.foreground:
         for video_id in sorted(set(open_once(ForegroundFile, _shared(layout).foreground).keys()) - known):
-            tally.add("foreground-extra", video=video_id)
+            tally.add(Kind.FOREGROUND_EXTRA, video=video_id)
     for folder, count in _folders_of_jpegs(layout, known):
         if folder not in known:
-            tally.add("folder-unlisted", f"{count:,} JPEGs", video=folder)
+            tally.add(Kind.FOLDER_UNLISTED, f"{count:,} JPEGs", video=folder)
 
 
 def _folders_of_jpegs(layout: Layout, known: set[str]) -> Iterator[tuple[str, int]]:
