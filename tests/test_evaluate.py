@@ -25,6 +25,7 @@ from revoskit import cli
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, Layout
 from revoskit.errors import UsageError
+from revoskit.inference.writer import PredictionWriter
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
 from revoskit.scoring import reported
@@ -293,7 +294,7 @@ def test_the_files_hold_what_they_should(data, tree, tmp_path):
     result = evaluate(tree, data, protocol="both", output=tmp_path)
     document = json.loads((tmp_path / "scores.json").read_text())
     assert document == json.loads(result.to_json())
-    assert list(document) == ["binary", "official", "missing", "scored"]
+    assert list(document) == ["binary", "official", "missing", "scored", "remarks"]
     assert list(document["binary"]) == ["referring", "reasoning", "overall", "nonexistent"]
     assert list(document["official"]["referring"]) == [*MEASURES, "expressions"]
     assert document["binary"]["overall"]["J&F"] == result.rows["binary"]["overall"].measures["J&F"]
@@ -304,6 +305,7 @@ def test_the_files_hold_what_they_should(data, tree, tmp_path):
     assert rows[0]["expression"] == result.expressions[0].expression
     assert {row["expression_type"] for row in rows} == {"referring", "reasoning", "nonexistent"}
     assert list(result.to_pandas().columns) == list(rows[0])
+    assert {row["problem"] for row in rows} == {""}
 
 
 def test_what_cannot_be_used_scores_zero_and_is_said(data, tree, predicted, annotations, tmp_path):
@@ -331,6 +333,82 @@ def test_what_cannot_be_used_scores_zero_and_is_said(data, tree, predicted, anno
     assert "2 of 35 expressions have no usable prediction and score 0 (1 missing, 1 malformed)" in text
     assert "EXTRA/1: the split validation has no such video" in text
     assert whole.summary() == ""
+
+
+def test_a_partial_score_is_called_so_everywhere(data, predicted, tmp_path, capsys):
+    some = {v: dict(of_video) for v, of_video in list(predicted.items())[:2]}
+    del some[next(iter(some))]["0"]
+    there, size = sum(map(len, some.values())), sum(map(len, predicted.values()))
+    whole, part = evaluate(some, data), evaluate(some, data, only_predicted=True, output=tmp_path)
+    assert len(part.expressions) == there
+    assert [e.binary for e in part.expressions] == [e.binary for e in whole.expressions if e.problem is None]
+    assert f"partial: {there} of {size}" in part.table()
+    assert f"partial: {there} of {size}" in part.summary()
+    assert json.loads((tmp_path / "scores.json").read_text())["partial"] == {"predicted": there, "expressions": size}
+    with pytest.raises(UsageError, match="partial scores do not stand among the published"):
+        part.against_published()
+    alone, with_zeros = (f"{r.rows['binary']['overall'].measures['J&F']:.1f}" for r in (part, whole))
+    assert f"J&F of the {there} that are there: {alone}; with the {size - there} missing as 0: {with_zeros}" in (
+        whole.summary()
+    )
+    assert "partial" not in whole.table()
+    with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == there
+    assert whole.to_csv().count("missing: no masks are given for it") == size - there
+    source = tmp_path / "some.json"
+    source.write_text(json.dumps({v: {e: list(MaskSequence.encode(m)) for e, m in o.items()} for v, o in some.items()}))
+    assert cli.main(["evaluate", str(source), str(data), "--only-predicted"]) == 0
+    assert "partial" in capsys.readouterr().out
+    assert cli.main(["evaluate", str(source), str(data), "--only-predicted", "--against-published"]) == 2
+
+
+def test_what_is_odd_about_predictions_is_said_once(data, tree, predicted, annotations):
+    assert evaluate(tree, data).summary() == ""
+    assert "are saved with another grey value than 1, such as 255: A and R of `official`" in (
+        evaluate(tree, data, protocol="official").summary()
+    )
+    scores = {v: {e: np.where(m, 200, 40).astype(np.uint8) for e, m in o.items()} for v, o in predicted.items()}
+    assert "predictions have frames with several grey values" in evaluate(scores, data).summary()
+    inverted = {v: {e: 1 - m for e, m in o.items()} for v, o in predicted.items()}
+    for protocol in PROTOCOLS:
+        assert "object and background exchanged?" in evaluate(inverted, data, protocol=protocol).summary()
+    full = {video.video_id: {} for video in annotations}
+    assert "exchanged" not in evaluate(full, data).summary()
+
+
+def test_masks_that_rightly_cover_most_of_the_frame_are_not_odd(tmp_path):
+    tracks = np.ones((1, 2, 6, 6), np.uint8)
+    tracks[0, :, 0] = 0
+    write_dataset(tmp_path / "data", tracks, [([0], 0)])
+    assert evaluate({"v/0": {"0": tracks[0]}}, tmp_path / "data").summary() == ""
+
+
+def test_dataset_and_predictions_in_the_wrong_order_are_recognised(data, tree, capsys):
+    assert cli.main(["evaluate", str(data), str(tree)]) == 2
+    assert "is a dataset, not predictions for it: the predictions come first" in capsys.readouterr().err
+
+
+def test_several_parts_are_scored_as_one(data, predicted, tmp_path):
+    names = []
+    for number, (video_id, of_video) in enumerate(predicted.items()):
+        names.append(tmp_path / f"part{number}.json")
+        names[-1].write_text(json.dumps({video_id: {e: list(MaskSequence.encode(m)) for e, m in of_video.items()}}))
+    assert evaluate(names, data) == evaluate(tmp_path, data) == evaluate(predicted, data)
+    command = ["evaluate", str(names[0]), str(data), "--more", *map(str, names[1:]), "--json"]
+    assert cli.main(command) == 0
+
+
+def test_a_failure_and_an_empty_prediction_are_two_things(data, annotations, tmp_path):
+    video = next(iter(annotations))
+    with PredictionWriter(tmp_path, data_dir=data) as writer:
+        for expression in video.expressions[:2]:
+            writer.write(video.video_id, expression.expression_id, None)
+        writer.error(video.video_id, video.expressions[2].expression_id, RuntimeError("one\n\x1b[31mtwo"))
+    result = evaluate(tmp_path, data)
+    assert [e.problem for e in result.expressions[:2]] == [None, None]
+    assert result.expressions[0].empty == 1
+    assert (result.missing[0].kind, result.missing[0].reason) == ("failed", "RuntimeError: one ?[31mtwo")
+    assert "failed: RuntimeError" in result.to_csv()
 
 
 def test_a_split_without_some_type_has_no_such_number(tmp_path):

@@ -19,8 +19,10 @@ def _evaluate_options(parser: Parser) -> None:
     parser.add_argument(
         "predictions",
         metavar="PREDICTIONS",
-        help="a folder <video_id>/<expression_id>/<frame>.png, a .json of RLEs, or a table (Parquet, save_to_disk)",
+        help="what `predict` writes, a folder <video_id>/<expression_id>/<frame>.png, a .json of RLEs, or a table "
+        "(Parquet, save_to_disk)",
     )
+    parser.add_argument("--more", nargs="+", default=[], metavar="P", help="further parts of the same predictions")
     options.add_root(parser)
     options.add_alignment(parser)
     options.add_split(parser, "validation")
@@ -36,6 +38,11 @@ def _evaluate_options(parser: Parser) -> None:
         "-o", "--output", type=options.path, metavar="DIR", help="write scores.json and scores.csv there"
     )
     parser.add_argument("--resume", action="store_true", help="continue the unfinished run whose results are in DIR")
+    parser.add_argument(
+        "--only-predicted",
+        action="store_true",
+        help="leave out what has no prediction: a partial score, marked as such",
+    )
     parser.add_argument("--against-published", action="store_true", help="show the J&F among the published ones")
     options.add_json(parser)
 
@@ -59,10 +66,12 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise UsageError("--against-published: the published results are of the validation split")
     if args.against_published and args.json:
         raise UsageError("--against-published is a table for people: leave it or --json out")
+    if args.against_published and args.only_predicted:
+        raise UsageError("--against-published compares whole splits: leave it or --only-predicted out")
     layout = options.layout_of(args)
     with _scoring() as show:
         result = evaluate(
-            args.predictions,
+            [args.predictions, *args.more] if args.more else args.predictions,
             layout.root,
             split=args.split,
             protocol=args.protocol,
@@ -72,6 +81,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             address=args.address,
             output=args.output,
             resume=args.resume,
+            only_predicted=args.only_predicted,
             progress=show,
         )
     if args.json:
@@ -82,9 +92,9 @@ def _evaluate(args: argparse.Namespace) -> int:
             print(f"\n{result.against_published(Path(args.predictions).name)}")
         if args.output:
             print(f"\nwritten: {args.output / 'scores.json'}, {args.output / 'scores.csv'}")
-    if result.missing:
-        print(f"\n{result.summary()}", file=sys.stderr)
-    return 1 if result.missing else 0
+    if said := result.summary():
+        print(f"\n{said}", file=sys.stderr)
+    return 1 if result.found_wanting else 0
 
 
 EVALUATE = Command(

@@ -36,6 +36,7 @@ def evaluate(
     address: str | None = None,
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    only_predicted: bool = False,
     progress: Callable[[int, int], object] = lambda done, videos: None,
 ) -> Result:
     """Score a set of predictions against a split of ReVOS.
@@ -53,6 +54,8 @@ def evaluate(
         num_proc, engine, address: how to spread the videos, see `workers.run`.
         output: a folder for `scores.json`, `scores.csv` and, under `videos/`, the results of each video.
         resume: take the videos that are done from `output`, as a killed run has left them.
+        only_predicted: leave out the expressions that have no prediction, for a run that is not done: the result is
+            marked as partial, and is none to publish.
         progress: called with the number of videos done and the number there are, first with what was resumed.
 
     Raises:
@@ -81,6 +84,8 @@ def evaluate(
 
     expressions = [e for video_id in annotations.videos for e in done[video_id]]
     result = Result.of(Identity.of(annotations), protocols, expressions, opened.extras(annotations))
+    if only_predicted:
+        result = result.only_predicted()
     if output is not None:
         result.save(output)
     return result

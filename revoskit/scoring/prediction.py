@@ -216,7 +216,12 @@ def from_masks(video: Video, expression: Expression, masks: Any) -> Prediction:
 
 def problem(video: Video, expression: Expression, kind: ProblemKind, reason: str) -> Problem:
     """A problem with the prediction for one expression."""
-    return Problem(video.video_id, expression.expression_id, kind, reason)
+    return Problem(video.video_id, expression.expression_id, kind, _one_line(reason))
+
+
+def _one_line(text: str) -> str:
+    """A reason as a terminal and a table can show it, some of which others have written."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
 
 
 def nothing(video: Video, expression: Expression, kind: ProblemKind, reason: str) -> Prediction:

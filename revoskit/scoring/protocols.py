@@ -20,7 +20,7 @@ from revoskit.errors import UsageError
 from revoskit.masks.packed import PackedMasks, Patch, pack
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring import measures
-from revoskit.scoring.prediction import GreyMasks, Prediction, Problem
+from revoskit.scoring.prediction import GreyMasks, Note, Prediction, Problem
 
 Protocol = Literal["binary", "official"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -59,6 +59,7 @@ class ExpressionScores(msgspec.Struct, frozen=True):
     area: float | None
     """Share of a frame's pixels that is predicted, mean over the frames; null without a usable prediction."""
     problem: Problem | None = None
+    notes: tuple[Note, ...] = ()
 
 
 def protocols_of(protocol: Protocol | Literal["both"]) -> tuple[Protocol, ...]:
@@ -99,6 +100,7 @@ def score(
         empty=empty,
         area=area,
         problem=prediction.problem,
+        notes=prediction.notes,
     )
 
 

@@ -7,7 +7,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from tabulate import tabulate
 from revoskit.atomic import write_whole
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.records import ExpressionType
+from revoskit.errors import UsageError
 from revoskit.scoring import reported
 from revoskit.scoring.identity import Identity
-from revoskit.scoring.prediction import Problem, ProblemKind
+from revoskit.scoring.prediction import ABSENT, Problem, ProblemKind
 from revoskit.scoring.protocols import ExpressionScores, Measures, Protocol
+from revoskit.scoring.remarks import remarks
 
 MEASURES = ("J", "F", "J&F", "A", "R")
 AGGREGATED = (ExpressionType.REFERRING, ExpressionType.REASONING)
@@ -48,6 +50,10 @@ class Result:
     missing: tuple[Problem, ...]
     identity: Identity
     """What was scored against."""
+    remarks: tuple[str, ...] = ()
+    """What is odd about the predictions, in sentences."""
+    partial: bool = False
+    """Expressions without a prediction are left out of all means."""
 
     @classmethod
     def of(
@@ -60,7 +66,11 @@ class Result:
         """The result of these expressions; `extras` are predictions for nothing in the split."""
         expressions = tuple(expressions)
         missing = [e.problem for e in expressions if e.problem is not None]
-        return cls(protocols, expressions, (*missing, *extras), identity)
+        return cls(protocols, expressions, (*missing, *extras), identity, tuple(remarks(expressions, protocols)))
+
+    def only_predicted(self) -> Result:
+        """The same without the expressions that have no prediction: no result to publish, and marked as partial."""
+        return replace(self, expressions=tuple(e for e in self.expressions if not _is_absent(e)), partial=True)
 
     @cached_property
     def rows(self) -> dict[Protocol, dict[str, Row]]:
@@ -100,8 +110,27 @@ class Result:
         }
         if "binary" in document and FAMILIES[self.identity.family].typed:
             document["binary"]["nonexistent"] = self.nonexistent
-        identity = msgspec.to_builtins(self.identity)
-        return {**document, "missing": msgspec.to_builtins(self.missing), "scored": identity}
+        document["missing"] = msgspec.to_builtins(self.missing)
+        document["scored"] = msgspec.to_builtins(self.identity)
+        if self.remarks:
+            document["remarks"] = list(self.remarks)
+        if self.partial:
+            document["partial"] = {"predicted": len(self.expressions), "expressions": self._split_size}
+        return document
+
+    @property
+    def found_wanting(self) -> bool:
+        """Whether there is a problem that was not to be expected: of partial scores, one that costs points."""
+        return any(not (self.partial and problem.kind in ABSENT) for problem in self.missing)
+
+    @property
+    def _absent(self) -> int:
+        """How many expressions of the split have no prediction."""
+        return sum(problem.kind in ABSENT for problem in self.missing)
+
+    @property
+    def _split_size(self) -> int:
+        return len(self.expressions) + (self._absent if self.partial else 0)
 
     def to_json(self) -> str:
         """The numbers and the problems as a JSON document, the content of `scores.json`."""
@@ -122,11 +151,13 @@ class Result:
         return text.getvalue()
 
     def _columns(self) -> list[str]:
-        return [*IDS] + [f"{protocol}_{name}" for protocol in self.protocols for name in MEASURES]
+        return [*IDS, "problem", *(f"{protocol}_{name}" for protocol in self.protocols for name in MEASURES)]
 
     def _record(self, e: ExpressionScores) -> list[Any]:
         measures = [value for protocol in self.protocols for value in getattr(e, protocol).percent().values()]
-        return [e.video_id, e.expression_id, e.expression, None if e.type is None else e.type.label, *measures]
+        label = None if e.type is None else e.type.label
+        problem = None if e.problem is None else f"{e.problem.kind}: {e.problem.reason}"
+        return [e.video_id, e.expression_id, e.expression, label, problem, *measures]
 
     def table(self) -> str:
         """The table as people publish it, one for each protocol."""
@@ -137,7 +168,8 @@ class Result:
                 for name, row in rows.items()
             ]
             alignment = ["left"] + ["right"] * (len(MEASURES) + 1)
-            text = tabulate(lines, [protocol, *MEASURES, "expressions"], colalign=alignment, disable_numparse=True)
+            title = f"{protocol} ({self._part()})" if self.partial else protocol
+            text = tabulate(lines, [title, *MEASURES, "expressions"], colalign=alignment, disable_numparse=True)
             if protocol == "binary" and self.nonexistent["expressions"]:
                 absent = self.nonexistent
                 text += (
@@ -147,28 +179,49 @@ class Result:
             tables.append(text)
         return "\n\n".join(tables)
 
+    def _part(self) -> str:
+        return f"partial: {len(self.expressions):,} of {self._split_size:,}"
+
     def summary(self, shown: int = 5) -> str:
-        """What was wrong with the predictions, in a few lines; empty if nothing was."""
-        if not self.missing:
-            return ""
+        """What was wrong with the predictions and what is odd about them, in a few lines; empty if nothing is."""
         unusable = [problem for problem in self.missing if problem.kind is not ProblemKind.EXTRA]
         extra = [problem for problem in self.missing if problem.kind is ProblemKind.EXTRA]
         lines = []
         if unusable:
             counted = Counter(problem.kind for problem in unusable).most_common()
             kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in counted)
-            lines.append(
-                f"{len(unusable):,} of {len(self.expressions):,} expressions have no usable prediction and score 0 "
-                f"({kinds}):"
-            )
+            those = f"{len(unusable):,} of {self._split_size:,} expressions have no usable prediction"
+            if not self.partial:
+                lines.append(f"{those} and score 0 ({kinds}):")
+            elif self._absent == len(unusable):
+                lines.append(f"{those} and are left out ({kinds}):")
+            else:
+                lines.append(f"{those} ({kinds}); those that are unusable score 0, the others are left out:")
             lines += _listed(unusable, shown)
+            lines += self._both_ways()
         if extra:
             lines.append(f"{len(extra):,} predictions are for nothing in the split and were ignored:")
             lines += _listed(extra, shown)
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.remarks])
+
+    def _both_ways(self) -> list[str]:
+        """The overall J&F with and without the expressions that have no prediction."""
+        if self.partial:
+            return [f"The scores are {self._part()} expressions. Do not compare them with those of the whole split."]
+        if not self._absent:
+            return []
+        there = self.only_predicted()
+        protocol = self.protocols[0]
+        alone, whole = (_shown(result.rows[protocol][OVERALL].measures["J&F"]) for result in (there, self))
+        return [
+            f"J&F of the {len(there.expressions):,} that are there: {alone}; with the {self._absent:,} missing as 0: "
+            f"{whole}. --only-predicted (only_predicted=True) scores the former alone."
+        ]
 
     def against_published(self, name: str = "this prediction") -> str:
         """The J&F of these predictions among the published ones, sorted by the overall one."""
+        if self.partial:
+            raise UsageError("partial scores do not stand among the published ones: leave only_predicted out")
         protocol = self.protocols[-1]  # the official one where it was computed
         rows = self.rows[protocol]
         return reported.table(name, *(rows[kind].measures["J&F"] for kind in ("referring", "reasoning", OVERALL)))
@@ -179,6 +232,10 @@ class Result:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / SCORES_JSON, self.to_json().encode() + b"\n")
         write_whole(folder / SCORES_CSV, self.to_csv().encode())
+
+
+def _is_absent(expression: ExpressionScores) -> bool:
+    return expression.problem is not None and expression.problem.kind in ABSENT
 
 
 def _row(found: list[Measures], protocol: Protocol) -> Row:
