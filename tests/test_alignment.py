@@ -13,7 +13,9 @@ from PIL import Image
 
 from revoskit import cli
 from revoskit.checking import alignment
-from revoskit.checking.alignment import ALIGNED, MISALIGNED, UNDECIDED, UNSUPPORTED, examine, find_misaligned
+from revoskit.checking.alignment import Verdict, examine, find_misaligned
+from revoskit.checking.evidence import Gain
+from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
 from revoskit.dataset.remapping import Linear, apply_mapping, read_mapping
 from revoskit.miniature import write_miniature
@@ -22,13 +24,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from planted import Case, write_planted
 
 CASES = [
-    Case("aligned", 900),
-    Case("stride 2-20", 900),
-    Case("offset", 900),
-    Case("drift in time", 900),
-    Case("drift in space", 900),
-    Case("other video", 900),
+    Case("aligned", 909),
+    Case("stride 2-20", 928),
+    Case("offset", 924),
+    Case("drift in time", 920),
+    Case("drift in space", 941),
+    Case("other video", 934),
+    Case("aligned", 909, "larger 1"),
+    Case("offset", 924, "larger 1"),
+    Case("aligned", 909, "smaller 1.5"),
+    Case("shift", 928),
 ]
+EXPECTED = {"drift in space": Verdict.SHIFTED, "other video": Verdict.UNSUPPORTED, "shift": Verdict.SHIFTED}
 VIDEO = "LV-VIS/train/01020"
 
 
@@ -56,16 +63,16 @@ def refile(root: Path, listed: list[int], made_for: list[int | None]) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.video_id)
 def test_a_planted_fault_is_reported_and_a_sound_video_is_not(planted, case):
+    sound = Verdict.ALIGNED if case.drawn == "exact" else Verdict.OUTLINE
     found = planted[2][case.video_id]
-    expected = {"aligned": ALIGNED, "drift in space": UNSUPPORTED, "other video": UNSUPPORTED}
-    assert found.verdict == expected.get(case.kind, MISALIGNED)
+    assert found.verdict == EXPECTED.get(case.kind, sound if case.kind == "aligned" else Verdict.MISALIGNED)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.kind in ("stride 2-20", "offset", "drift in time")])
 def test_the_mapping_that_was_planted_is_the_one_that_is_named(planted, case):
     layout, truths, found = planted
     folder = layout.split("train").folder_frames(case.video_id)
-    video = alignment.open_annotations(layout, "train").video(case.video_id)
+    video = open_annotations(layout, "train").video(case.video_id)
     names = apply_mapping(found[case.video_id].mapping, video, folder)
     pairs = zip(names, truths[case.video_id].truth, strict=True)
     off = [abs(folder.index(name) - t) for name, t in pairs if name is not None and t >= 0]
@@ -73,12 +80,49 @@ def test_the_mapping_that_was_planted_is_the_one_that_is_named(planted, case):
 
 
 def test_what_is_reported_comes_with_its_evidence(planted):
-    found = planted[2][Case("stride 2-20", 900).video_id]
+    found = planted[2][CASES[1].video_id]
     assert found.best.z >= alignment.BETTER
     assert found.best.edges > found.filed.edges
     assert found.filed in found.scores
     assert found.best in found.scores
     assert found.best.frames >= 5
+
+
+@pytest.mark.parametrize(("case", "share"), [(CASES[6], 0.01), (CASES[7], 0.01), (CASES[8], -0.015)])
+def test_by_how_much_masks_are_drawn_too_large_or_too_small_is_said(planted, case, share):
+    layout, _, found = planted
+    width = open_annotations(layout, "train").video(case.video_id).width
+    assert found[case.video_id].outline == pytest.approx(share * width, abs=2.5)
+
+
+def test_where_objects_lie_from_shifted_masks_is_said(planted):
+    _, truths, found = planted
+    case = next(case for case in CASES if case.kind == "shift")
+    assert np.abs(np.add(found[case.video_id].shift, truths[case.video_id].moved)).max() <= 3
+
+
+def test_a_shift_that_grows_is_named_as_such(planted):
+    _, truths, found = planted
+    case = next(case for case in CASES if case.kind == "drift in space")
+    assert "growing" in found[case.video_id].note
+    assert np.abs(np.add(found[case.video_id].shift, truths[case.video_id].moved)).max() <= 6
+
+
+def test_what_would_have_been_seen_is_said(planted):
+    assert planted[2][CASES[0].video_id].sees in (1, 2, 4, 8, 16)
+
+
+def test_where_nothing_moves_frames_cannot_be_told_apart(tmp_path):
+    write_miniature(tmp_path / "ReVOS", videos=1)
+    layout = Layout.at(tmp_path / "ReVOS")
+    refile(layout.root, list(range(12)), [3] * 12)
+    first = layout.split("train").video_folder(VIDEO) / "00003.jpg"
+    for frame in layout.split("train").video_folder(VIDEO).iterdir():
+        if frame != first:
+            shutil.copyfile(first, frame)
+    found = examine(layout, "train", VIDEO)
+    assert (found.verdict, found.sees, found.mapping) == (Verdict.UNDECIDED, None, None)
+    assert "nothing moves enough" in found.note
 
 
 @pytest.fixture(scope="module")
@@ -92,28 +136,28 @@ def sparse(tmp_path_factory):
 
 def test_every_thirtieth_frame_of_the_folder_is_found(sparse):
     found = examine(Layout.at(sparse), "train", VIDEO)
-    assert (found.verdict, found.mapping) == (MISALIGNED, Linear(30, 0, 330))
+    assert (found.verdict, found.mapping) == (Verdict.MISALIGNED, Linear(30, 0, 330))
 
 
 def test_masks_that_are_given_for_fewer_frames_than_listed_count_alone(sparse, tmp_path):
     shutil.copytree(sparse, tmp_path / "ReVOS", symlinks=True)
     refile(tmp_path / "ReVOS", list(range(330)), [*range(11), *[None] * 319])
     found = examine(Layout.at(tmp_path / "ReVOS"), "train", VIDEO)
-    assert (found.verdict, found.mapping) == (MISALIGNED, Linear(30, 0, 330))
+    assert (found.verdict, found.mapping) == (Verdict.MISALIGNED, Linear(30, 0, 330))
 
 
 def test_the_miniature_is_aligned(tmp_path):
     write_miniature(tmp_path / "ReVOS", videos=3)
     layout = Layout.at(tmp_path / "ReVOS")
     found = find_misaligned(layout, layout.splits(), num_proc=2)
-    assert [a.verdict for a in found] == [ALIGNED] * 3  # train_sub repeats a video of train: once
+    assert [a.verdict for a in found] == [Verdict.ALIGNED] * 3  # train_sub repeats a video of train: once
     assert alignment.better_mappings(found) == {}
 
 
 def test_too_little_to_go_by_is_said_and_is_no_fault(tmp_path):
     write_miniature(tmp_path / "short", videos=1, frames=3)
     found = examine(Layout.at(tmp_path / "short"), "train", VIDEO)
-    assert (found.verdict, found.note) == (UNDECIDED, "fewer than 5 frames have masks")
+    assert (found.verdict, found.note) == (Verdict.UNDECIDED, "fewer than 5 frames have masks")
     write_miniature(tmp_path / "bare", videos=1)
     for frame in (tmp_path / "bare/JPEGImages" / VIDEO).iterdir():
         frame.unlink()
@@ -126,7 +170,7 @@ def test_a_broken_frame_or_track_leaves_its_video_undecided(tmp_path):
     frame = layout.split("train").video_folder(VIDEO) / "00004.jpg"
     frame.write_bytes(frame.read_bytes()[:900])
     found = examine(layout, "train", VIDEO)
-    assert found.verdict == UNDECIDED
+    assert found.verdict == Verdict.UNDECIDED
     assert "00004.jpg" in found.note
     tracks = json.loads(layout.split("train").tracks.read_text())
     layout.split("train").tracks.write_text(json.dumps({anno: track[:-1] for anno, track in tracks.items()}))
@@ -138,21 +182,24 @@ def test_frames_of_another_size_than_the_annotations_say_are_compared_all_the_sa
     layout = Layout.at(tmp_path / "ReVOS")
     for path in layout.split("train").video_folder(VIDEO).iterdir():
         Image.open(path).resize((640, 360)).save(path)
-    assert examine(layout, "train", VIDEO).verdict == ALIGNED
+    assert examine(layout, "train", VIDEO).verdict == Verdict.ALIGNED
 
 
-def test_paired_differences_are_judged_by_frames_not_by_tracks():
+def test_a_gain_that_agrees_over_frames_is_sure_and_one_of_noise_is_not():
     rng = np.random.default_rng(0)
-    noise = {i: [value] * 6 for i, value in enumerate(rng.normal(0, 1, 24))}
-    assert abs(alignment._paired(noise, 0.05)[1]) < 3
-    clear = {i: [1 + value] for i, value in enumerate(rng.normal(0, 0.3, 24))}
-    assert alignment._paired(clear, 0.05)[1] > 5
-    assert alignment._paired({0: [1.0], 1: [1.0]}, 0.05) == (0.0, 0.0, 2)
+    assert abs(Gain.of(rng.normal(0, 1, 24), np.ones(24), 0.05).z) < 3
+    assert Gain.of(1 + rng.normal(0, 0.3, 24), np.ones(24), 0.05).z > 5
+    assert Gain.of(np.ones(2), np.ones(2), 0.05).z == 0
+
+
+def test_frames_that_resemble_the_ones_before_count_for_less():
+    rng = np.random.default_rng(0)
+    apart = 0.2 + rng.normal(0, 0.3, 24)
+    assert Gain.of(np.sort(apart), np.ones(24), 0.05).z < 0.6 * Gain.of(apart, np.ones(24), 0.05).z
 
 
 def test_a_small_difference_does_not_count_for_being_constant():
-    constant = {i: [0.004] for i in range(24)}
-    assert alignment._paired(constant, 0.05)[1] < 0.5
+    assert Gain.of(np.full(24, 0.004), np.ones(24), 0.05).z < 0.5
 
 
 def test_the_command_reports_writes_mappings_and_says_so_in_its_exit_status(sparse, tmp_path, capsys):
@@ -165,6 +212,14 @@ def test_the_command_reports_writes_mappings_and_says_so_in_its_exit_status(spar
     write_miniature(tmp_path / "sound", videos=1)
     assert cli.main(["check", str(tmp_path / "sound"), "--alignment", "--json"]) == 0
     assert [entry["verdict"] for entry in json.loads(capsys.readouterr().out)] == ["aligned"]
+
+
+def test_where_nothing_is_found_the_command_writes_no_mappings_and_says_so(tmp_path, capsys):
+    write_miniature(tmp_path / "ReVOS", videos=1)
+    output = tmp_path / "proposed.json"
+    assert cli.main(["check", str(tmp_path / "ReVOS"), "--alignment", "--output", str(output)]) == 0
+    assert not output.exists()
+    assert "No better mapping was found" in capsys.readouterr().err
 
 
 def test_the_command_says_why_videos_are_undecided_and_fails_where_all_are(tmp_path, capsys):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from revoskit.frames import Frame, nearest
 
@@ -19,12 +19,13 @@ LONGER_SIDE = 320
 
 OUTLINE_POINTS = 160
 PATCH_POINTS = 150
-REACH = 8
-"""How far outlines are displaced along their normals for comparison, in pixels of the reduced frame."""
 
 _NEAREST = 4  # displacements under this are taken for the same edge
-_STEPS = np.arange(-REACH - 2, REACH + 3)
-_AWAY = [i for i, step in enumerate(range(-REACH, REACH + 1)) if abs(step) >= _NEAREST]
+_BORDER = 3  # pixels along the frame's border in which an outline tells nothing
+_FLAT = 8  # changes of colour that noise alone makes: where there is nothing else, nothing is an edge
+_BLOCK = 4  # pixels; the mean change around a point need not be known more finely
+_DIRECTIONS = [(0, 1), (1, 0), (1, 1), (1, -1)]  # (down, right)
+_UNIT = [(dy / np.hypot(dy, dx), dx / np.hypot(dy, dx)) for dy, dx in _DIRECTIONS]
 _AROUND = [
     (round(radius * np.sin(angle)), round(radius * np.cos(angle)))
     for radius in (4, 8)
@@ -55,73 +56,135 @@ def halved(frame: np.ndarray) -> np.ndarray:
 def resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A mask at another size by its nearest pixels, bool `shape`."""
     rows, columns = map(nearest, mask.shape, shape)
-    return mask[rows][:, columns] > 0
+    found: np.ndarray = mask[rows][:, columns] > 0
+    return found
 
 
 # --- A mask's outline against the edges of a frame --------------------------------------------------------------------
 
 
-def outline(mask: np.ndarray) -> np.ndarray | None:
-    """Where to look at a frame: for each point of the outline, pixels along its normal from inside to outside.
+@dataclass(frozen=True)
+class Changes:
+    """How much colour changes at each pixel of a frame."""
+
+    along: np.ndarray
+    """uint8 (4, height, width): the largest change of a channel from the pixel before to the one behind: to the right,
+    downwards, to the lower right, to the lower left. 0 along the frame's border."""
+    around: np.ndarray
+    """uint8 (rows, columns) of blocks of 4x4 pixels: the mean of the largest of these over the 20x20 pixels around."""
+
+    @classmethod
+    def of(cls, frame: np.ndarray) -> Changes:
+        """Of a frame, uint8 (height, width, 3)."""
+        height, width = frame.shape[:2]
+        channels = [np.ascontiguousarray(frame[..., channel]) for channel in range(3)]
+        along = np.zeros((4, height, width), np.uint8)
+        for direction, (dy, dx) in enumerate(_DIRECTIONS):
+            inner = along[direction, 1:-1, 1:-1]
+            for channel in channels:
+                before = channel[1 - dy : height - 1 - dy, 1 - dx : width - 1 - dx]
+                behind = channel[1 + dy : height - 1 + dy, 1 + dx : width - 1 + dx]
+                np.maximum(inner, np.maximum(before, behind) - np.minimum(before, behind), out=inner)
+        largest = np.maximum(np.maximum(along[0], along[1]), np.maximum(along[2], along[3]))
+        around = Image.fromarray(largest).reduce(_BLOCK).filter(ImageFilter.BoxBlur(2))
+        return cls(along, np.asarray(around))
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Where to look at a frame's `changes`: pixels along the normal of each point of an outline, inside to outside."""
+
+    places: np.ndarray
+    """Places in the flattened frame, int32 (points, 2 * reach + 3); the outline itself is in the middle."""
+    directions: np.ndarray
+    """For each point which of the four directions its normal is nearest to, int32 (points,)."""
+    blocks: np.ndarray
+    """Places of the points in the flattened blocks of `Changes.around`, int32 (points,)."""
+
+    @classmethod
+    def at(cls, rows: np.ndarray, columns: np.ndarray, directions: np.ndarray, shape: tuple[int, int]) -> Outline:
+        """From rows and columns, int (points, 2 * reach + 3), in a frame of this height and width."""
+        middle = rows.shape[1] // 2
+        blocks = rows[:, middle] // _BLOCK * -(-shape[1] // _BLOCK) + columns[:, middle] // _BLOCK
+        return cls((rows * shape[1] + columns).astype(np.int32), directions, blocks.astype(np.int32))
+
+
+def reach(width: int) -> int:
+    """How far outlines are displaced along their normals, in pixels: 2 % of the frame's width and a little more."""
+    return _NEAREST + round(0.02 * width)
+
+
+def outline(mask: np.ndarray) -> Outline | None:
+    """A mask's outline; null where fewer than a dozen points of it can be compared.
 
     Args:
         mask: bool (height, width), at the reduced frame's size. What lies close to the frame's border is left out,
             since an object that is cut there has no edge there.
-
-    Returns:
-        Places in the flattened frame, int (points, 2 * REACH + 5); null where fewer than a dozen points are left.
     """
-    rows, columns = np.nonzero(mask)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None
-    top, left = max(0, rows.min() - 6), max(0, columns.min() - 6)
-    near = mask[top : rows.max() + 7, left : columns.max() + 7]
+    top, left = max(0, rows[0] - 6), max(0, columns[0] - 6)
+    near = mask[top : rows[-1] + 7, left : columns[-1] + 7]
     padded = np.pad(near, 1, mode="edge")
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    slope = np.stack(np.gradient(_blurred(_blurred(near.astype(np.float32)))))
+    smooth = Image.fromarray(near.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(2)).filter(ImageFilter.BoxBlur(2))
+    slope = np.array(np.gradient(np.asarray(smooth, np.float32)))
     points = np.argwhere(near & ~inner)
     normals = -slope[:, points[:, 0], points[:, 1]].T
     lengths = np.linalg.norm(normals, axis=1)
-    sharp = lengths > 1e-3
+    sharp = lengths > 1
     normals = normals[sharp] / lengths[sharp, None]
     # The edge runs between the mask's last pixel and the first one outside.
     edge = points[sharp] + (top, left) + 0.5 * normals
-    places = np.rint(edge[:, None] + normals[:, None] * _STEPS[:, None]).astype(int)
     height, width = mask.shape
-    inside = ((places >= 0) & (places < (height, width))).all((1, 2))
-    places = places[inside]
-    if len(places) < 12:
+    inside = ((edge >= _BORDER) & (edge < (height - _BORDER, width - _BORDER))).all(1)
+    edge, normals = edge[inside], normals[inside]
+    if len(edge) < 12:
         return None
-    chosen = np.linspace(0, len(places) - 1, min(OUTLINE_POINTS, len(places))).astype(int)
-    return places[chosen] @ (width, 1)
+    chosen = np.linspace(0, len(edge) - 1, min(OUTLINE_POINTS, len(edge))).astype(int)
+    edge, normals = edge[chosen], normals[chosen]
+    steps = np.arange(-reach(width) - 1, reach(width) + 2)  # one more, since edges are looked for within a pixel
+    places = np.rint(edge[:, None] + normals[:, None] * steps[:, None]).astype(np.int32)
+    places = np.clip(places, 0, (height - 1, width - 1))
+    nearest = np.abs(normals @ np.array(_UNIT).T).argmax(1).astype(np.int32)
+    return Outline.at(places[..., 0], places[..., 1], nearest, (height, width))
 
 
-def _blurred(values: np.ndarray, radius: int = 2) -> np.ndarray:
-    for axis in (0, 1):
-        pad = [(radius, radius) if axis == i else (0, 0) for i in (0, 1)]
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, pad, mode="edge"), 2 * radius + 1, axis)
-        values = windows.mean(-1)
-    return values
+def moved(outline: Outline, shape: tuple[int, int], down: int, right: int) -> Outline:
+    """An outline elsewhere in the frame; what leaves it comes in again at the opposite border."""
+    rows, columns = np.divmod(outline.places, shape[1])
+    return Outline.at((rows + down) % shape[0], (columns + right) % shape[1], outline.directions, shape)
 
 
-def strayed(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The same outline in a place that has nothing to do with it: half a frame further each way, around the border."""
-    rows, columns = np.divmod(places, shape[1])
-    return (rows + shape[0] // 2) % shape[0] * shape[1] + (columns + shape[1] // 2) % shape[1]
+def edge_profile(changes: Changes, outline: Outline) -> np.ndarray:
+    """How strong edges are along an outline, and along it displaced inwards and outwards: float (2 * reach + 1,).
 
-
-def edge_fit(frame: np.ndarray, places: np.ndarray) -> float:
-    """How well an outline follows the frame's edges, 0 to 1; about a half where it has nothing to do with them.
-
-    For each point of the outline: the share of displacements along the normal, by 4 to `REACH` pixels either way, at
-    which colour changes less along the normal than at the outline itself (within a pixel, as masks are not exact). The
-    mean over points. Being a rank it does not depend on contrast or noise that a whole frame shares.
+    For each point and displacement: the change of colour along the normal, the largest within a pixel as masks are not
+    exact, as a share of itself and of the mean change around the point, so that neither contrast nor texture nor noise
+    of a place decides. The mean over points.
     """
-    colors = frame.reshape(-1, 3)[places].astype(np.int16)
-    change = np.abs(colors[:, 2:] - colors[:, :-2]).sum(2)
-    change = np.maximum(np.maximum(change[:, 2:], change[:, 1:-1]), change[:, :-2])
-    here, away = change[:, [REACH]], change[:, _AWAY]
-    return float((here > away).mean() + 0.5 * (here == away).mean())
+    size = changes.along[0].size
+    along = changes.along.ravel()[outline.places + outline.directions[:, None] * size]
+    along = np.maximum(np.maximum(along[:, 2:], along[:, :-2]), along[:, 1:-1])
+    around = 2 * changes.around.ravel()[outline.blocks].astype(np.float32)[:, None] + _FLAT
+    profile: np.ndarray = (along / (along + around)).mean(0)
+    return profile
+
+
+def edge_fits(profiles: np.ndarray) -> np.ndarray:
+    """How much stronger edges are at each displacement than `_NEAREST` pixels and more from it; about 0 by chance.
+
+    Args:
+        profiles: float (..., 2 * reach + 1).
+
+    Returns:
+        float of the same shape.
+    """
+    steps = np.arange(profiles.shape[-1])
+    away = np.abs(steps[:, None] - steps) >= _NEAREST
+    fits: np.ndarray = profiles - profiles @ (away / away.sum(0))
+    return fits
 
 
 # --- Two masks of a track against the motion between two frames -------------------------------------------------------
@@ -134,7 +197,7 @@ class Patch:
     points: np.ndarray
     """Places in the flattened frame, int (n,)."""
     moved: np.ndarray
-    """Places in the later one, int (displacements, n): first as the mask moved, then for comparison."""
+    """Places in the later one, int (displacements, n): first as the mask moved, then where it was, then around."""
     distance: float
     """How far the mask moved, in pixels of the reduced frame."""
 
@@ -158,8 +221,7 @@ def patch(mask: np.ndarray, later: np.ndarray) -> Patch | None:
         return None
     points = points[np.linspace(0, len(points) - 1, min(PATCH_POINTS, len(points))).astype(int)]
     distance = float(np.hypot(*step))
-    others = [*_AROUND, tuple(-step)] if distance >= 3 else _AROUND  # minus the step: the image stood still
-    shifts = step + np.array([(0, 0), *others])
+    shifts = step + np.array([(0, 0), tuple(-step), *_AROUND])
     moved = np.clip(points + shifts[:, None], 0, (height - 1, width - 1))
     return Patch(points @ (width, 1), moved @ (width, 1), 2 * distance)
 
@@ -167,8 +229,8 @@ def patch(mask: np.ndarray, later: np.ndarray) -> Patch | None:
 def motion_fit(frame: np.ndarray, later: np.ndarray, places: Patch) -> float:
     """How much better the image's motion agrees with the mask's than with others, -1 to 1.
 
-    The correlation of a patch with where the mask went, less its mean correlation with what lies 8 to 16 pixels of the
-    reduced frame around, and with where it was. About 0 where the mask moves and the image does not follow.
+    The correlation of a patch with where the mask went, less the larger of its mean correlation with what lies 8 to 16
+    pixels of the reduced frame around and of that with where it was. About 0 or less where the image does not follow.
     """
     before = frame.reshape(-1, 3)[places.points].astype(np.float32)
     after = later.reshape(-1, 3)[places.moved].astype(np.float32)
@@ -177,4 +239,4 @@ def motion_fit(frame: np.ndarray, later: np.ndarray, places: Patch) -> float:
     flat = 25 * len(before)  # the energy of noise alone: a patch without texture tells nothing
     energy = np.sqrt(((before**2).sum() + flat) * ((after**2).sum((1, 2)) + flat))
     correlation = np.einsum("pc,kpc->k", before, after) / energy
-    return float(correlation[0] - correlation[1:].mean())
+    return float(correlation[0] - max(correlation[1], correlation[2:].mean()))

@@ -21,14 +21,14 @@ def _check_options(parser: Parser) -> None:
         "--alignment",
         dest="examine_alignment",  # elsewhere, `alignment` is the file of an accepted one
         action="store_true",
-        help="look for masks that probably belong to other frames (a second a video)",
+        help="look for masks that probably belong to other frames or lie beside their objects (half a second a video)",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=options.path,
         metavar="FILE",
-        help="with --alignment: write the better mappings, for load_dataset(alignment=FILE)",
+        help="with --alignment: write the better mappings, where there are any, for load_dataset(alignment=FILE)",
     )
     options.add_num_proc(parser)
     options.add_json(parser)
@@ -64,11 +64,14 @@ def _check_alignment(args: argparse.Namespace) -> int:
     else:
         print(alignment.table(found))
     if args.output:
-        write_mapping(args.output, alignment.better_mappings(found))
-        print(f"Look at these before you accept them: {args.output}", file=sys.stderr)
-    if found and all(a.verdict == alignment.UNDECIDED for a in found):
+        if mappings := alignment.better_mappings(found):
+            write_mapping(args.output, mappings)
+            print(f"Look at these before you accept them: {args.output}", file=sys.stderr)
+        else:
+            print(f"No better mapping was found for any video: {args.output} is not written", file=sys.stderr)
+    if found and all(a.verdict is alignment.Verdict.UNDECIDED for a in found):
         return 2
-    return 1 if any(a.verdict in (alignment.MISALIGNED, alignment.UNSUPPORTED) for a in found) else 0
+    return 1 if any(a.verdict in alignment.ACCUSED for a in found) else 0
 
 
 CHECK = Command(
@@ -77,5 +80,6 @@ CHECK = Command(
     _check_options,
     _check,
     epilog="exit status: 0 nothing worse than notes, 1 errors, 3 warnings and no errors, 2 it could not be checked; "
-    "with --alignment 0 nothing was found, 1 masks that probably lie on other frames, 2 no video could be examined",
+    "with --alignment 0 nothing was found, 1 masks that probably lie on other frames or beside their objects, "
+    "2 no video could be examined",
 )

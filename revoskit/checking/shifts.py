@@ -1,0 +1,129 @@
+"""Whether masks lie beside their objects by the same way in every frame, or by one that grows: a shift in space.
+
+The outlines of each mask are correlated with the edges of its frame for all shifts at once (by Fourier transform).
+What half of the masks say is believed if the other half says the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from revoskit.checking import mask_fit
+from revoskit.checking.evidence import LEAST_EDGE_SPREAD, LEAST_FRAMES, Gain, Trial
+from revoskit.checking.hypotheses import Candidate
+
+REACH = 0.12
+"""How far shifts are looked for, in widths of the frame."""
+_LEAST = 0.02  # what is less is left to the displacement of outlines
+_PEAK = 4.0  # of the correlation at the shift, in standard deviations over all shifts
+_BETTER, _MARGIN = 3.0, 0.03  # of the edges there over those where the masks are drawn: z-score and mean
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Where masks should lie that lie beside their objects."""
+
+    down: float
+    right: float
+    """Of the reduced frame, in pixels: from where the mask is drawn to where it should be."""
+    grows: bool
+    """The last mask is off by this and the first one not at all, rather than all by the same."""
+    gain: Gain
+    """By how much edges are stronger there than where the masks are drawn."""
+
+
+def find_shift(trial: Trial, filed: Candidate) -> Shift | None:
+    """The shift under which masks lie on edges, where there is one beyond doubt."""
+    indices = [i for i in trial.sample.indices.tolist() if filed.places[i] >= 0 and trial.outlines(i)]
+    if len(indices) < 2 * LEAST_FRAMES - 2:
+        return None
+    span = round(REACH * trial.shape[1] / 2)
+    maps = np.stack([_correlation(trial, filed, i, span) for i in indices])
+    share = (np.array(indices) - indices[0]) / (indices[-1] - indices[0])
+    constant = _agreed(trial, filed, indices, maps, np.ones(len(indices)))
+    growing = _agreed(trial, filed, indices, _stretched(maps, share), share)
+    found = [shift for shift in (constant, growing) if shift is not None]
+    return max(found, key=lambda shift: shift.gain.mean, default=None)
+
+
+def _agreed(trial: Trial, filed: Candidate, indices: list[int], maps: np.ndarray, share: np.ndarray) -> Shift | None:
+    """The shift that both halves of the masks agree on, if it is clearly better than none.
+
+    Args:
+        maps: the correlations of each mask, float (masks, 2 * span + 1, 2 * span + 1).
+        share: how much of the shift each mask has.
+    """
+    width = trial.shape[1]
+    (down, right, peak), (other_down, other_right, other_peak) = (_peak(maps[i::2].mean(0), width) for i in (0, 1))
+    if max(abs(down - other_down), abs(right - other_right)) > max(1, 0.005 * width) or min(peak, other_peak) < _PEAK:
+        return None
+    down, right, _ = _peak(maps.mean(0), width)
+    shift = _refined(trial, filed, indices, (2 * down, 2 * right), share)
+    return shift if shift.gain.z >= _BETTER and shift.gain.mean >= _MARGIN else None
+
+
+def _stretched(maps: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The correlations of each mask for its share of the shift."""
+    span = maps.shape[1] // 2
+    steps = np.arange(-span, span + 1)
+    places = np.rint(share[:, None] * steps).astype(int) + span
+    stretched: np.ndarray = np.stack([found[rows][:, rows] for found, rows in zip(maps, places, strict=True)])
+    return stretched
+
+
+def _correlation(trial: Trial, filed: Candidate, i: int, span: int) -> np.ndarray:
+    """How strong edges are under a mask's outlines for each shift, float (2 * span + 1, 2 * span + 1), half size."""
+    changes = mask_fit.Changes.of(trial.halved(int(filed.places[i])))
+    height, width = changes.along.shape[1:]
+    along = changes.along.astype(np.float32)
+    around = changes.around.repeat(4, 0).repeat(4, 1)[:height, :width].astype(np.float32)
+    strength = along / (along + 2 * around + 8)
+    strength -= strength.mean((1, 2), keepdims=True)
+    drawn = np.zeros((4, height, width), np.float32)
+    for outline in trial.outlines(i):
+        middle = outline.places.shape[1] // 2
+        for step in (-1, 0, 1):
+            rows, columns = np.divmod(outline.places[:, middle + 2 * step], trial.shape[1])
+            place = np.minimum(rows // 2, height - 1), np.minimum(columns // 2, width - 1)
+            np.add.at(drawn, (outline.directions, *place), 1)
+    size = _fast(height + span), _fast(width + span)
+    spectrum = (np.fft.rfft2(strength, size) * np.fft.rfft2(drawn, size).conj()).sum(0)
+    found = np.fft.irfft2(spectrum, size) / drawn.sum()
+    correlation: np.ndarray = np.roll(found, (span, span), (0, 1))[: 2 * span + 1, : 2 * span + 1]
+    return correlation
+
+
+def _fast(length: int) -> int:
+    """The next length whose Fourier transform is fast: of no prime factor above 5."""
+    smooth = np.multiply.outer(2 ** np.arange(12), np.multiply.outer(3 ** np.arange(8), 5 ** np.arange(5)))
+    return int(smooth[smooth >= length].min())
+
+
+def _peak(correlation: np.ndarray, width: int) -> tuple[int, int, float]:
+    """The best shift (down, right) and how far it stands out, in standard deviations."""
+    span = len(correlation) // 2
+    down, right = np.mgrid[-span : span + 1, -span : span + 1]
+    far = down**2 + right**2 >= (_LEAST * width / 2) ** 2
+    place = np.argmax(np.where(far, correlation, -1))
+    best = float(correlation.flat[place])
+    spread = float(correlation.std())
+    return int(down.flat[place]), int(right.flat[place]), (best - float(np.median(correlation))) / max(spread, 1e-6)
+
+
+def _refined(trial: Trial, filed: Candidate, indices: list[int], start: tuple[int, int], share: np.ndarray) -> Shift:
+    """The best of the shifts around one that was found at half the size, and what is gained by it."""
+    fits: dict[tuple[int, int], list[np.ndarray]] = {}
+    near = [(start[0] + a, start[1] + b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    for i, part in zip(indices, share.tolist(), strict=True):
+        changes = trial.changes(int(filed.places[i]))
+        for down, right in near:
+            way = round(part * down), round(part * right)
+            outlines = [mask_fit.moved(outline, trial.shape, *way) for outline in trial.outlines(i)]
+            fits.setdefault((down, right), []).append(trial.fits(changes, outlines))
+    means = {shift: np.mean(found, axis=0) for shift, found in fits.items()}
+    best = max(means, key=lambda shift: float(means[shift].max()))
+    theirs, ours = np.stack(fits[best]), trial.edges(filed)
+    gain = Gain.of(theirs[:, means[best].argmax()] - ours.at(ours.best), ours.weights, LEAST_EDGE_SPREAD)
+    return Shift(*best, bool(share[0] == 0), gain)
