@@ -17,6 +17,7 @@ from revoskit.checking.hypotheses import Candidate
 REACH = 0.12
 """How far shifts are looked for, in widths of the frame."""
 _LEAST = 0.02  # what is less is left to the displacement of outlines
+_MASKS = 16  # that are looked at
 _PEAK = 4.0  # of the correlation at the shift, in standard deviations over all shifts
 _BETTER, _MARGIN = 3.0, 0.03  # of the edges there over those where the masks are drawn: z-score and mean
 
@@ -39,6 +40,7 @@ def find_shift(trial: Trial, filed: Candidate) -> Shift | None:
     indices = [i for i in trial.sample.indices.tolist() if filed.places[i] >= 0 and trial.outlines(i)]
     if len(indices) < 2 * LEAST_FRAMES - 2:
         return None
+    indices = [indices[i] for i in np.linspace(0, len(indices) - 1, min(_MASKS, len(indices))).astype(int).tolist()]
     span = round(REACH * trial.shape[1] / 2)
     maps = np.stack([_correlation(trial, filed, i, span) for i in indices])
     share = (np.array(indices) - indices[0]) / (indices[-1] - indices[0])
@@ -125,5 +127,7 @@ def _refined(trial: Trial, filed: Candidate, indices: list[int], start: tuple[in
     means = {shift: np.mean(found, axis=0) for shift, found in fits.items()}
     best = max(means, key=lambda shift: float(means[shift].max()))
     theirs, ours = np.stack(fits[best]), trial.edges(filed)
-    gain = Gain.of(theirs[:, means[best].argmax()] - ours.at(ours.best), ours.weights, LEAST_EDGE_SPREAD)
+    these = np.searchsorted(ours.indices, indices)
+    gains = theirs[:, means[best].argmax()] - ours.at(ours.best)[these]
+    gain = Gain.of(gains, ours.weights[these], LEAST_EDGE_SPREAD)
     return Shift(*best, bool(share[0] == 0), gain)
