@@ -28,7 +28,6 @@ COMMANDS: tuple[Command, ...] = (
     getting.UNPACK,
     checking.CHECK,
     inference.PREDICT,
-    inference.CONVERT,
     scoring.EVALUATE,
     scoring.COMPARE,
     looking.SHOW,
