@@ -26,7 +26,7 @@ Protocol = Literal["binary", "official"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 FRAMES_AT_ONCE = 128  # a multiple of eight
-TRUTH_BYTES = 256_000_000  # of true masks, and of what is made of them, to keep for other expressions
+TRUTH_BYTES = 200_000_000  # of true masks, and of what is made of them, to keep for other expressions
 PerFrame = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # J, F, A and R of each frame, float64 (T,)
 
 
