@@ -28,7 +28,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from revoskit.atomic import remove_parts, replacing, sole_writer, write_whole
+from revoskit.atomic import is_of_lock, remove_parts, replacing, sole_writer, write_whole
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
@@ -447,7 +447,7 @@ def _refuse_what_is_no_page(folder: Path) -> None:
     page = folder / "index.html"
     if not page.exists():
         names = os.listdir(folder) if folder.is_dir() else []
-        found = min((name for name in names if not name.startswith(".")), default=None)
+        found = min((name for name in names if not is_of_lock(name)), default=None)
         if found is not None:
             raise UsageError(
                 f"{folder} is neither empty nor a gallery (it holds {found!r}): name another folder, so that nothing "
