@@ -18,8 +18,9 @@ REACH = 0.12
 """How far shifts are looked for, in widths of the frame."""
 _LEAST = 0.02  # what is less is left to the displacement of outlines
 _MASKS = 16  # that are looked at
-_PEAK = 4.0  # of the correlation at the shift, in standard deviations over all shifts
-_BETTER, _MARGIN = 3.0, 0.03  # of the edges there over those where the masks are drawn: z-score and mean
+_APART = 0.01  # widths that the halves of the masks may disagree by
+_PEAK = 3.7  # of the correlation at the shift, in standard deviations over all shifts
+_BETTER, _MARGIN = 3.0, 0.04  # of the edges there over those where the masks are drawn: z-score and mean
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,12 @@ def _agreed(trial: Trial, filed: Candidate, indices: list[int], maps: np.ndarray
         share: how much of the shift each mask has.
     """
     width = trial.shape[1]
-    (down, right, peak), (other_down, other_right, other_peak) = (_peak(maps[i::2].mean(0), width) for i in (0, 1))
-    if max(abs(down - other_down), abs(right - other_right)) > max(1, 0.005 * width) or min(peak, other_peak) < _PEAK:
+    (down, right, _), (other_down, other_right, _) = (_peak(maps[i::2].mean(0), width) for i in (0, 1))
+    if max(abs(down - other_down), abs(right - other_right)) > max(1, _APART * width / 2):
         return None
-    down, right, _ = _peak(maps.mean(0), width)
+    down, right, peak = _peak(maps.mean(0), width)
+    if peak < _PEAK:
+        return None
     shift = _refined(trial, filed, indices, (2 * down, 2 * right), share)
     return shift if shift.gain.z >= _BETTER and shift.gain.mean >= _MARGIN else None
 
