@@ -25,7 +25,7 @@ import datasets.load
 from datasets.data_files import DataFilesDict
 
 import revoskit
-from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations
+from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations, open_splits
 from revoskit.dataset.columns import Frame, expression_example, expressions_features, video_example, videos_features
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Layout, SplitFiles
@@ -88,12 +88,11 @@ class RevosConfig(datasets.BuilderConfig):
     def layout(self) -> Layout:
         return Layout.at(self.data_dir, self.family, alignment=self.alignment)
 
-    def annotations(self, layout: Layout, split: str) -> Annotations:
-        annotations = open_annotations(layout, split)
+    def require_sizes(self, annotations: Annotations) -> None:
+        """See that no video is to be kept whose size nothing tells."""
         if annotations.unsized and self.missing_frames == "keep":
             error = next(iter(annotations.unsized.values()))
             raise error.advising("Or leave such videos out: missing_frames='skip_video'.")
-        return annotations
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
         """Name the cache after the data: where it is, however spelled, and the state of the files it is made from."""
@@ -124,7 +123,7 @@ class RevosConfig(datasets.BuilderConfig):
 
 
 def _video_folders(layout: Layout) -> list[Path]:
-    splits = [open_annotations(layout, split) for split in layout.splits()]
+    splits = open_splits(layout).values()
     folders = {
         of_split.files.video_folder(video_id)
         for of_split in splits
@@ -183,8 +182,9 @@ class Revos(datasets.GeneratorBasedBuilder):
             from revoskit.getting import download
 
             download.obtain(layout, self.config.source, token=self.token)
-        layout.require()
-        splits = {split: self.config.annotations(layout, split) for split in layout.splits()}
+        splits = open_splits(layout)
+        for of_split in splits.values():
+            self.config.require_sizes(of_split)
         if self.config.alignment:
             _warn_of_unknown(self.config.alignment, splits)
         incomplete = {split: annotations.missing_frames() for split, annotations in splits.items()}
@@ -208,7 +208,7 @@ class Revos(datasets.GeneratorBasedBuilder):
     def _generate_examples(
         self, video_ids: list[str], layout: Layout, split: str
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        annotations = self.config.annotations(layout, split)
+        annotations = open_annotations(layout, split)
         for video_id in video_ids:
             video = annotations.video(video_id)
             masks = annotations.masks(video)

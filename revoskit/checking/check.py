@@ -322,8 +322,10 @@ def _check_tracks(split: SplitFiles, video: Video, tally: Tally, place: Place) -
             tally.add(Kind.TRACK_MALFORMED, str(error), **here)
             continue
         examined += len(masks)
-        if len(masks) != len(video.frame_names):
-            tally.add(Kind.TRACK_LENGTH, f"{len(masks)} entries, {len(video.frame_names)} frames", **here)
+        if len(masks) != (frames := len(video.frame_names)):
+            kind = Kind.TRACK_LONG if len(masks) > frames else Kind.TRACK_LENGTH
+            tally.add(kind, f"{len(masks)} entries, {frames} frames", **here)
+        masks = masks[:frames]
         if not any(masks):
             tally.add(Kind.TRACK_EMPTY, **here)
         if _check_masks(masks, video, tally, here) and len(masks) == len(video.frame_names):

@@ -152,12 +152,11 @@ class Scope:
 
 def scope_of(args: argparse.Namespace) -> Scope:
     """The splits that --split names, or all that are there, and their videos."""
-    from revoskit.dataset.annotations import open_annotations
+    from revoskit.dataset.annotations import open_splits
 
     layout = layout_of(args)
-    layout.require()
-    splits = [args.split] if args.split else layout.splits()
-    return Scope(layout, splits, [video_id for split in splits for video_id in open_annotations(layout, split).videos])
+    opened = open_splits(layout, [args.split] if args.split else None)
+    return Scope(layout, list(opened), [video_id for split in opened.values() for video_id in split.videos])
 
 
 # --- how to work, and what to print -----------------------------------------------------------------------------------

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from revoskit.dataset.expressions import scan_expressions
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.expressions import read_expressions, scan_expressions
+from revoskit.dataset.layout import Layout, SplitFiles
 from revoskit.dataset.records import Video
 from revoskit.dataset.remapping import apply_mapping, read_mapping
+from revoskit.dataset.subset import read_subset
 from revoskit.dataset.tracks import ForegroundFile, TrackFile, open_once
 from revoskit.dataset.video_masks import FiledMasks, HiddenMasks, KeptMasks, VideoMasks
 from revoskit.errors import AnnotationError, MissingFilesError, UnsizedError, UsageError
@@ -33,7 +35,7 @@ class Annotations:
         self.unsized: dict[str, UnsizedError] = {}
         """The videos that are not among `videos`, since nothing tells their size: they lack all their frames."""
         with self.files.advising():
-            self.videos, faults = scan_expressions(self.files)
+            self.videos, faults = _read(self.files)
             for fault in faults:
                 if not isinstance(fault, UnsizedError):
                     raise fault
@@ -45,8 +47,7 @@ class Annotations:
                 self.videos = {video_id: _without_tracks(video) for video_id, video in self.videos.items()}
             else:
                 self._tracks = open_once(TrackFile, self.files.tracks)
-                foreground = self.files.foreground
-                self._foreground = open_once(ForegroundFile, foreground) if foreground.is_file() else None
+                self._foreground = _open_foreground(self.files.foreground)
         self._filed: dict[str, Video] = {}
         self._kept: dict[str, list[int]] = {}
         if layout.alignment is not None:
@@ -113,6 +114,44 @@ class Annotations:
         return missing
 
 
+def _read(files: SplitFiles) -> tuple[dict[str, Video], list[AnnotationError]]:
+    """A split's records and what is wrong with them; a part of another split also where it only names what it holds.
+
+    Raises:
+        AnnotationError: the file as a whole cannot be read.
+    """
+    try:
+        videos, faults = scan_expressions(files)
+        refusal = faults[0] if faults else None
+    except AnnotationError as error:
+        videos, faults, refusal = {}, [], error
+    if refusal is None or files.whole is None or not files.whole.expressions.is_file():
+        if refusal is not None and not faults:
+            raise refusal
+        return videos, faults
+    named = read_subset(files.expressions, read_expressions(files.whole))
+    if named is not None:
+        return named, []
+    raise refusal
+
+
+def _open_foreground(path: Path) -> ForegroundFile | None:
+    """The file of foregrounds, null where there is none that can be read."""
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return _foreground(path, (status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=4)  # so that it is warned of once
+def _foreground(path: Path, state: tuple[int, int]) -> ForegroundFile | None:
+    try:
+        return open_once(ForegroundFile, path)
+    except AnnotationError as error:
+        warnings.warn(f"{error}\nForegrounds are made from the tracks instead.", stacklevel=2)
+        return None
+
+
 def _without_tracks(video: Video) -> Video:
     """A video whose expressions name no objects: where the masks are kept back, a name leads nowhere."""
     nameless = [msgspec.structs.replace(e, object_ids=(), annotation_ids=()) for e in video.expressions]
@@ -135,6 +174,31 @@ def open_annotations(layout: Layout, split: str) -> Annotations:
     if any(any(files.frames(video)) for video in lacking):  # they came since
         found = Annotations(layout, split)
     return found
+
+
+def open_splits(layout: Layout, splits: Sequence[str] | None = None) -> dict[str, Annotations]:
+    """The annotations of several splits, by default of all that are here.
+
+    A part of another split (train_sub) that cannot be read is then left out, with a warning: few need it.
+
+    Raises:
+        MissingFilesError, AnnotationError: as `open_annotations` does.
+    """
+    layout.require()
+    if splits is not None:
+        return {split: open_annotations(layout, split) for split in splits}
+    found = {split: _open_or_leave_out(layout, split) for split in layout.splits()}
+    return {split: annotations for split, annotations in found.items() if annotations is not None}
+
+
+def _open_or_leave_out(layout: Layout, split: str) -> Annotations | None:
+    try:
+        return open_annotations(layout, split)
+    except AnnotationError as error:
+        if layout.split(split).whole is None:
+            raise
+        warnings.warn(f"{split} is left out, since it cannot be read: {error}", stacklevel=3)
+        return None
 
 
 def forget_annotations() -> None:

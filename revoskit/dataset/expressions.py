@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from revoskit.dataset import spellings
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import SplitFiles, check_file_stem, check_relative
 from revoskit.dataset.records import Expression, ExpressionType, Video
@@ -52,12 +53,6 @@ class _VideoEntry(msgspec.Struct):
     frames: Annotated[list[str], msgspec.Meta(min_length=1)]
     height: _Pixels | None = None
     width: _Pixels | None = None
-
-
-class _SizedEntry(msgspec.Struct):
-    height: _Pixels
-    width: _Pixels
-    frames: Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
 class _DuplicateKey(dict[str, Any]):
@@ -148,9 +143,15 @@ def _brief(value: Any) -> str:
 _Entry = TypeVar("_Entry", bound=msgspec.Struct)
 
 
-def _convert(value: Any, kind: type[_Entry], where: str, place: Place) -> _Entry:
+def _convert(
+    value: Any, kind: type[_Entry], spelled: Callable[[dict[str, Any]], dict[str, Any]], where: str, place: Place
+) -> _Entry:
+    """An entry in its official form, also where it is spelled in another that is as clear."""
+    entry = _object(value, where, place)
+    with contextlib.suppress(msgspec.ValidationError, UnicodeEncodeError):
+        return msgspec.convert(entry, kind)
     try:
-        return msgspec.convert(_object(value, where, place), kind)
+        return msgspec.convert(spelled(entry), kind)
     except msgspec.ValidationError as error:
         raise AnnotationError(f"{where}: {error}", **place) from None
     except UnicodeEncodeError as error:  # msgspec reads keys as UTF-8
@@ -171,8 +172,7 @@ def _video(video_id: str, value: Any, files: SplitFiles, path: Path, faults: lis
     """A video without those expressions that are faulty; they are added to `faults`."""
     where = f"{path}: video {video_id!r}"
     place: Place = {"file": path, "video": video_id}
-    sized = FAMILIES[files.layout.family].sized
-    entry = _convert(value, _SizedEntry, where, place) if sized else _convert(value, _VideoEntry, where, place)
+    entry = _convert(value, _VideoEntry, spellings.video, where, place)
     check_relative(_text(video_id, where, place), f"{path}: video id", **place)
     for name in entry.frames:
         check_file_stem(_text(name, where, place), f"{where}: frame", **(place | {"frame": name}))
@@ -232,11 +232,14 @@ def _mask_size(video: Video, path: Path) -> tuple[int, int] | None:
 
 def _expression(expression_id: str, value: Any, video: str, of_video: Place, files: SplitFiles) -> Expression:
     where, place = f"{video}, expression {expression_id!r}", of_video | {"expression": expression_id}
-    entry = _convert(value, _expression_type(files), where, place)
+    entry = _convert(value, _expression_type(files), spellings.expression, where, place)
     # predictions are filed under it
     check_file_stem(_text(expression_id, where, place), f"{video}: expression id", **place)
     text = _text(entry.exp, where, place)
     if FAMILIES[files.layout.family].spaces_as_underscores:
         text = text.replace("_", " ")
     kind = ExpressionType(entry.type_id) if isinstance(entry, _TypedEntry) else None
-    return Expression(expression_id, text, kind, tuple(entry.obj_id), tuple(entry.anno_id))
+    tracks = spellings.without_none(entry.anno_id)
+    return Expression(
+        expression_id, text, kind, tuple(entry.obj_id) if tracks else spellings.without_none(entry.obj_id), tracks
+    )

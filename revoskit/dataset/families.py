@@ -24,6 +24,8 @@ class SplitPaths:
     frames: tuple[str, ...] = (_FRAMES,)
     hidden: bool = False
     """The masks are kept back for an evaluation server: expressions need not name objects, nor need tracks be there."""
+    subset_of: str | None = None
+    """A part of that other split, which few need: where it cannot be read, it is left out and blocks nobody."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,12 @@ FAMILIES = {
         "ReVOS",
         "https://github.com/cilinyan/ReVOS-api",
         {
-            split: SplitPaths((f"meta_expressions_{name}_.json",), frames=(_FRAMES, ""))
-            for split, name in [("train", "train"), ("validation", "valid"), ("train_sub", "train_sub")]
+            split: SplitPaths((f"meta_expressions_{name}_.json",), frames=(_FRAMES, ""), subset_of=whole)
+            for split, name, whole in [
+                ("train", "train", None),
+                ("validation", "valid", None),
+                ("train_sub", "train_sub", "train"),
+            ]
         },
         typed=True,
         sized=True,

@@ -62,6 +62,7 @@ class Kind(str, enum.Enum):
         WARNING,
         "an expression of an absent object names tracks",
     )
+    TRACK_LONG = "track-long", WARNING, "a track has masks beyond the last frame, which are not looked at"
     TRACK_REPEATED = "track-repeated", WARNING, "an expression names a track twice"
     OBJECT_DIFFERS = "object-differs", WARNING, "a track is given to different objects of its video"
     TRACK_UNNAMED = "track-unnamed", WARNING, "no expression names a track"

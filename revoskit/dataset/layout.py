@@ -173,6 +173,11 @@ class SplitFiles:
         return self._paths.hidden
 
     @property
+    def whole(self) -> SplitFiles | None:
+        """The split that this one is a part of, where it is one that few need."""
+        return None if self._paths.subset_of is None else SplitFiles(self.layout, self._paths.subset_of)
+
+    @property
     def expressions(self) -> Path:
         return self._first(self._paths.expressions)
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import functools
 import mmap
 import re
+import warnings
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 import numpy as np
 
+from revoskit.dataset import spellings
 from revoskit.dataset.records import Video
 from revoskit.errors import AnnotationError, JsonError, MaskError, Place
 from revoskit.masks.rle import RLE, MaskSequence
@@ -42,17 +45,36 @@ class MappedObject:
     def num_bytes(self, key: str) -> int:
         return len(memoryview(self._members[key])) if key in self._members else 0
 
-    def _decode(self, key: str, decoder: msgspec.json.Decoder[_Decoded], where: str, place: Place) -> _Decoded:
+    def _decode(self, key: str, form: _Form[_Decoded], where: str, place: Place) -> _Decoded:
+        """A member in its official form, also where it is spelled in another that is as clear."""
         try:
-            return decoder.decode(self._members[key])
+            return form.strict.decode(self._members[key])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        try:
+            return msgspec.convert(form.spelled(msgspec.json.decode(self._members[key])), form.strict.type)
+        except MaskError as error:
+            raise MaskError(f"{self.path}: {where}: {error}", index=error.index, reason=error.reason, **place) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise AnnotationError(f"{self.path}: {where}: {error}", **place) from None
 
 
-class TrackFile(MappedObject):
-    """`mask_dict.json`: every track by its annotation id."""
+@dataclass(frozen=True)
+class _Form(Generic[_Decoded]):
+    """What a member of a file ought to be: as a decoder, and how other spellings are brought to that form."""
 
-    _decoder = msgspec.json.Decoder(list[RLE | None])
+    strict: msgspec.json.Decoder[_Decoded]
+    spelled: Callable[[Any], Any]
+
+
+class TrackFile(MappedObject):
+    """`mask_dict.json`: every track by its annotation id.
+
+    Masks beyond a video's last frame are not looked at, as no reader of these files does; the first are warned of.
+    """
+
+    _warned = False
+    _form = _Form(msgspec.json.Decoder(list[RLE | None]), spellings.masks)
 
     def unchecked(self, annotation_id: str) -> list[RLE | None]:
         """A track as the file has it, for whoever looks for what is wrong with it: its masks may be malformed.
@@ -61,7 +83,7 @@ class TrackFile(MappedObject):
             AnnotationError: it is not a list of masks and nulls.
         """
         return self._decode(
-            annotation_id, self._decoder, f"track {annotation_id}", {"file": self.path, "track": annotation_id}
+            annotation_id, self._form, f"track {annotation_id}", {"file": self.path, "track": annotation_id}
         )
 
     def read(self, annotation_id: int, video: Video) -> MaskSequence:
@@ -85,7 +107,15 @@ class TrackFile(MappedObject):
             f"track {key} of video {video.video_id!r}",
             Place(file=self.path, track=key, video=video.video_id),
         )
-        return _fit(self._decode(key, self._decoder, where, place), video, where, place)
+        masks = self._decode(key, self._form, where, place)
+        if len(masks) > len(video.frame_names) and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.path}: {where} has {len(masks)} masks for {len(video.frame_names)} frames: those beyond the "
+                "last frame are not looked at. `revoskit check` lists every such track.",
+                stacklevel=2,
+            )
+        return _fit(masks, video, where, place)
 
 
 class ForegroundEntry(msgspec.Struct):
@@ -98,29 +128,40 @@ class ForegroundEntry(msgspec.Struct):
 class ForegroundFile(MappedObject):
     """`mask_dict_foreground.json`: per video, the union of its annotated objects."""
 
-    _decoder = msgspec.json.Decoder(ForegroundEntry)
+    _warned = False
+    _form = _Form(msgspec.json.Decoder(ForegroundEntry), spellings.foreground)
+
+    def distrust(self, reason: str) -> None:
+        """Say of the first video that its foreground is made from its tracks instead, and why."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{reason}. Its foreground is made from its tracks instead, and so are others that are like it: "
+                "`revoskit check` lists them.",
+                stacklevel=2,
+            )
 
     def unchecked(self, video_id: str) -> ForegroundEntry:
         """A video's entry as the file has it; raises as `TrackFile.unchecked` does."""
-        return self._decode(video_id, self._decoder, f"video {video_id!r}", {"file": self.path, "video": video_id})
+        return self._decode(video_id, self._form, f"video {video_id!r}", {"file": self.path, "video": video_id})
 
     def read(self, video: Video) -> MaskSequence:
         """The foreground masks of `video`, one per frame, null read as empty; raises as `TrackFile.read` does."""
         where = f"video {video.video_id!r}"
         place: Place = {"file": self.path, "video": video.video_id}
-        entry = self._decode(video.video_id, self._decoder, where, place)
+        entry = self._decode(video.video_id, self._form, where, place)
         return _fit(entry.masks_rle, video, where, place).filled()
 
 
 def _fit(masks: list[RLE | None], video: Video, where: str, place: Place) -> MaskSequence:
     file, frames = place["file"], len(video.frame_names)
-    if len(masks) != frames:
+    if len(masks) < frames:
         raise AnnotationError(
             f"{file}: {where} has {len(masks)} masks, expected one for each of the video's {frames} frames",
             **place,
         )
     try:
-        return MaskSequence.parse(masks, video.height, video.width)
+        return MaskSequence.parse(masks[:frames], video.height, video.width)
     except MaskError as error:
         at, index, reason = "", error.index, error.reason
         if index is not None:
@@ -129,6 +170,7 @@ def _fit(masks: list[RLE | None], video: Video, where: str, place: Place) -> Mas
         raise MaskError(f"{file}: {where}{at}: {reason}", index=index, reason=reason, **place) from None
 
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _KEY = rb'\s*"(?:[^"\\]|\\.)*"\s*:\s*'
 _BEFORE_FIRST = re.compile(rb"\s*\{" + _KEY, re.DOTALL)
 _BETWEEN = re.compile(rb"\s*," + _KEY, re.DOTALL)
@@ -139,7 +181,8 @@ def _index(path: Path) -> dict[str, msgspec.Raw]:
     if path.stat().st_size == 0:
         raise JsonError(path, "it is empty")
     with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped = memoryview(content)[len(_BYTE_ORDER_MARK) if content[:3] == _BYTE_ORDER_MARK else 0 :]
     try:
         members = msgspec.json.decode(mapped, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError as error:
@@ -154,7 +197,9 @@ def _index(path: Path) -> dict[str, msgspec.Raw]:
     return members
 
 
-def refuse_duplicates(path: Path, mapped: mmap.mmap | msgspec.Raw, members: dict[str, msgspec.Raw]) -> None:
+def refuse_duplicates(
+    path: Path, mapped: mmap.mmap | memoryview | msgspec.Raw, members: dict[str, msgspec.Raw]
+) -> None:
     """See that none of an object's members was lost to a later one with the same key.
 
     A decoded dict has lost all but the last of equal keys; the lost ones show as bytes between the values kept.

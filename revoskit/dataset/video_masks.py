@@ -8,6 +8,7 @@ from typing import Protocol
 from revoskit.dataset.layout import SplitFiles
 from revoskit.dataset.records import Expression, Video
 from revoskit.dataset.tracks import ForegroundFile, TrackFile
+from revoskit.errors import AnnotationError
 from revoskit.masks.rle import MaskSequence
 
 
@@ -41,7 +42,7 @@ class FiledMasks(VideoMasks):
     """The masks as the files have them, decoded when asked for and kept while this object lives.
 
     Expressions of a video share objects, so every union is made once for each distinct set of tracks. The foreground
-    comes from its own file where that has the video.
+    comes from its own file where that has the video as it is.
     """
 
     def __init__(self, video: Video, files: SplitFiles, tracks: TrackFile, foreground: ForegroundFile | None) -> None:
@@ -72,12 +73,40 @@ class FiledMasks(VideoMasks):
 
     def foreground(self) -> MaskSequence:
         if self._foreground is None:
-            if self._foreground_file is not None and self.video.video_id in self._foreground_file:
-                with self._files.advising():
-                    self._foreground = self._foreground_file.read(self.video)
-            else:
-                self._foreground = self.union(self.video.annotation_ids)
+            filed = self._filed_foreground()
+            self._foreground = self.union(self.video.annotation_ids) if filed is None else filed
         return self._foreground
+
+    def _filed_foreground(self) -> MaskSequence | None:
+        """What the file of foregrounds says, null where it does not know the video as it is.
+
+        It may be older than the expressions, and so be of other objects. That shows in a few frames: the union of all
+        masks of all frames would cost more than reading the file saves.
+        """
+        file = self._foreground_file
+        if file is None or self.video.video_id not in file:
+            return None
+        try:
+            filed = file.read(self.video)
+        except AnnotationError as error:
+            file.distrust(str(error))
+            return None
+        frames = self._telling_frames()
+        tracks = [self.track(i).take(frames) for i in self.video.annotation_ids]
+        blank = MaskSequence.empty(len(frames), self.video.height, self.video.width)
+        if blank.union(*tracks).decode().tobytes() == filed.take(frames).decode().tobytes():
+            return filed
+        file.distrust(f"{file.path}: video {self.video.video_id!r} is not the union of its tracks")
+        return None
+
+    def _telling_frames(self) -> list[int]:
+        """Up to four frames evenly over the video, and up to four in which one track each has a mask."""
+        last = len(self.video.frame_names) - 1
+        frames = {round(i * last / 3) for i in range(4)}
+        for annotation_id in self.video.annotation_ids[:4]:
+            track = self.track(annotation_id)
+            frames.update([i for i, mask in enumerate(track) if mask is not None][:1])
+        return sorted(frames)
 
 
 class KeptMasks(VideoMasks):

@@ -130,15 +130,23 @@ def find_video(layout: Layout, video_id: str) -> tuple[Annotations, Video]:
     """A video and the annotations of the split that has it.
 
     Raises:
-        AnnotationError: no split has it; the message names ids that look like it. Or nothing tells its size.
+        AnnotationError: no split has it; the message names ids that look like it. Or nothing tells its size, or a
+            split that might have it cannot be read.
     """
     layout.require()
-    splits = {split: open_annotations(layout, split) for split in layout.splits()}
-    for split in splits.values():
+    splits, unreadable = {}, None
+    for name in layout.splits():
+        try:
+            split = splits[name] = open_annotations(layout, name)
+        except AnnotationError as error:
+            unreadable = unreadable or error
+            continue
         if video_id in split.videos:
             return split, split.video(video_id)
         if video_id in split.unsized:
             raise split.unsized[video_id]
+    if unreadable is not None:
+        raise unreadable
     known = list(dict.fromkeys(known for split in splits.values() for known in split.videos))
     alike = [known_id for known_id in known if video_id in known_id] or difflib.get_close_matches(
         video_id, known, 3, 0.75

@@ -187,6 +187,27 @@ def _undo_differences(stored: _Runs) -> _Runs:
     return _Runs(lengths, starts)
 
 
+def compressed(counts: Sequence[Any], size: Sequence[Any]) -> RLE:
+    """A mask from the lengths of its runs, background first, column by column: COCO's form that is not compressed.
+
+    Args:
+        counts: whole numbers, from a file perhaps.
+        size: height and width in pixels, from there too.
+
+    Raises:
+        MaskError: they are not the runs of a mask of that size.
+    """
+    if len(size) != 2 or not all(type(side) is int and side > 0 for side in size) or size[0] * size[1] > MAX_PIXELS:
+        raise MaskError(f"its size is {list(size)!r:.40}, expected [height, width]")
+    height, width = size
+    if not all(type(run) is int and run >= 0 for run in counts):
+        raise MaskError("its counts are not all whole numbers of pixels")
+    if sum(counts) != height * width:
+        raise MaskError(f"its counts add up to {sum(counts)} pixels, expected {height}x{width} = {height * width}")
+    runs = {"size": [height, width], "counts": list(counts)}
+    return _from_native(coco.frPyObjects(runs, height, width))  # type: ignore[call-overload]
+
+
 class MaskSequence(Sequence["RLE | None"]):
     """The masks of one object over the frames of a video, all sound and of one size; a frame may have none (null).
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from revoskit import stats
 from revoskit.atomic import remove_parts, require_room, sole_writer, write_whole
-from revoskit.dataset.annotations import Annotations, open_annotations
+from revoskit.dataset.annotations import Annotations, open_splits
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout, SplitFiles
 from revoskit.dataset.records import Video
@@ -103,14 +103,13 @@ def make_plan(
         )
     if shard_bytes < 1:
         raise UsageError(f"a shard of {shard_bytes} bytes (--shard-size) cannot hold anything")
-    layout.require()
+    opened = open_splits(layout)
     frames = _FrameFiles(layout) if embedding else None
     shards: list[Shard] = []
     for config in configs:
-        for split in layout.splits():
-            annotations = open_annotations(layout, split)
-            sources = [_source(annotations, video, config, content, frames) for video in annotations]
-            shards += _divide(config, split, list(annotations), sources, shard_bytes)
+        for split, of_split in opened.items():
+            sources = [_source(of_split, video, config, content, frames) for video in of_split]
+            shards += _divide(config, split, list(of_split), sources, shard_bytes)
     if frames:
         frames.refuse_missing()
     if not shards:
@@ -322,26 +321,17 @@ def _edited_card(folder: Path, missing: list[Shard]) -> bool:
 
 def describe(folder: Path, written: list[WrittenShard]) -> str:
     """What was published, for reading."""
-    edited = ", edited and left as it is" if is_edited((folder / CARD).read_text(encoding="utf-8")) else ""
-    table = _table([(one.shard, one.file_bytes) for one in written], "size")
-    return f"{table}\n\nThe card: {folder / CARD}{edited}"
-
-
-def describe_plan(folder: Path, plan: Plan) -> str:
-    """What would be published, for reading."""
-    table = _table([(shard, shard.num_bytes) for shard in plan.shards], "size of its source")
-    return f"{table}\n\nNothing was written. It would go to {folder}, with a card, {CARD}."
-
-
-def _table(shards: Iterable[tuple[Shard, int]], size: str) -> str:
-    """Rows, files and bytes of each split."""
-    sums: dict[tuple[str, str], tuple[int, int, int]] = {}
-    for shard, num_bytes in shards:
-        rows, files, total = sums.get((shard.config, shard.split), (0, 0, 0))
-        sums[shard.config, shard.split] = (rows + shard.rows, files + 1, total + num_bytes)
-    lines = [[*key, f"{rows:,}", f"{files:,}", human_size(total)] for key, (rows, files, total) in sums.items()]
+    rows: dict[tuple[str, str], list[int]] = {}
+    for one in written:
+        sums = rows.setdefault((one.shard.config, one.shard.split), [0, 0, 0])
+        for i, number in enumerate((one.shard.rows, 1, one.file_bytes)):
+            sums[i] += number
+    lines = [[*key, f"{n:,}", f"{files:,}", human_size(size)] for key, (n, files, size) in rows.items()]
+    headers = ["config", "split", "rows", "files", "size"]
     alignment = ("left", "left", "right", "right", "right")
-    return tabulate(lines, ["config", "split", "rows", "files", size], colalign=alignment, disable_numparse=True)
+    edited = ", edited and left as it is" if is_edited((folder / CARD).read_text(encoding="utf-8")) else ""
+    table = tabulate(lines, headers, colalign=alignment, disable_numparse=True)
+    return f"{table}\n\nThe card: {folder / CARD}{edited}"
 
 
 def human_size(num_bytes: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, TRACKS
 from revoskit.dataset.records import Expression, Video
-from revoskit.errors import UsageError
+from revoskit.errors import AnnotationError, UsageError
 from revoskit.inference.lines import RUN, SUFFIX, Data
 from revoskit.scoring.png_tree import PngTree
 from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, extras_of, from_masks, nothing
@@ -132,8 +132,11 @@ def _refuse_other_splits(opened: Predictions, source: Any, annotations: Annotati
     for split in annotations.layout.splits():
         if split == annotations.split:
             continue
-        found = sum(map(opened.has_video, open_annotations(annotations.layout, split).videos))
-        if found:
+        try:
+            others = open_annotations(annotations.layout, split).videos
+        except AnnotationError:  # nobody asked for that split, and what is wrong with it is no matter here
+            continue
+        if found := sum(map(opened.has_video, others)):
             raise UsageError(
                 f"{where} has nothing for the split {annotations.split}, and something for {found:,} videos of "
                 f"{split}: name that one (--split {split}, split={split!r})"
