@@ -184,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if value["oid"] not in self.hub.objects:
                     return self._reply(400, {"error": f"{value['path']}: no such object"})
                 repository.files[value["path"]] = value["oid"]
+            elif operation["key"] == "deletedFile":
+                del repository.files[value["path"]]
         repository.commits += 1
         url = f"{self.hub.address}/datasets/{self._name(repository)}/commit/{repository.sha}"
         return self._reply(200, {"commitUrl": url, "commitOid": repository.sha})

@@ -108,6 +108,13 @@ def test_a_shift_that_grows_is_named_as_such(planted):
     assert np.abs(np.add(found[case.video_id].shift, truths[case.video_id].moved)).max() <= 6
 
 
+def test_every_verdict_but_undecided_says_how_sure_it_is(planted):
+    for found in planted[2].values():
+        assert (found.confidence is None) == (found.verdict is Verdict.UNDECIDED)
+    assert planted[2][CASES[1].video_id].confidence > 0.95
+    assert planted[2][CASES[0].video_id].confidence > 0.9
+
+
 def test_what_would_have_been_seen_is_said(planted):
     assert planted[2][CASES[0].video_id].sees in (1, 2, 4, 8, 16)
 

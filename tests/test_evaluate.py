@@ -24,11 +24,13 @@ import revoskit
 from revoskit import cli
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, Layout
+from revoskit.dataset.records import Video
 from revoskit.errors import UsageError
 from revoskit.inference.writer import PredictionWriter
+from revoskit.masks.packed import pack
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
-from revoskit.scoring import reported
+from revoskit.scoring import protocols, reported
 from revoskit.scoring.evaluate import evaluate
 from revoskit.scoring.evaluator import Evaluator
 from revoskit.scoring.result import MEASURES
@@ -539,3 +541,39 @@ def test_importing_the_package_is_cheap_and_its_names_are_there():
     assert found.stdout == "ok\n"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         revoskit.nothing  # noqa: B018
+
+
+# --- long videos ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", [0, 20_000, 10**9])
+def test_scores_do_not_depend_on_the_parts_in_which_a_video_is_scored(data, tree, room, monkeypatch):
+    whole = evaluate(tree, data, protocol="both")
+    monkeypatch.setattr(protocols, "FRAMES_AT_ONCE", 16)
+    monkeypatch.setattr(protocols, "TRUTH_BYTES", room)
+    assert evaluate(tree, data, protocol="both") == whole
+
+
+def test_true_masks_are_kept_as_long_as_there_is_room(monkeypatch):
+    tracks = np.ones((2, 40, 30, 30), np.uint8)
+    video = Video("v", 30, 30, tuple(map(str, range(40))), ())
+    made = []
+    monkeypatch.setattr(protocols, "pack", lambda masks: made.append(masks) or pack(masks))
+    monkeypatch.setattr(protocols, "FRAMES_AT_ONCE", 16)
+    for room, expected in [(10**9, 3), (3 * 2 * 32 * 32, 5), (0, 6)]:  # a part of sixteen frames takes two boxes
+        monkeypatch.setattr(protocols, "TRUTH_BYTES", room)
+        truth = protocols.Truth(video, InMemory(tracks))
+        for _ in range(2):
+            assert [part.of([0]).frames for _, _, part in truth.parts()] == [16, 16, 8]
+        assert len(made) == expected
+        made.clear()
+
+
+class InMemory:
+    """The masks of a video, from pixels."""
+
+    def __init__(self, tracks: np.ndarray) -> None:
+        self.tracks = tracks
+
+    def union(self, annotation_ids) -> MaskSequence:
+        return MaskSequence.encode(self.tracks[list(annotation_ids)].any(0))

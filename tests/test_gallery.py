@@ -174,6 +174,45 @@ def test_frames_that_are_not_on_disk_are_counted(tmp_path):
     assert write_gallery(Layout.at(tmp_path / "ReVOS"), "train", tmp_path / "page").missing_frames == 1
 
 
+def test_scores_of_other_predictions_are_refused(gallery, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text(gallery.predictions.read_text())
+    with pytest.raises(UsageError, match="are of other predictions"):
+        write_gallery(gallery.layout, "validation", tmp_path / "page", predictions=other, scores=gallery.scores)
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_page_again_leaves_nothing_of_the_one_before(gallery, tmp_path):
+    write_gallery(gallery.layout, "validation", tmp_path, max_side=32)
+    (tmp_path / "page" / "old.js").write_text("")
+    (tmp_path / "mine.txt").write_text("not of the page")
+    write_gallery(gallery.layout, "train", tmp_path)
+    assert not (tmp_path / "frames").exists()
+    assert not (tmp_path / "page" / "old.js").exists()
+    assert (tmp_path / "mine.txt").read_text() == "not of the page"
+
+
+def test_a_folder_that_holds_anything_else_is_no_place_for_a_page(gallery):
+    for folder in (gallery.layout.root, gallery.scores):
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(UsageError, match="neither empty nor a gallery"):
+            write_gallery(gallery.layout, "validation", folder)
+        assert sorted(folder.rglob("*")) == before
+    with pytest.raises(UsageError, match="is a file"):
+        write_gallery(gallery.layout, "validation", gallery.predictions)
+
+
+def test_a_page_whose_writing_was_stopped_says_so_and_is_gone_on_with(gallery, tmp_path):
+    def stop(count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_gallery(gallery.layout, "validation", tmp_path / "page", progress=stop)
+    assert "the same command goes on" in (tmp_path / "page" / "index.html").read_text()
+    page = write_gallery(gallery.layout, "validation", tmp_path / "page").page
+    assert "the same command goes on" not in page.read_text()
+
+
 def test_a_page_that_is_not_ours_is_not_written_over(gallery, tmp_path):
     (tmp_path / "index.html").write_text("<p>mine")
     with pytest.raises(UsageError, match="not a gallery's"):
@@ -282,15 +321,17 @@ def ball_of(gallery: Gallery) -> np.ndarray:
 def test_the_page_opens_with_its_list_and_summary(visit, gallery):
     tab = visit()
     assert tab.locator(".item").count() > 5
-    assert tab.locator("#count").inner_text() == "21 expressions"
+    assert tab.locator("#count").inner_text() == "28 expressions"
     summary = tab.locator("#summary")
     assert "overall binary J&F" in summary.inner_text()
-    assert summary.get_by_role("row", name="referring").inner_text().split()[1:3] == ["9", "3"]
+    assert summary.get_by_role("row", name="referring").inner_text().split()[1:3] == ["12", "4"]
     counts = [
         int(label.split(": ")[1].split(";")[0])
         for label in tab.locator(".column").evaluate_all("columns => columns.map((column) => column.ariaLabel)")
     ]
-    assert sum(counts) == 21
+    assert sum(counts) == 27  # the one that is missing has not scored 0 by what it drew
+    assert "27 of 28" in summary.inner_text()
+    assert tab.locator(".what").inner_text() == "validation predictions 27 of 28 predicted"
 
 
 def test_the_summary_agrees_with_the_evaluation(visit, gallery):
@@ -311,7 +352,9 @@ def test_the_worst_come_first_and_sorting_turns_them_around(visit):
     tab = visit()
     scores = [float(text) for text in tab.locator(".item .score b").all_inner_texts()]
     assert scores == sorted(scores)
-    assert scores[0] < 100
+    assert 0 < scores[0] < 100
+    tab.locator("#list").press("End")
+    assert tab.locator('.item[aria-posinset="28"] .score').inner_text() == "missing"
     tab.get_by_label("Sort by").select_option("best")
     assert tab.locator(".item .score b").first.inner_text() == "100.0"
     tab.get_by_label("Sort by").select_option("file")
@@ -321,26 +364,82 @@ def test_the_worst_come_first_and_sorting_turns_them_around(visit):
 def test_filters_narrow_the_list(visit):
     tab = visit()
     tab.locator("#types").get_by_role("button", name="reasoning").click()
-    assert tab.locator("#count").inner_text() == "9 of 21 expressions"
+    assert tab.locator("#count").inner_text() == "12 of 28 expressions"
     tab.locator("#sources").get_by_role("button", name="OVIS").click()
-    assert tab.locator("#count").inner_text() == "3 of 21 expressions"
+    assert tab.locator("#count").inner_text() == "3 of 28 expressions"
     tab.get_by_label("Search").fill("ROLL slope")
     assert texts(tab) == ["which of these would roll down a slope?"]
     tab.get_by_role("button", name="Clear filters").click()
-    assert tab.locator("#count").inner_text() == "21 expressions"
+    assert tab.locator("#count").inner_text() == "28 expressions"
     tab.get_by_label("to", exact=True).fill("99")
-    assert tab.locator("#count").inner_text() == "2 of 21 expressions"
-    tab.get_by_label("from").fill("1")
-    assert tab.locator("#count").inner_text() == "1 of 21 expressions"
+    assert tab.locator("#count").inner_text() == "1 of 28 expressions"
     tab.get_by_role("button", name="Videos").click()
     assert texts(tab) == [FIRST]
 
 
 def test_a_bar_of_the_summary_filters_by_its_range(visit):
     tab = visit()
-    tab.get_by_role("button", name="0 to 5: 1").click()
-    assert tab.locator("#count").inner_text() == "1 of 21 expressions"
-    assert tab.locator("#highest").input_value() == "5"
+    tab.get_by_role("button", name="40 to 45: 1").click()
+    assert tab.locator("#count").inner_text() == "1 of 28 expressions"
+    assert (tab.locator("#lowest").input_value(), tab.locator("#highest").input_value()) == ("40", "45")
+
+
+def test_what_has_no_usable_prediction_can_be_shown_alone(visit):
+    tab = visit()
+    tab.get_by_role("button", name="Show them").click()
+    assert tab.locator("#count").inner_text() == "1 of 28 expressions"
+    assert tab.locator(".item .score").inner_text() == "missing"
+    assert "TAO/train/YFCC100M/v_25685519 · 0" in " ".join(tab.locator(".item .meta").inner_text().split())
+    tab.get_by_role("button", name="Videos").click()
+    assert "0 of 1 expression predicted" in tab.locator(".item .meta").inner_text()
+
+
+def test_where_nothing_is_found_the_page_says_what_to_let_go_of(visit):
+    tab = visit()
+    tab.get_by_label("Search").fill("nothing of the kind")
+    tab.locator("#types").get_by_role("button", name="reasoning").click()
+    assert texts(tab) == []
+    tab.get_by_role("button", name="Without the words “nothing of the kind”: 12 expressions").click()
+    assert tab.locator("#count").inner_text() == "12 of 28 expressions"
+    assert tab.locator("#nothing").is_hidden()
+
+
+def test_enter_opens_the_first_hit_and_escape_clears_the_search(visit):
+    tab = visit()
+    tab.get_by_label("Search").fill("roll")
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("app.video")
+    assert tab.locator("#text").inner_text() == "which of these would roll down a slope?"
+    tab.get_by_label("Search").focus()
+    tab.keyboard.press("Escape")
+    assert (tab.get_by_label("Search").input_value(), tab.locator("#count").inner_text()) == ("", "28 expressions")
+
+
+def test_ten_rows_are_in_sight_in_a_low_window_with_the_filters_open(visit):
+    tab = visit(viewport={"width": 1280, "height": 800})
+    assert tab.locator("#more-filters").get_attribute("open") is not None
+    assert tab.evaluate("Math.floor(byId('list').clientHeight / app.list.row)") >= 10
+    tab.set_viewport_size({"width": 1280, "height": 1000})
+    tab.wait_for_function("app.list.row > 60")
+    boxes = tab.locator(".item").evaluate_all(
+        "items => items.slice(0, 2).map((item) => item.getBoundingClientRect().top)"
+    )
+    assert boxes[1] - boxes[0] == tab.evaluate("app.list.row")
+
+
+def test_a_picture_in_the_list_is_the_worst_frame_with_its_errors(visit, gallery):
+    index = data_of(gallery.page.parent / "data" / "index.js")
+    first = next(video for video in index["videos"] if video["id"] == FIRST)["expressions"][0]
+    data = data_of(gallery.page.parent / "data" / "videos" / f"{FIRST}.js")
+    scores = np.add(data["expressions"][0]["J"], data["expressions"][0]["F"])
+    assert first["thumbnail"]["frame"] == data["frames"][int(scores.argmin())]
+    tab = visit()
+    found = tab.locator(".item .thumb canvas").first.evaluate(
+        "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+    )
+    pixels = np.array(found).reshape(-1, 4)
+    for color in (RIGHT, MISSED, SPURIOUS):
+        assert (np.abs(pixels[:, :3] - color).max(axis=1) <= 3)[pixels[:, 3] > 0].any()
 
 
 def test_markup_in_the_data_shows_as_text(visit):
@@ -463,8 +562,7 @@ def test_the_keyboard_is_enough(visit):
     tab = visit()
     tab.keyboard.press("/")
     tab.keyboard.type("shape")
-    assert tab.locator("#count").inner_text() == "3 of 21 expressions"
-    tab.keyboard.press("Escape")
+    assert tab.locator("#count").inner_text() == "4 of 28 expressions"
     tab.keyboard.press("ArrowDown")
     tab.wait_for_function("app.video")
     assert tab.locator("#text").inner_text() == "every shape in the picture"

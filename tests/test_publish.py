@@ -693,6 +693,51 @@ def test_a_push_brings_this_publication_and_nothing_else_wherever_it_was_pushed_
         assert set(hub.repositories[name].files) == {*digests(folder), "README.md"} - {"expressions/mine.parquet"}
 
 
+def test_shards_of_an_earlier_division_go_in_the_commit_that_brings_the_new_ones(hub, data, tmp_path):
+    assert push(hub, data, tmp_path / "many", "--shard-size", "20000", "--yes").returncode == 0
+    repository = hub.repositories["someone/revos"]
+    before = set(repository.files)
+    other = {"expressions/mine.parquet", "extra/train-00000-of-00009.parquet", "videos/test-00000-of-00009.parquet"}
+    repository.files |= dict.fromkeys(other, hub.keep(b"somebody else's"))
+    commits = repository.commits
+
+    done = push(hub, data, tmp_path / "few", "--yes")
+
+    assert done.returncode == 0, done.stderr
+    new = {*digests(tmp_path / "few"), "README.md"}
+    assert set(repository.files) == new | other
+    assert repository.commits == commits + 1
+    gone = sorted(before - new)
+    assert f"{len(gone):,} files ({', '.join(gone[:3])}, …)" in done.stderr
+
+
+def test_a_dry_run_says_what_would_go_where_without_network_and_writes_nothing(data, tmp_path):
+    command = [sys.executable, "-m", "revoskit.cli", "publish", "--data-dir", str(data), "-o", str(tmp_path / "out")]
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}
+
+    def dry(*options: str) -> str:
+        done = subprocess.run([*command, "--dry-run", *options], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "out").exists()
+        return done.stdout
+
+    said = dry("--push", "someone/revos", "--private")
+    assert "/datasets/someone/revos (private: you" in said
+    assert "annotations only" in said
+    assert "FRAMES of these videos" in dry("--push", "someone/revos", "--frames", "embed")
+    planned = json.loads(dry("--push", "someone/revos", "--shard-size", "20000", "--json"))["shards"]
+    folder = run(data, tmp_path / "real", content=Content(frames="none"), shard_bytes=20_000)
+    assert {one["path"]: one["rows"] for one in planned} == {
+        path: pq.read_metadata(folder / path).num_rows for path in digests(folder)
+    }
+    assert re.search(r"expressions +train +\d+ +1 ", dry())
+
+
+def test_a_dry_run_refuses_a_name_that_no_repository_can_have(data, tmp_path, capsys):
+    assert main(["publish", "--data-dir", str(data), "-o", str(tmp_path), "--dry-run", "--push", "revos"]) == 2
+    assert "'revos' is not of the form OWNER/NAME" in capsys.readouterr().err
+
+
 def test_who_will_see_it_is_asked_of_the_hub(hub, data, tmp_path):
     hub.repositories["someone/revos"] = Repository(private=True)
     done = push(hub, data, tmp_path / "out", "--yes")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -69,7 +70,12 @@ SEEN = 2.0
 NO_EDGES, NO_MOTION = 0.025, 0.10
 """Masks are unsupported if support and motion fit are lower than these for sure (95 %)."""
 
-_SHORTLIST = 10  # mappings that are looked at closely, after a glance at all
+# log odds of a fault: where one video in two has one, fitted to the same videos as the thresholds
+_ODDS, _ODDS_BY_Z = -1.5, 1.45
+_ODDS_BY_VERDICT = {Verdict.SHIFTED: 3.9, Verdict.UNSUPPORTED: 2.6}
+
+_SHORTLIST = 8  # mappings that are looked at closely, after a glance at all
+_HINT = 0.5  # the z-score at a glance that makes a mapping worth a thought
 _PROBES = (1, 2, 4, 8, 16)  # offsets that show what would have been seen
 _MOTION_WEIGHT = 0.5
 _EXACT = 2  # pixels of the reduced frame that an outline may be off and still be drawn well
@@ -103,7 +109,7 @@ class Alignment(msgspec.Struct, frozen=True):
     video_id: str
     verdict: Verdict
     confidence: float | None = None
-    """How probable it is that the verdict is right about there being a fault or none, by what planted faults showed."""
+    """How probable it is that the verdict is right that there is a fault, or none, if one video in two had one."""
     tracks: int = 0
     masks: int = 0
     folder_frames: int = 0
@@ -182,7 +188,8 @@ def examine(layout: Layout, split: str, video_id: str) -> Alignment:
     if len(sample.indices) < LEAST_FRAMES:
         return msgspec.structs.replace(seen, note=f"fewer than {LEAST_FRAMES} frames have masks")
     try:
-        return _judge(seen, Trial(sample, frames), video, folder)
+        judged = _judge(seen, Trial(sample, frames), video, folder)
+        return msgspec.structs.replace(judged, confidence=_confidence(judged))
     except FrameError as error:
         advice = ": see `revoskit check --frames`" if layout.family == REVOS else ""
         return msgspec.structs.replace(seen, note=f"cannot read {error.file} (it {error.problem}){advice}")
@@ -193,12 +200,12 @@ def _judge(seen: Alignment, trial: Trial, video: Video, folder: list[str]) -> Al
     if (filed.places[trial.sample.indices] >= 0).sum() < LEAST_FRAMES:
         return msgspec.structs.replace(seen, note="the frames that the annotations list are not on disk")
     trial.look([filed])
-    looked_at = _shortlist(trial, filed, tried)
+    support = trial.support(filed)
+    looked_at = _shortlist(trial, filed, tried, support)
     trial.look(looked_at)
     trial.look_at_motion([filed, *(c for c in looked_at if trial.edge_gain(c, filed).z > 0)])
     scores = {candidate: _score(trial, candidate, filed) for candidate in looked_at}
     best = _refine(trial, filed, scores, len(folder))
-    support = trial.support(filed)
     as_filed = _score(trial, filed, filed)
     seen = msgspec.structs.replace(
         seen,
@@ -264,6 +271,16 @@ def _lacking(seen: Alignment, support: Gain, motion: Gain) -> Alignment:
     return msgspec.structs.replace(seen, note=f"the masks follow edges no better than they do elsewhere, {why}")
 
 
+def _confidence(found: Alignment) -> float | None:
+    """How probable it is that there is a fault, or that there is none, as the verdict says."""
+    if found.verdict is Verdict.UNDECIDED:
+        return None
+    z = min(max(found.best.z, -4), 6) if found.best else 0
+    odds = _ODDS + _ODDS_BY_Z * z + _ODDS_BY_VERDICT.get(found.verdict, 0)
+    fault = 1 / (1 + math.exp(-odds))
+    return fault if found.verdict in ACCUSED else 1 - fault
+
+
 def _sees(scores: dict[Candidate, Score]) -> int | None:
     """The smallest offset that is clearly worse than the filed mapping, both ways where both were tried."""
     by_size: dict[int, list[float]] = {}
@@ -273,13 +290,21 @@ def _sees(scores: dict[Candidate, Score]) -> int | None:
     return min((size for size, found in by_size.items() if max(found) <= -SEEN), default=None)
 
 
-def _shortlist(trial: Trial, filed: Candidate, tried: list[Candidate]) -> list[Candidate]:
-    """The mappings to look at closely: the best ones at a glance, and those that show what would have been seen."""
-    trial.look(tried, trial.sample.glance())
-    gains = {candidate: trial.edge_gain(candidate, filed) for candidate in tried}
-    by_z = sorted(tried, key=lambda candidate: -gains[candidate].z)[:_SHORTLIST]
-    by_mean = sorted(tried, key=lambda candidate: -gains[candidate].mean)[: _SHORTLIST // 2]
-    probes = [c for c in tried if c.kind == "offset" and abs(c.amount) in _PROBES]
+def _shortlist(trial: Trial, filed: Candidate, tried: list[Candidate], support: Gain) -> list[Candidate]:
+    """The mappings to look at closely: the best ones at a glance, and those that show what would have been seen.
+
+    Mappings to far frames are left alone where masks lie on edges beyond doubt and none to near frames is better.
+    """
+    gains: dict[Candidate, Gain] = {}
+    for far in (False, True):
+        some = [candidate for candidate in tried if candidate.is_far is far]
+        trial.look(some, trial.sample.glance())
+        gains |= {candidate: trial.edge_gain(candidate, filed) for candidate in some}
+        if support.z >= 3 * SUPPORTED and all(gain.z < _HINT for gain in gains.values()):
+            break
+    by_z = sorted(gains, key=lambda candidate: -gains[candidate].z)[:_SHORTLIST]
+    by_mean = sorted(gains, key=lambda candidate: -gains[candidate].mean)[: _SHORTLIST // 2]
+    probes = [candidate for candidate in gains if candidate.kind == "offset" and abs(candidate.amount) in _PROBES]
     return list(dict.fromkeys([*by_z, *by_mean, *probes]))
 
 

@@ -251,14 +251,14 @@ class Trial:
     def _prepare_track(self, track: int, shape: tuple[int, int]) -> None:
         masks, areas = self.sample.tracks[track], self.sample.areas[track]
         half = shape[0] // 2, shape[1] // 2
+        drawn = self.sample.indices[areas[self.sample.indices] > 0]
         smaller: dict[int, np.ndarray] = {}
-        for i in self.sample.indices[areas[self.sample.indices] > 0].tolist():
-            mask = masks.take([i]).decode()[0]
+        for i, mask in zip(drawn.tolist(), masks.take(drawn).decode(), strict=True):
             smaller[i] = mask_fit.resized(mask, half)
             outline = mask_fit.outline(mask_fit.resized(mask, shape))
             if outline is not None:
                 self._outlines.setdefault(i, []).append(outline)
-        for i in list(smaller):
+        for i in drawn.tolist():
             for gap in (1, 2, 4):  # far enough for the mask to have moved
                 if i + gap < len(areas) and areas[i + gap]:
                     if i + gap not in smaller:

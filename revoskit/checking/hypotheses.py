@@ -31,6 +31,11 @@ class Candidate:
     kind: str = ""
     amount: int = 0
 
+    @property
+    def is_far(self) -> bool:
+        """Most of its masks are given frames that are far from the ones as filed."""
+        return self.kind == "stride" or (self.kind == "offset" and abs(self.amount) > max(_NEAR))
+
     def mapping(self, folder: Sequence[str]) -> Mapping:
         """As a mapping file has it."""
         inside = np.flatnonzero(self.places >= 0)

@@ -17,8 +17,10 @@ from revoskit.checking.hypotheses import Candidate
 REACH = 0.12
 """How far shifts are looked for, in widths of the frame."""
 _LEAST = 0.02  # what is less is left to the displacement of outlines
-_PEAK = 4.0  # of the correlation at the shift, in standard deviations over all shifts
-_BETTER, _MARGIN = 3.0, 0.03  # of the edges there over those where the masks are drawn: z-score and mean
+_MASKS = 16  # that are looked at
+_APART = 0.01  # widths that the halves of the masks may disagree by
+_PEAK = 3.7  # of the correlation at the shift, in standard deviations over all shifts
+_BETTER, _MARGIN = 3.0, 0.04  # of the edges there over those where the masks are drawn: z-score and mean
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def find_shift(trial: Trial, filed: Candidate) -> Shift | None:
     indices = [i for i in trial.sample.indices.tolist() if filed.places[i] >= 0 and trial.outlines(i)]
     if len(indices) < 2 * LEAST_FRAMES - 2:
         return None
+    indices = [indices[i] for i in np.linspace(0, len(indices) - 1, min(_MASKS, len(indices))).astype(int).tolist()]
     span = round(REACH * trial.shape[1] / 2)
     maps = np.stack([_correlation(trial, filed, i, span) for i in indices])
     share = (np.array(indices) - indices[0]) / (indices[-1] - indices[0])
@@ -56,10 +59,12 @@ def _agreed(trial: Trial, filed: Candidate, indices: list[int], maps: np.ndarray
         share: how much of the shift each mask has.
     """
     width = trial.shape[1]
-    (down, right, peak), (other_down, other_right, other_peak) = (_peak(maps[i::2].mean(0), width) for i in (0, 1))
-    if max(abs(down - other_down), abs(right - other_right)) > max(1, 0.005 * width) or min(peak, other_peak) < _PEAK:
+    (down, right, _), (other_down, other_right, _) = (_peak(maps[i::2].mean(0), width) for i in (0, 1))
+    if max(abs(down - other_down), abs(right - other_right)) > max(1, _APART * width / 2):
         return None
-    down, right, _ = _peak(maps.mean(0), width)
+    down, right, peak = _peak(maps.mean(0), width)
+    if peak < _PEAK:
+        return None
     shift = _refined(trial, filed, indices, (2 * down, 2 * right), share)
     return shift if shift.gain.z >= _BETTER and shift.gain.mean >= _MARGIN else None
 
@@ -125,5 +130,7 @@ def _refined(trial: Trial, filed: Candidate, indices: list[int], start: tuple[in
     means = {shift: np.mean(found, axis=0) for shift, found in fits.items()}
     best = max(means, key=lambda shift: float(means[shift].max()))
     theirs, ours = np.stack(fits[best]), trial.edges(filed)
-    gain = Gain.of(theirs[:, means[best].argmax()] - ours.at(ours.best), ours.weights, LEAST_EDGE_SPREAD)
+    these = np.searchsorted(ours.indices, indices)
+    gains = theirs[:, means[best].argmax()] - ours.at(ours.best)[these]
+    gain = Gain.of(gains, ours.weights[these], LEAST_EDGE_SPREAD)
     return Shift(*best, bool(share[0] == 0), gain)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from revoskit.cli import options
 from revoskit.cli.options import Command, Parser
 from revoskit.errors import UsageError
+
+if TYPE_CHECKING:
+    from revoskit.publishing import push
+    from revoskit.publishing.publish import Plan
 
 
 def _publish_options(parser: Parser) -> None:
@@ -32,6 +37,7 @@ def _publish_options(parser: Parser) -> None:
     parser.add_argument("--push", metavar="OWNER/NAME", help="upload to this dataset of the Hugging Face Hub")
     parser.add_argument("--private", action="store_true", help="with --push: nobody else may see it")
     parser.add_argument("--yes", action="store_true", help="with --push: upload without asking")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written and go where, and do nothing")
     options.add_json(parser)
 
 
@@ -45,7 +51,9 @@ def _publish(args: argparse.Namespace) -> int:
         raise UsageError("--private goes with --push OWNER/NAME")
     if args.yes and not target:
         raise UsageError("--yes goes with --push OWNER/NAME")
-    if target:
+    if target and args.dry_run:
+        push.check_name(target)
+    elif target:
         if not args.yes and not sys.stdin.isatty():
             raise UsageError("an upload needs your consent, and there is no terminal to ask at: give --yes")
         push.check_access(target)
@@ -54,6 +62,8 @@ def _publish(args: argparse.Namespace) -> int:
     configs = [config.strip() for config in args.configs.split(",")]
     shard_bytes = publish.parse_size(args.shard_size)
     plan = publish.make_plan(layout, content=content, configs=configs, shard_bytes=shard_bytes)
+    if args.dry_run:
+        return _say_plan(args, plan, target)
     with (
         contextlib.redirect_stdout(sys.stderr),  # Ray reports there, and what is printed may be read by a machine
         tqdm(total=plan.num_bytes, unit="B", unit_scale=True, desc="writing", disable=None) as bar,
@@ -72,22 +82,29 @@ def _publish(args: argparse.Namespace) -> int:
     print(publish.describe(args.output, written), file=sys.stderr if args.json else sys.stdout)
     url = None
     if target:
-        print(f"\n{push.describe(args.output, written, target, content)}", file=sys.stderr)
+        upload = push.prepare(args.output, written, target, content)
+        print(f"\n{push.describe(upload)}", file=sys.stderr)
         if args.yes or _confirmed("Upload this?"):
-            url = push.upload(args.output, written, target)
+            url = push.send(upload, written)
             print(f"Uploaded: {url}", file=sys.stderr if args.json else sys.stdout)
         else:
             print(f"Not uploaded. {args.output} is whole: the same command asks again.", file=sys.stderr)
     if args.json:
-        options.print_json(
-            {
-                "folder": str(args.output),
-                "url": url,
-                "shards": [
-                    {"path": one.shard.path, "rows": one.shard.rows, "bytes": one.file_bytes} for one in written
-                ],
-            }
-        )
+        shards = [{"path": one.shard.path, "rows": one.shard.rows, "bytes": one.file_bytes} for one in written]
+        options.print_json({"folder": str(args.output), "url": url, "shards": shards})
+    return 0
+
+
+def _say_plan(args: argparse.Namespace, plan: Plan, target: push.Target | None) -> int:
+    from revoskit.publishing import publish, push
+
+    if args.json:
+        shards = [{"path": one.path, "rows": one.rows, "source_bytes": one.num_bytes} for one in plan.shards]
+        options.print_json({"folder": str(args.output), "repository": args.push, "shards": shards})
+    elif target:
+        print(push.describe_plan(args.output, plan, target))
+    else:
+        print(publish.describe_plan(args.output, plan))
     return 0
 
 

@@ -12,6 +12,7 @@ hold is data alone, and the page sets it as text: nothing that a dataset says ca
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import os
@@ -27,16 +28,17 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from revoskit.atomic import remove_parts, replacing, sole_writer, write_whole
+from revoskit.atomic import is_of_lock, remove_parts, replacing, sole_writer, write_whole
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import Video
 from revoskit.dataset.video_masks import VideoMasks
 from revoskit.errors import FrameError, MissingFilesError, UsageError
-from revoskit.frames import FrameFile
+from revoskit.frames import FrameFile, nearest
 from revoskit.masks.packed import PackedMasks, pack
 from revoskit.masks.rle import MaskSequence
+from revoskit.scoring.evaluate import RUN, run_identity
 from revoskit.scoring.measures import boundary_measure, region_similarity
 from revoskit.scoring.predictions import Predictions, open_predictions
 from revoskit.workers import run
@@ -44,11 +46,22 @@ from revoskit.workers import run
 MARK = 'content="revoskit gallery"'  # tells our own index.html from one that must not be written over
 SCORES = "scores.csv"
 JPEG_QUALITY = 82
+THUMBNAIL_SIDE = 64  # pixels of the longer side of the masks on a picture in the list
 
 Scores = dict[tuple[str, str], list[float | None]]  # by video id and expression id, in percent, one a measure
 
 
 # --- what the page reads ----------------------------------------------------------------------------------------------
+
+
+class _Thumbnail(msgspec.Struct):
+    """The picture of an expression in the list: a frame, and on it small masks as counts, columns by columns."""
+
+    frame: str
+    height: int
+    width: int
+    truth: str | None = None
+    prediction: str | None = None
 
 
 class _ListedExpression(msgspec.Struct):
@@ -57,6 +70,9 @@ class _ListedExpression(msgspec.Struct):
     type: int | None
     objects: int
     scores: list[float | None]
+    problem: str | None
+    """Why it has no usable prediction, in a word; null where it has one, or there are none at all."""
+    thumbnail: _Thumbnail
 
 
 class _ListedVideo(msgspec.Struct):
@@ -64,8 +80,9 @@ class _ListedVideo(msgspec.Struct):
     source: str
     height: int
     width: int
+    folder: str
+    """Where the frames are, as an address relative to the page."""
     frames: int
-    thumbnail: str
     expressions: list[_ListedExpression]
 
 
@@ -74,6 +91,10 @@ class _Index(msgspec.Struct):
 
     title: str
     split: str
+    data: str
+    """The name of the dataset's folder."""
+    method: str | None
+    """The name of the predictions; null without any."""
     hidden: bool
     """The split keeps its masks back."""
     measures: list[str]
@@ -137,7 +158,7 @@ def write_gallery(
     num_proc: int = 1,
     progress: Callable[[int], object] = lambda count: None,
 ) -> Written:
-    """Write the page of a split into `folder`; what is there of an earlier one is replaced.
+    """Write the page of a split into `folder`; what is there of an earlier page is replaced, or removed.
 
     Args:
         predictions: a method's masks, as `predictions.open_predictions` takes them.
@@ -148,29 +169,33 @@ def write_gallery(
         progress: called with 1 after each video.
 
     Raises:
-        UsageError: the folder holds somebody else's `index.html`, an option is not valid, or predictions are to be
-            compared with masks that are kept back.
+        UsageError: the folder holds something that is no page, an option is not valid, the scores are of other
+            predictions, or predictions are to be compared with masks that are kept back.
         FolderInUseError: another process writes to the folder.
         MissingFilesError: there is no `scores.csv`.
     """
     if max_side is not None and max_side < 16:
         raise UsageError(f"max_side is {max_side} pixels: expected 16 or more")
     folder = Path(os.path.realpath(folder))
-    _refuse_other_page(folder)
+    _refuse_what_is_no_page(folder)
     annotations = open_annotations(layout, split)
     if annotations.hidden and predictions is not None:
         raise UsageError(f"{split} keeps its masks back: there is nothing to compare predictions with")
     given = None if scores is None else read_scores(Path(scores))
     opened = None if predictions is None else open_predictions(predictions, annotations)
+    if scores is not None and opened is not None:
+        _refuse_other_scores(Path(scores), opened, annotations)
     writer = _VideoWriter(annotations, folder, opened, max_side)
     with sole_writer(folder):
         remove_parts(folder)
-        return _write_all(writer, given, num_proc, progress)
+        _claim(folder)
+        return _write_all(writer, given, _method_of(predictions), num_proc, progress)
 
 
 def _write_all(
     writer: _VideoWriter,
     given: tuple[list[str], Scores] | None,
+    method: str | None,
     num_proc: int,
     progress: Callable[[int], object],
 ) -> Written:
@@ -185,12 +210,19 @@ def _write_all(
         for video_id, one in made.items():
             known |= {(video_id, expression_id): means for expression_id, means in one.means.items()}
 
-    listed = [_listed(video, made[video.video_id].folder, len(measures), known) for video in annotations]
-    title = FAMILIES[annotations.layout.family].title
-    index = _Index(title, annotations.split, annotations.hidden, measures, listed)
+    listed = [_listed(video, made[video.video_id], len(measures), known) for video in annotations]
+    index = _Index(
+        FAMILIES[annotations.layout.family].title,
+        annotations.split,
+        annotations.layout.root.name,
+        method,
+        annotations.hidden,
+        measures,
+        listed,
+    )
     _write_script(folder / "data" / "index.js", "revosIndex", index)
-    _remove_others(folder / "data" / "videos", annotations.videos.keys())
-    _write_page(folder)
+    page = _write_page(folder)
+    _remove_others(folder, {"data/index.js", *page, *(name for one in made.values() for name in one.files)})
     return Written(
         folder / "index.html",
         len(listed),
@@ -199,6 +231,22 @@ def _write_all(
         len(annotations.unsized),
         annotations.hidden,
     )
+
+
+def _refuse_other_scores(folder: Path, predictions: Predictions, annotations: Annotations) -> None:
+    """See that scores are of these predictions, by what the evaluation noted of its run; a bare table has no note."""
+    note = folder / RUN if folder.is_dir() else folder.parent / RUN
+    if not note.is_file():
+        return
+    scored = msgspec.json.decode(note.read_bytes())
+    here = msgspec.json.decode(msgspec.json.encode(run_identity(annotations, predictions)))
+    differ = [what for what in ("predictions", "split", "annotations") if scored.get(what) != here[what]]
+    if differ:
+        raise UsageError(
+            f"the scores in {folder} are of other {' and '.join(differ)}: found {scored.get(differ[0])}, expected "
+            f"{here[differ[0]]}. Score these predictions: `revoskit evaluate PREDICTIONS --data-dir "
+            f"{annotations.layout.root} --split {annotations.split} -o DIR`, or leave --scores out"
+        )
 
 
 def read_scores(folder: Path) -> tuple[list[str], Scores]:
@@ -239,6 +287,11 @@ class _Made:
     folder: str
     missing_frames: int
     means: dict[str, list[float | None]]
+    problems: dict[str, str]
+    """By expression, why it has no usable prediction, in a word."""
+    thumbnails: dict[str, _Thumbnail]
+    files: tuple[str, ...]
+    """What it has under the page's folder, with slashes."""
 
 
 @dataclass(frozen=True)
@@ -255,39 +308,66 @@ class _VideoWriter:
         video = annotations.video(video_id)
         masks = annotations.masks(video)
         paths = annotations.files.frames(video)
+        script = f"data/videos/{video_id}.js"
+        files = [script]
         if self.max_side is None:
             address = _address_of(annotations.files.video_folder(video_id), self.folder)
         else:
             address = quote(f"frames/{video_id}")
-            _write_small_frames(paths, self.folder / "frames" / video_id, self.max_side)
+            names = _write_small_frames(paths, self.folder / "frames" / video_id, self.max_side)
+            files += [f"frames/{video_id}/{name}" for name in names]
         ids = video.annotation_ids
         tracks = [_Track(str(i), video.object_id(i), _counts(masks.track(i))) for i in ids]
-        compared = self._compare(video, masks)
+        compared, problems, thumbnails = self._compare(video, masks)
         data = _VideoData(video_id, address, video.frame_names, tracks, compared)
-        _write_script(self.folder / "data" / "videos" / f"{video_id}.js", "revosVideo", data)
-        return _Made(address, paths.count(None), {one.id: _means(one) for one in compared})
+        _write_script(self.folder / script, "revosVideo", data)
+        means = {one.id: _means(one) for one in compared}
+        return _Made(address, paths.count(None), means, problems, thumbnails, tuple(files))
 
-    def _compare(self, video: Video, masks: VideoMasks) -> list[_Compared]:
+    def _compare(
+        self, video: Video, masks: VideoMasks
+    ) -> tuple[list[_Compared], dict[str, str], dict[str, _Thumbnail]]:
+        """Every expression beside its prediction, in a word what is wrong with those not usable, and thumbnails."""
         position = {annotation_id: i for i, annotation_id in enumerate(video.annotation_ids)}
         compared = [
             _Compared(e.expression_id, sorted({position[i] for i in e.annotation_ids})) for e in video.expressions
         ]
-        if self.predictions is None:
-            return compared
+        problems: dict[str, str] = {}
+        thumbnails: dict[str, _Thumbnail] = {}
         packed: dict[tuple[int, ...], PackedMasks] = {}  # what a true mask costs, it costs once a set of tracks
         for one, expression in zip(compared, video.expressions, strict=True):
+            truth = masks.of(expression)
+            thumbnails[one.id] = _thumbnail(video, truth, int(truth.areas().argmax()))
+            if self.predictions is None:
+                continue
             prediction = self.predictions.read(video, expression)
             if prediction.binary is None:
                 assert prediction.problem is not None  # without masks there is a reason
+                problems[one.id] = prediction.problem.kind.value
                 one.problem = f"No usable prediction ({prediction.problem.kind.value}): {prediction.problem.reason}."
                 continue
             key = tuple(one.tracks)
             if key not in packed:
-                packed[key] = pack(masks.of(expression))
-            one.prediction = _counts(prediction.binary.unpack())
+                packed[key] = pack(truth)
+            predicted = prediction.binary.unpack()
+            one.prediction = _counts(predicted)
             one.J = _rounded(region_similarity(packed[key], prediction.binary))
             one.F = _rounded(boundary_measure(packed[key], prediction.binary))
-        return compared
+            thumbnails[one.id] = _thumbnail(video, truth, int(np.add(one.J, one.F).argmin()), predicted)
+        return compared, problems, thumbnails
+
+
+def _thumbnail(video: Video, truth: MaskSequence, frame: int, prediction: MaskSequence | None = None) -> _Thumbnail:
+    """Of one frame: the worst of a prediction, or else the one in which the object is largest."""
+    height, width = _bounded((video.height, video.width), THUMBNAIL_SIDE)
+    rows, columns = nearest(video.height, height), nearest(video.width, width)
+
+    def small(masks: MaskSequence) -> str | None:
+        pixels = masks.take([frame]).sample(rows, columns)
+        return _counts(MaskSequence.encode(pixels))[0] if pixels.any() else None
+
+    predicted = None if prediction is None else small(prediction)
+    return _Thumbnail(video.frame_names[frame], height, width, small(truth), predicted)
 
 
 def _rounded(values: np.ndarray) -> list[float]:
@@ -302,15 +382,25 @@ def _means(compared: _Compared) -> list[float | None]:
     return [round((j + f) / 2, 2), j, f]
 
 
-def _listed(video: Video, folder: str, measures: int, scores: Scores) -> _ListedVideo:
+def _method_of(predictions: Any) -> str | None:
+    """What the predictions are called: their file or folder, or the first of several."""
+    if isinstance(predictions, (list, tuple)) and predictions:
+        return _method_of(predictions[0])
+    if isinstance(predictions, (str, os.PathLike)):
+        path = Path(os.path.realpath(predictions))
+        return path.name if path.is_dir() else path.stem
+    return None if predictions is None else "predictions"
+
+
+def _listed(video: Video, made: _Made, measures: int, scores: Scores) -> _ListedVideo:
     nothing: list[float | None] = [None] * measures
     return _ListedVideo(
         video.video_id,
         video.source,
         video.height,
         video.width,
+        made.folder,
         len(video.frame_names),
-        f"{folder}/{quote(video.frame_names[len(video.frame_names) // 2])}.jpg",
         [
             _ListedExpression(
                 expression.expression_id,
@@ -318,6 +408,8 @@ def _listed(video: Video, folder: str, measures: int, scores: Scores) -> _Listed
                 None if expression.type is None else int(expression.type),
                 len(set(expression.annotation_ids)),
                 scores.get((video.video_id, expression.expression_id), nothing),
+                made.problems.get(expression.expression_id),
+                made.thumbnails[expression.expression_id],
             )
             for expression in video.expressions
         ],
@@ -338,25 +430,55 @@ def _write_script(path: Path, function: str, data: msgspec.Struct) -> None:
     write_whole(path, function.encode() + b"(" + content + b");\n")
 
 
-def _write_page(folder: Path) -> None:
+def _write_page(folder: Path) -> list[str]:
+    """The page itself; returns the files that it has under its folder."""
     page = files("revoskit.looking") / "page"
-    for file in page.iterdir():
-        if file.name.endswith((".js", ".css")):
-            write_whole(folder / "page" / file.name, file.read_bytes())
+    parts = [file for file in page.iterdir() if file.name.endswith((".js", ".css"))]
+    for file in parts:
+        write_whole(folder / "page" / file.name, file.read_bytes())
     write_whole(folder / "index.html", (page / "index.html").read_bytes())  # last: a page stands where all else does
+    return [f"page/{file.name}" for file in parts]
 
 
-def _refuse_other_page(folder: Path) -> None:
+def _refuse_what_is_no_page(folder: Path) -> None:
+    """See that a folder is new, empty, or a page of ours: it is emptied of what a new page does not have."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: expected a folder for the page, one that is new or empty")
     page = folder / "index.html"
-    if page.exists() and MARK not in page.read_text(encoding="utf-8", errors="replace"):
+    if not page.exists():
+        names = os.listdir(folder) if folder.is_dir() else []
+        found = min((name for name in names if not is_of_lock(name)), default=None)
+        if found is not None:
+            raise UsageError(
+                f"{folder} is neither empty nor a gallery (it holds {found!r}): name another folder, so that nothing "
+                "of it is written over"
+            )
+    elif MARK not in page.read_text(encoding="utf-8", errors="replace"):
         raise UsageError(f"{page} is not a gallery's: name another folder, so that it is not written over")
 
 
-def _remove_others(folder: Path, video_ids: Container[str]) -> None:
-    """Data of videos that an earlier page had and this one has not."""
-    for path in folder.rglob("*.js"):
-        if path.relative_to(folder).as_posix().removesuffix(".js") not in video_ids:
-            path.unlink()
+def _claim(folder: Path) -> None:
+    """Leave a first page that says it is being written, by which the folder of a run that is stopped is known again."""
+    page = folder / "index.html"
+    if not page.exists():
+        words = "This page is being written, or its writing was stopped: the same command goes on with it."
+        write_whole(
+            page, f'<!doctype html>\n<meta charset="utf-8"><meta name="generator" {MARK}>\n<p>{words}\n'.encode()
+        )
+
+
+def _remove_others(folder: Path, kept: Container[str]) -> None:
+    """What an earlier page had in its own folders and this one has not."""
+    for own in ("data", "frames", "page"):
+        if (folder / own).is_symlink():  # what lies behind it was not written here
+            continue
+        for parent, _, names in os.walk(folder / own, topdown=False):
+            for name in names:
+                path = Path(parent, name)
+                if path.relative_to(folder).as_posix() not in kept:
+                    path.unlink()
+            with contextlib.suppress(OSError):  # not empty
+                os.rmdir(parent)
 
 
 def _address_of(target: Path, folder: Path) -> str:
@@ -367,14 +489,15 @@ def _address_of(target: Path, folder: Path) -> str:
         return target.as_uri()
 
 
-def _write_small_frames(paths: list[str | None], folder: Path, max_side: int) -> None:
+def _write_small_frames(paths: list[str | None], folder: Path, max_side: int) -> list[str]:
     """Copies of frames whose longer side is at most `max_side`; those that an earlier run finished are kept.
 
-    A copy has its frame's modification time, by which it is known again.
+    A copy has its frame's modification time, by which it is known again. Returns the names of the copies.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for source in filter(None, paths):
-        target = folder / os.path.basename(source)
+    names = [os.path.basename(path) for path in paths if path is not None]
+    for source, name in zip(filter(None, paths), names, strict=True):
+        target = folder / name
         status = os.stat(source)
         frame = FrameFile(source)
         size = _bounded(frame.size(), max_side)
@@ -387,6 +510,7 @@ def _write_small_frames(paths: list[str | None], folder: Path, max_side: int) ->
                 small = frame.image(size[::-1]).resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
                 small.save(part, "JPEG", quality=JPEG_QUALITY)
             os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return names
 
 
 def _bounded(size: tuple[int, int], max_side: int) -> tuple[int, int]:

@@ -38,6 +38,19 @@ class PackedMasks:
     def pixels_per_frame(self) -> int:
         return self.height * self.width
 
+    @property
+    def num_bytes(self) -> int:
+        """What the masks take, and what is made of them once they are compared takes twice more."""
+        return sum(box.fill.bits.size for box in self._boxes if box is not None)
+
+    def some(self, begin: int, end: int) -> PackedMasks:
+        """The masks of some frames; `begin` is a multiple of eight. What is made of them does not stay with these."""
+        boxes = self._boxes[begin // FRAMES_PER_BYTE : -(-end // FRAMES_PER_BYTE)]
+        bare = [None if box is None else _Box(box.fill, self.height, self.width) for box in boxes]
+        some = PackedMasks(end - begin, self.height, self.width, bare)
+        some.areas = self.areas[begin:end]
+        return some
+
     @cached_property
     def areas(self) -> np.ndarray:
         return self._per_frame(None if box is None else _count(box.fill.bits) for box in self._boxes)

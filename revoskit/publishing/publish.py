@@ -321,17 +321,26 @@ def _edited_card(folder: Path, missing: list[Shard]) -> bool:
 
 def describe(folder: Path, written: list[WrittenShard]) -> str:
     """What was published, for reading."""
-    rows: dict[tuple[str, str], list[int]] = {}
-    for one in written:
-        sums = rows.setdefault((one.shard.config, one.shard.split), [0, 0, 0])
-        for i, number in enumerate((one.shard.rows, 1, one.file_bytes)):
-            sums[i] += number
-    lines = [[*key, f"{n:,}", f"{files:,}", human_size(size)] for key, (n, files, size) in rows.items()]
-    headers = ["config", "split", "rows", "files", "size"]
-    alignment = ("left", "left", "right", "right", "right")
     edited = ", edited and left as it is" if is_edited((folder / CARD).read_text(encoding="utf-8")) else ""
-    table = tabulate(lines, headers, colalign=alignment, disable_numparse=True)
+    table = _table([(one.shard, one.file_bytes) for one in written], "size")
     return f"{table}\n\nThe card: {folder / CARD}{edited}"
+
+
+def describe_plan(folder: Path, plan: Plan) -> str:
+    """What would be published, for reading."""
+    table = _table([(shard, shard.num_bytes) for shard in plan.shards], "size of its source")
+    return f"{table}\n\nNothing was written. It would go to {folder}, with a card, {CARD}."
+
+
+def _table(shards: Iterable[tuple[Shard, int]], size: str) -> str:
+    """Rows, files and bytes of each split."""
+    sums: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for shard, num_bytes in shards:
+        rows, files, total = sums.get((shard.config, shard.split), (0, 0, 0))
+        sums[shard.config, shard.split] = (rows + shard.rows, files + 1, total + num_bytes)
+    lines = [[*key, f"{rows:,}", f"{files:,}", human_size(total)] for key, (rows, files, total) in sums.items()]
+    alignment = ("left", "left", "right", "right", "right")
+    return tabulate(lines, ["config", "split", "rows", "files", size], colalign=alignment, disable_numparse=True)
 
 
 def human_size(num_bytes: int) -> str:

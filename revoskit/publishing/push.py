@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 from huggingface_hub import HfApi, get_token
+from huggingface_hub.hf_api import DatasetInfo
 from huggingface_hub.utils import HFValidationError, RepositoryNotFoundError, validate_repo_id
 from tabulate import tabulate
 
 from revoskit.errors import RevosError, UsageError
 from revoskit.publishing.card import COPYRIGHT
-from revoskit.publishing.publish import CARD, human_size
-from revoskit.publishing.shards import Content, WrittenShard
+from revoskit.publishing.publish import CARD, Plan, human_size
+from revoskit.publishing.shards import Content, Shard, WrittenShard
 
 Answer = TypeVar("Answer")
 
@@ -38,16 +40,25 @@ def check_access(target: Target) -> None:
             may not write, or the repository is public and was to be private.
         RevosError: the Hub cannot be reached, or refuses.
     """
+    check_name(target)
+    if get_token() is None:
+        raise UsageError(f"nobody is logged in to the Hub: {LOG_IN}")
+    _refuse_public(target)  # first: of these requests, it alone does not wait for ever
+    _check_owner(target, _on_hub(HfApi().whoami))
+
+
+def check_name(target: Target) -> None:
+    """See that the name is one that a repository can have.
+
+    Raises:
+        UsageError: it is not.
+    """
     if target.repository.count("/") != 1:
         raise UsageError(f"{target.repository!r} is not of the form OWNER/NAME (--push)")
     try:
         validate_repo_id(target.repository)
     except HFValidationError as error:
         raise UsageError(f"{target.repository!r} cannot be a repository (--push): {error}") from None
-    if get_token() is None:
-        raise UsageError(f"nobody is logged in to the Hub: {LOG_IN}")
-    _refuse_public(target)  # first: of these requests, it alone does not wait for ever
-    _check_owner(target, _on_hub(HfApi().whoami))
 
 
 def _check_owner(target: Target, account: dict[str, Any]) -> None:
@@ -65,34 +76,105 @@ def _check_owner(target: Target, account: dict[str, Any]) -> None:
         )
 
 
-def describe(folder: Path, written: list[WrittenShard], target: Target, content: Content) -> str:
-    """What an upload would put where, and what that means: to be read before agreeing to it. Asks the Hub who sees it.
+class Upload(msgspec.Struct, frozen=True):
+    """What would be sent where, as far as it is known."""
+
+    folder: Path
+    target: Target
+    files: dict[str, list[int]]
+    """The bytes of each file, by the pattern of its path."""
+    embedded: bool
+    """Frames of the videos are among them."""
+    is_private: bool | None = None
+    """Whether the repository that is there may be seen by few; None where there is none."""
+    outdated: tuple[str, ...] = ()
+    """Shards of the same splits in the repository that are not of this publication, and go when it arrives."""
+
+
+def prepare(folder: Path, written: list[WrittenShard], target: Target, content: Content) -> Upload:
+    """What there is to send, and what the Hub has of it.
 
     Raises:
         RevosError: the Hub cannot be reached, or refuses.
     """
-    sizes: dict[str, list[int]] = {CARD: [(folder / CARD).stat().st_size]}
+    files: dict[str, list[int]] = {CARD: [(folder / CARD).stat().st_size]}
     for one in written:
-        sizes.setdefault(one.shard.pattern, []).append(one.file_bytes)
-    files = [[path, f"{len(some):,}", human_size(sum(some))] for path, some in sizes.items()]
-    table = tabulate(files, ["", "files", "size"], colalign=("left", "right", "right"), disable_numparse=True)
-    is_private = _is_private(target)
+        files.setdefault(one.shard.pattern, []).append(one.file_bytes)
+    there = _look(target)
+    shards = [one.shard for one in written]
+    embedded = _embedded(shards, content)
+    if there is None:
+        return Upload(folder, target, files, embedded)
+    outdated = _outdated([sibling.rfilename for sibling in there.siblings or []], shards)
+    return Upload(folder, target, files, embedded, bool(there.private), outdated)
+
+
+def _embedded(shards: Sequence[Shard], content: Content) -> bool:
+    return content.frames == "embed" and any(shard.config == "videos" for shard in shards)
+
+
+def _outdated(there: Iterable[str], shards: Sequence[Shard]) -> tuple[str, ...]:
+    """What an earlier upload left of these splits: another number of shards has other names, which are read too."""
+    ours = {shard.path for shard in shards}
+    theirs = [re.escape(pattern) for pattern in {f"{shard.config}/{shard.split}" for shard in shards}]
+    shape = re.compile(rf"(?:{'|'.join(theirs)})-\d{{5}}-of-\d{{5}}\.parquet")
+    return tuple(sorted(path for path in there if shape.fullmatch(path) and path not in ours))
+
+
+def describe(upload: Upload) -> str:
+    """What an upload would put where, and what that means: to be read before agreeing to it."""
+    is_private = upload.is_private
     kind = "a new repository" if is_private is None else "which exists"
-    seen_by = "private: you, and those you let in" if is_private or target.private else "public: anyone"
-    embedded = content.frames == "embed" and any(one.shard.config == "videos" for one in written)
+    seen_by = "private: you, and those you let in" if is_private or upload.target.private else "public: anyone"
+    return "\n\n".join(
+        [
+            f"From: {upload.folder}\nTo:   {_url(upload.target)}, {kind} ({seen_by})",
+            _table(upload.files) + _removed(upload.outdated),
+            _terms(upload.embedded),
+        ]
+    )
+
+
+def describe_plan(folder: Path, plan: Plan, target: Target) -> str:
+    """The same before anything is written, without asking the Hub: sizes are those of the official files."""
+    files: dict[str, list[int]] = {}
+    for shard in plan.shards:
+        files.setdefault(shard.pattern, []).append(shard.num_bytes)
+    seen_by = "private: you, and those you let in" if target.private else "public, unless it is a private one already"
+    return "\n\n".join(
+        [
+            f"From: {folder}\nTo:   {_url(target)} ({seen_by})",
+            _table(files)
+            + f"\nand {CARD}. Sizes are of the frames and masks in the official files; compressed masks take "
+            "less.\nShards of these splits that lie there and are not of this division are removed in the same commit.",
+            _terms(_embedded(plan.shards, plan.content)),
+        ]
+    )
+
+
+def _table(files: dict[str, list[int]]) -> str:
+    rows = [[path, f"{len(some):,}", human_size(sum(some))] for path, some in files.items()]
+    return tabulate(rows, ["", "files", "size"], colalign=("left", "right", "right"), disable_numparse=True)
+
+
+def _removed(outdated: Sequence[str]) -> str:
+    if not outdated:
+        return ""
+    shown = ", ".join(outdated[:3]) + (", …" if len(outdated) > 3 else "")
+    return f"\nRemoved in the same commit, since they are of an earlier division: {len(outdated):,} files ({shown})"
+
+
+def _terms(embedded: bool) -> str:
     frames = (
         "The files hold FRAMES of these videos: see that the terms of each source dataset let you pass them on."
         if embedded
         else "The files hold annotations only, none of the videos' frames."
     )
-    return (
-        f"From: {folder}\nTo:   {_url(target)}, {kind} ({seen_by})\n\n{table}\n\n{COPYRIGHT}\n{frames}\n"
-        "The card says so, and gives the license as cc-by-nc-sa-4.0."
-    )
+    return f"{COPYRIGHT}\n{frames}\nThe card says so, and gives the license as cc-by-nc-sa-4.0."
 
 
-def upload(folder: Path, written: list[WrittenShard], target: Target) -> str:
-    """Upload the shards, then the card; what an interrupted upload brought there is not sent again.
+def send(upload: Upload, written: list[WrittenShard]) -> str:
+    """Upload shards and card, and remove outdated shards, in one commit; what arrived earlier is not sent again.
 
     Returns:
         The address.
@@ -101,44 +183,39 @@ def upload(folder: Path, written: list[WrittenShard], target: Target) -> str:
         UsageError: the repository is public and was to be private.
         RevosError: the Hub cannot be reached, or refuses.
     """
+    target = upload.target
 
-    def send() -> None:
+    def commit() -> None:
         api = HfApi()
         api.create_repo(target.repository, repo_type="dataset", private=target.private, exist_ok=True)
         _refuse_public(target)
         api.upload_folder(
             repo_id=target.repository,
             repo_type="dataset",
-            folder_path=folder,
-            allow_patterns=[one.shard.path for one in written],  # other files may lie in the folder
-            commit_message="Add the shards",
-        )
-        api.upload_file(
-            repo_id=target.repository,
-            repo_type="dataset",
-            path_or_fileobj=folder / CARD,
-            path_in_repo=CARD,
-            commit_message="Add the card",
+            folder_path=upload.folder,
+            allow_patterns=[CARD, *(one.shard.path for one in written)],  # other files may lie in the folder
+            delete_patterns=list(upload.outdated) or None,
+            commit_message="Publish the dataset",
         )
 
-    _on_hub(send, "The same command continues where this stopped.")
+    _on_hub(commit, "The same command continues where this stopped.")
     return _url(target)
 
 
 def _refuse_public(target: Target) -> None:
-    if _is_private(target) is False and target.private:
+    there = _look(target)
+    if there is not None and not there.private and target.private:
         raise UsageError(f"{_url(target)} exists and is public: make it private in its settings, or name another")
 
 
-def _is_private(target: Target) -> bool | None:
-    """Whether the repository is; None where there is none, or none that may be seen."""
+def _look(target: Target) -> DatasetInfo | None:
+    """What the Hub says of the repository; None where there is none, or none that may be seen."""
 
-    def ask() -> bool | None:
+    def ask() -> DatasetInfo | None:
         try:
-            found = HfApi().repo_info(target.repository, repo_type="dataset", timeout=ANSWER_SECONDS)
+            return HfApi().dataset_info(target.repository, timeout=ANSWER_SECONDS)
         except RepositoryNotFoundError:
             return None
-        return bool(found.private)
 
     return _on_hub(ask)
 

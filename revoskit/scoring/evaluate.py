@@ -22,6 +22,9 @@ from revoskit.scoring.predictions import Predictions, open_predictions, refuse_a
 from revoskit.scoring.protocols import ExpressionScores, Protocol, Truth, protocols_of, score
 from revoskit.scoring.result import Result
 
+RUN = "videos/run.json"
+"""What a run was made of, in its output folder."""
+
 
 def evaluate(
     predictions: Any,
@@ -70,7 +73,12 @@ def evaluate(
     refuse_a_dataset(predictions)
     annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment), split)
     opened = open_predictions(predictions, annotations)
-    store = _Store.open(Path(output), _fingerprint(annotations, opened, protocols), resume) if output else None
+    fingerprint = {
+        **run_identity(annotations, opened),
+        "protocols": list(protocols),
+        "version": revoskit.__version__,
+    }
+    store = _Store.open(Path(output), fingerprint, resume) if output else None
 
     done = {} if store is None else store.read(annotations)
     progress(len(done), len(annotations.videos))
@@ -99,14 +107,12 @@ def _score_video(
     return [score(truth, e, predictions.read(video, e), protocols) for e in video.expressions]
 
 
-def _fingerprint(annotations: Annotations, predictions: Predictions, protocols: tuple[Protocol, ...]) -> dict[str, Any]:
-    """What the results of a video depend on, as far as it can be told without reading it all."""
+def run_identity(annotations: Annotations, predictions: Predictions) -> dict[str, Any]:
+    """What is scored against what, as far as it can be told without reading it all: noted in the output's `RUN`."""
     return {
         "predictions": predictions.state(),
         "split": annotations.split,
-        "protocols": list(protocols),
         "annotations": annotations.layout.annotation_state(),
-        "version": revoskit.__version__,
     }
 
 
@@ -119,8 +125,8 @@ class _Store:
 
     @classmethod
     def open(cls, output: Path, fingerprint: dict[str, Any], resume: bool) -> _Store:
-        folder = output / "videos"
-        run = folder / "run.json"
+        run = output / RUN
+        folder = run.parent
         content = msgspec.json.encode(fingerprint)
         if resume and run.is_file() and run.read_bytes() != content:
             raise UsageError(

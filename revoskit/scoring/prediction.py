@@ -70,6 +70,11 @@ class GreyMasks:
     several: dict[int, Patch]
     """The frames, by number, whose object pixels have different values."""
 
+    def some(self, begin: int, end: int) -> GreyMasks:
+        """Those of some frames; `begin` is a multiple of eight."""
+        several = {number - begin: patch for number, patch in self.several.items() if begin <= number < end}
+        return GreyMasks(self.masks.some(begin, end), self.values[begin:end], several)
+
     @property
     def grey(self) -> int | None:
         """The value of all object pixels in all frames, 1 where there are none; null if there are several."""

@@ -5,9 +5,11 @@ const NARROW = matchMedia("(max-width: 899px)");
 const THEMES = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
 
 class App {
+  static CHOICES = ["types", "sources", "unpredicted"];  // the filters that are sets of values
+
   constructor(index) {
     this.index = index;
-    this.filter = { words: "", types: new Set(), sources: new Set(), measure: 0, lowest: null, highest: null, byVideo: false };
+    this.filter = { words: "", types: new Set(), sources: new Set(), unpredicted: new Set(), measure: 0, lowest: null, highest: null, byVideo: false };
     this.filter.measure = Math.max(0, index.measures.indexOf("binary_J&F"));
     this.filter.sort = index.measures.length ? "worst" : "file";
     this.list = new List(byId("list"), (row) => this.open(row.expression));
@@ -16,12 +18,16 @@ class App {
       onRange: (lowest, highest) => this.narrow({ lowest, highest }),
       onType: (type) => this.narrow({ types: new Set([type]) }),
       onSource: (source) => this.narrow({ sources: new Set([source]) }),
+      onUnpredicted: () => this.narrow({ unpredicted: new Set([true]) }),
     });
     this.video = null;
+    this.name = [index.method, index.title, index.split].filter(Boolean).join(" ");
 
-    document.title = `${index.title} ${index.split}`;
+    document.title = this.name;
     byId("dataset").textContent = index.title;
-    byId("split").textContent = index.hidden ? `${index.split} · masks kept back` : index.split;
+    byId("split").textContent = [index.split, index.data === index.title ? null : index.data, index.hidden ? "masks kept back" : null].filter(Boolean).join(" · ");
+    byId("method").textContent = index.method ?? "";
+    byId("predicted").textContent = index.unpredicted ? `${(index.rows.length - index.unpredicted).toLocaleString("en")} of ${index.rows.length.toLocaleString("en")} predicted` : "";
     this.buildFilters();
     this.refresh();
     this.summary.show(index, this.filter.measure);
@@ -45,6 +51,8 @@ class App {
     byId("score-filter").hidden = !scored;
     if (index.typed) byId("types").append(...TYPES.map((name, type) => this.chip(filter.types, type, name, (row) => row.type === type, type)));
     byId("sources").append(...index.sources.map((source) => this.chip(filter.sources, source, source, (row) => row.video.source === source)));
+    if (index.unpredicted) byId("unpredicted").append(this.chip(filter.unpredicted, true, "no usable prediction", (row) => Boolean(row.problem)));
+    byId("unpredicted").hidden = index.unpredicted === 0;
     byId("more-filters").hidden = !(scored || index.typed || index.sources.length);
     byId("more-filters").open = !NARROW.matches;
 
@@ -64,10 +72,21 @@ class App {
     byId("filters").addEventListener("reset", (event) => {
       event.preventDefault();
       Object.assign(filter, { words: "", lowest: null, highest: null });
-      filter.types.clear();
-      filter.sources.clear();
+      for (const name of App.CHOICES) filter[name].clear();
       this.refresh();
       byId("search").focus();
+    });
+    byId("search").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && this.list.rows.length) this.list.open(0);
+      else if (event.key === "ArrowDown" && this.list.rows.length) {
+        byId("list").focus();
+        this.list.open(0);
+        event.preventDefault();
+      } else if (event.key === "Escape" && filter.words) {
+        event.target.value = filter.words = "";
+        event.stopPropagation();  // once more leaves the field
+        this.refresh();
+      }
     });
   }
 
@@ -84,13 +103,13 @@ class App {
   }
 
   /** Shows only what a bar or row of the summary stands for. */
-  narrow({ types, sources, lowest = null, highest = null }) {
+  narrow({ lowest = null, highest = null, ...chosen }) {
     const { filter } = this;
     Object.assign(filter, { words: "", lowest, highest });
-    filter.types.clear();
-    filter.sources.clear();
-    for (const type of types ?? []) filter.types.add(type);
-    for (const source of sources ?? []) filter.sources.add(source);
+    for (const name of App.CHOICES) {
+      filter[name].clear();
+      for (const value of chosen[name] ?? []) filter[name].add(value);
+    }
     this.refresh();
     this.toList();
   }
@@ -106,7 +125,7 @@ class App {
     for (const chip of document.querySelectorAll(".chip")) chip.setAttribute("aria-pressed", String(chip.pressed()));
     byId("by-expression").setAttribute("aria-pressed", String(!filter.byVideo));
     byId("by-video").setAttribute("aria-pressed", String(filter.byVideo));
-    const active = filter.types.size + filter.sources.size + (filter.lowest !== null || filter.highest !== null);
+    const active = filter.types.size + filter.sources.size + filter.unpredicted.size + (filter.lowest !== null || filter.highest !== null);
     byId("filter-count").textContent = active;
     byId("filter-count").hidden = active === 0;
     byId("reset").hidden = active === 0 && !filter.words;
@@ -115,7 +134,29 @@ class App {
     byId("count").textContent = filter.byVideo ? `${counted(rows.length, "video")} · ${said}` : said;
     byId("list").setAttribute("aria-label", filter.byVideo ? "Videos" : "Expressions");
     this.list.fill(rows, index.measures.length > 0);
+    byId("nothing").hidden = rows.length > 0;
+    byId("nothing").replaceChildren(...(rows.length ? [] : this.relaxations()));
     this.list.mark(this.entry);
+  }
+
+  /** What to let go of where nothing passes the filters: each that alone keeps something out, with what would show. */
+  relaxations() {
+    const { filter, index } = this;
+    const free = { words: "", types: new Set(), sources: new Set(), unpredicted: new Set() };
+    const offers = [
+      [`the words “${filter.words}”`, filter.words && { words: "" }],
+      ...App.CHOICES.map((name) => [{ types: "the type", sources: "the source", unpredicted: "“no usable prediction”" }[name], filter[name].size && { [name]: free[name] }]),
+      ["the range of scores", (filter.lowest !== null || filter.highest !== null) && { lowest: null, highest: null }],
+    ].filter(([, change]) => change);
+    const found = offers
+      .map(([name, change]) => [name, change, Data.select(index, { ...filter, ...change }).expressions])
+      .filter(([, , count]) => count > 0);
+    const button = (text, change) => make("button", { type: "button", class: "link", onclick: () => { Object.assign(filter, change); this.refresh(); } }, text);
+    return [
+      make("p", {}, "Nothing is found."),
+      ...found.map(([name, change, count]) => make("p", {}, button(`Without ${name}: ${counted(count, "expression")}`, change))),
+      found.length ? null : make("p", {}, button("Clear all filters", { ...free, lowest: null, highest: null })),
+    ].filter(Boolean);
   }
 
   // --- what is open
@@ -162,14 +203,14 @@ class App {
     byId("type").dataset.type = entry.type;
     byId("place").textContent = `${entry.video.id} · expression ${entry.id}`;
     byId("text").textContent = entry.text;
-    document.title = `${entry.text} – ${index.title} ${index.split}`;
+    document.title = `${entry.text} – ${this.name}`;
     byId("scores").replaceChildren(...index.names.map((name, i) => make("div", { class: i === this.filter.measure ? "main" : null },
       make("dt", {}, name), make("dd", {}, percent(entry.scores[i])))));
     byId("siblings").replaceChildren(...entry.video.expressions.map((sibling) => make("li", {},
       make("button", { type: "button", "aria-current": sibling === entry ? "true" : null, onclick: () => this.open(sibling) },
         sibling.type === null ? null : make("span", { class: "type", "data-type": sibling.type, title: TYPES[sibling.type] }, make("span", { class: "sr" }, TYPES[sibling.type])),
         make("span", { class: "words" }, sibling.text),
-        index.measures.length ? scoreBar(sibling.scores[this.filter.measure] ?? null) : null))));
+        !index.measures.length ? null : sibling.problem ? noScore(sibling.problem) : scoreBar(sibling.scores[this.filter.measure] ?? null)))));
   }
 
   toSummary(record = true) {
@@ -180,7 +221,7 @@ class App {
     byId("summary").hidden = false;
     this.setView("summary");
     this.say(null);
-    document.title = `${this.index.title} ${this.index.split}`;
+    document.title = this.name;
     if (record) history.pushState(null, "", "#view=summary");
   }
 

@@ -43,6 +43,7 @@ const Data = (() => {
     const protocols = new Set(index.measures.map((measure) => measure.split("_")[0]));
     index.names = index.measures.map((measure) => (protocols.size > 1 ? measure.replace("_", " ") : measure.slice(measure.indexOf("_") + 1)));
     index.sources = [...new Set(index.videos.map((video) => video.source))].filter(Boolean).sort();  // an id may not say it
+    index.unpredicted = index.rows.filter((row) => row.problem).length;
     index.typed = index.rows.some((row) => row.type !== null);  // ReVOS's types are its own
     return index;
   }
@@ -65,13 +66,15 @@ const Data = (() => {
   };
 
   /** What the list shows: expressions that pass the filters, as rows, sorted. */
-  function select(index, { words, types, sources, measure, lowest, highest, sort, byVideo }) {
+  function select(index, { words, types, sources, unpredicted, measure, lowest, highest, sort, byVideo }) {
     const terms = words.toLowerCase().split(/\s+/).filter(Boolean);
     const bounded = lowest !== null || highest !== null;
     const passing = index.rows.filter((row) => {
       if (types.size && !types.has(row.type)) return false;
       if (sources.size && !sources.has(row.video.source)) return false;
+      if (unpredicted.size && !row.problem) return false;
       if (bounded) {
+        if (row.problem) return false;  // it scores 0 by rule, not by what was drawn
         const score = row.scores[measure];
         if (score === null || score === undefined) return false;
         if (score < (lowest ?? -Infinity) || score > (highest ?? Infinity)) return false;
@@ -83,7 +86,8 @@ const Data = (() => {
   }
 
   function asRow(expression, measure) {
-    return { video: expression.video, expression, score: expression.scores[measure] ?? null, order: expression.order };
+    const score = expression.problem ? null : (expression.scores[measure] ?? null);
+    return { video: expression.video, expression, score, problem: expression.problem, order: expression.order };
   }
 
   function grouped(expressions, measure) {
@@ -95,10 +99,17 @@ const Data = (() => {
     return [...groups].map(([video, members]) => ({
       video,
       members,
-      expression: members[0],
-      score: mean(members.map((member) => member.scores[measure])),
+      expression: worstOf(members, measure),
+      score: mean(members.filter((member) => !member.problem).map((member) => member.scores[measure])),
+      problem: members.find((member) => member.problem)?.problem,
       order: video.number,
     }));
+  }
+
+  /** Of a video's expressions, the one that its row shows and opens. */
+  function worstOf(members, measure) {
+    const score = (member) => (member.problem ? Infinity : (member.scores[measure] ?? Infinity));
+    return members.reduce((worst, member) => (score(member) < score(worst) ? member : worst));
   }
 
   /** The mean of the numbers among the values; null where there are none. */
@@ -108,7 +119,8 @@ const Data = (() => {
   }
 
   const text = (row) => row.members ? row.video.id : row.expression.text;
-  const last = (row, sign) => row.score === null ? Infinity : sign * row.score;  // those without a score come last
+  // Those without a score come last, and after them those that have no prediction to look at.
+  const last = (row, sign) => row.score !== null ? sign * row.score : row.problem ? Infinity : Number.MAX_VALUE;
   const difference = (a, b) => a === b ? 0 : a - b;
   const ORDERS = {
     worst: (a, b) => difference(last(a, 1), last(b, 1)) || a.order - b.order,

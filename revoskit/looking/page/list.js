@@ -2,7 +2,6 @@
 "use strict";
 
 class List {
-  static ROW = 74;
   static SPARE = 6;  // rows kept beyond either edge
 
   constructor(element, onOpen) {
@@ -19,13 +18,26 @@ class List {
       const option = event.target.closest("[role=option]");
       if (option) this.open(Number(option.dataset.index));
     });
-    new ResizeObserver(() => this.draw()).observe(element);
+    new ResizeObserver(() => (this.measure() ? this.lay() : this.draw())).observe(element);
+  }
+
+  /** Takes the height of a row from the style, where it follows that of the window; returns whether it changed. */
+  measure() {
+    const before = this.row;
+    this.row = Number.parseFloat(getComputedStyle(this.element).getPropertyValue("--row"));
+    return this.row !== before;
   }
 
   fill(rows, hasScores) {
     this.rows = rows;
     this.hasScores = hasScores;
-    this.inner.style.height = `${rows.length * List.ROW}px`;
+    this.measure();
+    this.lay();
+  }
+
+  /** Draws all rows in sight anew, from the top. */
+  lay() {
+    this.inner.style.height = `${this.rows.length * this.row}px`;
     for (const option of this.shown.values()) option.remove();
     this.shown.clear();
     this.element.scrollTop = 0;
@@ -39,7 +51,7 @@ class List {
 
   /** Opens the row `by` places from the marked one. */
   step(by) {
-    if (this.rows.length) this.open(Math.max(0, Math.min(this.rows.length - 1, this.active < 0 ? 0 : this.active + by)));
+    if (this.rows.length) this.open(Math.max(0, Math.min(this.rows.length - 1, this.active + by)));
   }
 
   open(index) {
@@ -54,9 +66,9 @@ class List {
       this.element.removeAttribute("aria-activedescendant");
       return;
     }
-    const top = index * List.ROW, { scrollTop, clientHeight } = this.element;
+    const top = index * this.row, { scrollTop, clientHeight } = this.element;
     if (top < scrollTop) this.element.scrollTop = top;
-    else if (top + List.ROW > scrollTop + clientHeight) this.element.scrollTop = top + List.ROW - clientHeight;
+    else if (top + this.row > scrollTop + clientHeight) this.element.scrollTop = top + this.row - clientHeight;
     this.draw();
     this.shown.get(index)?.setAttribute("aria-selected", "true");
     this.element.setAttribute("aria-activedescendant", `row-${index}`);
@@ -64,7 +76,7 @@ class List {
 
   onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const page = Math.max(1, Math.floor(this.element.clientHeight / List.ROW) - 1);
+    const page = Math.max(1, Math.floor(this.element.clientHeight / this.row) - 1);
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
     if (event.key in steps) this.step(steps[event.key]);
     else if (event.key === "Enter" && this.active >= 0) this.open(this.active);
@@ -75,8 +87,8 @@ class List {
 
   draw() {
     const { scrollTop, clientHeight } = this.element;
-    const first = Math.max(0, Math.floor(scrollTop / List.ROW) - List.SPARE);
-    const end = Math.min(this.rows.length, Math.ceil((scrollTop + clientHeight) / List.ROW) + List.SPARE);
+    const first = Math.max(0, Math.floor(scrollTop / this.row) - List.SPARE);
+    const end = Math.min(this.rows.length, Math.ceil((scrollTop + clientHeight) / this.row) + List.SPARE);
     for (const [index, option] of this.shown) {
       if (index < first || index >= end) {
         option.remove();
@@ -93,28 +105,57 @@ class List {
 
   option(row, index) {
     const { video, expression, members } = row;
-    const thumbnail = make("img", { class: "thumb", src: video.thumbnail, alt: "", decoding: "async", draggable: "false" });
-    thumbnail.addEventListener("error", () => thumbnail.classList.add("absent"));
     const body = members
       ? [
         make("span", { class: "words" }, video.id),
-        make("span", { class: "meta" }, `${counted(members.length, "expression")} · ${counted(video.frames, "frame")} · ${video.width}×${video.height}`),
+        make("span", { class: "meta" }, `${predictedOf(members)} · ${counted(video.frames, "frame")} · ${video.width}×${video.height}`),
       ]
       : [
         make("span", { class: "words" }, expression.text),
-        make("span", { class: "meta" }, expression.type === null ? null : make("span", { class: "type", "data-type": expression.type }, TYPES[expression.type]), ` ${video.id} · ${expression.id}`),
+        make("span", { class: "meta where-from" },
+          expression.type === null ? null : make("span", { class: "type", "data-type": expression.type, title: TYPES[expression.type] }, make("span", { class: "sr" }, TYPES[expression.type])),
+          make("span", { class: "video", title: video.id }, make("bdi", {}, video.id)), make("span", {}, `· ${expression.id}`)),
       ];
     return make(
       "div",
       {
-        role: "option", id: `row-${index}`, class: "item", "data-index": index, style: { top: `${index * List.ROW}px` },
+        role: "option", id: `row-${index}`, class: "item", "data-index": index, style: { top: `${index * this.row}px` },
         "aria-selected": String(index === this.active), "aria-posinset": index + 1, "aria-setsize": this.rows.length,
       },
-      thumbnail,
+      thumbnail(video, expression),
       make("span", { class: "body" }, ...body),
-      this.hasScores ? scoreBar(row.score) : null,
+      this.hasScores ? (row.score === null && row.problem ? noScore(row.problem) : scoreBar(row.score)) : null,
     );
   }
+}
+
+/** The worst frame of an expression with its errors, or the one in which the object is largest. */
+function thumbnail(video, { thumbnail: { frame, height, width, truth, prediction } }) {
+  const image = make("img", { src: `${video.folder}/${Data.address(`${frame}.jpg`)}`, alt: "", decoding: "async", draggable: "false" });
+  image.addEventListener("error", () => image.remove());
+  const canvas = make("canvas", { width, height });
+  const marks = new Uint8Array(width * height);
+  Masks.mark(truth, marks, width, height, Player.IN_TRUTH);
+  Masks.mark(prediction, marks, width, height, Player.IN_PREDICTION);
+  const painting = new Masks.Painting(width, height);
+  const both = Player.IN_TRUTH | Player.IN_PREDICTION;
+  const colors = prediction === null && !video.expressions.some((one) => one.thumbnail.prediction)
+    ? [[Player.IN_TRUTH, Player.TRUTH]]
+    : [[both, Player.RIGHT], [Player.IN_TRUTH, Player.MISSED], [Player.IN_PREDICTION, Player.SPURIOUS]];
+  for (const [value, color] of colors) painting.paint(marks, both, value, color, 0.7, 0);
+  canvas.getContext("2d").putImageData(painting.image, 0, 0);
+  return make("span", { class: "thumb" }, image, canvas);
+}
+
+/** What stands in place of a score where there is no usable prediction, and why in a word. */
+function noScore(problem) {
+  return make("span", { class: "score none", title: `No usable prediction (${problem}): scores 0` }, problem);
+}
+
+/** How many expressions a video has, and for how many of them there is a prediction. */
+function predictedOf(members) {
+  const without = members.filter((member) => member.problem).length;
+  return without ? `${members.length - without} of ${counted(members.length, "expression")} predicted` : counted(members.length, "expression");
 }
 
 /** A score as a number over a bar. */

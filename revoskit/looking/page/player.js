@@ -182,9 +182,9 @@ class Player {
       if (truth) this.painting.paint(this.marks, Player.IN_TRUTH, Player.IN_TRUTH, Player.TRUTH, opacity, line);
       if (prediction) this.painting.paint(this.marks, Player.IN_PREDICTION, Player.IN_PREDICTION, Player.PREDICTION, opacity, line);
       if (errors) {
-        this.painting.paint(this.marks, both, both, Player.RIGHT, opacity, 0);
-        this.painting.paint(this.marks, both, Player.IN_TRUTH, Player.MISSED, opacity, 0);
-        this.painting.paint(this.marks, both, Player.IN_PREDICTION, Player.SPURIOUS, opacity, 0);
+        this.painting.paint(this.marks, both, both, Player.RIGHT, opacity, line);
+        this.painting.paint(this.marks, both, Player.IN_TRUTH, Player.MISSED, opacity, line);
+        this.painting.paint(this.marks, both, Player.IN_PREDICTION, Player.SPURIOUS, opacity, line);
       }
     }
     this.maskCanvas.getContext("2d").putImageData(this.painting.image, 0, 0);

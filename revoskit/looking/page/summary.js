@@ -4,8 +4,8 @@
 class Summary {
   static BINS = 20;
 
-  constructor(element, { onRange, onType, onSource }) {
-    Object.assign(this, { element, onRange, onType, onSource });
+  constructor(element, { onRange, onType, onSource, onUnpredicted }) {
+    Object.assign(this, { element, onRange, onType, onSource, onUnpredicted });
   }
 
   show(index, measure) {
@@ -17,21 +17,31 @@ class Summary {
         figure("videos", videos.length.toLocaleString("en")),
         figure("expressions", rows.length.toLocaleString("en")),
         figure("frames", frames.toLocaleString("en")),
+        index.unpredicted ? figure("predicted", `${(rows.length - index.unpredicted).toLocaleString("en")} of ${rows.length.toLocaleString("en")}`) : null,
         ...(index.measures.length ? overall(index, measure) : [])),
+      index.unpredicted ? this.unpredicted(index, measure) : null,
     ];
     if (index.measures.length) parts.push(this.distribution(index, measure));
     else if (!index.hidden) parts.push(this.counts("Objects that an expression means", index, (row) => row.objects));
     if (!index.measures.length) parts.push(this.frameCounts(videos));
     if (index.typed) parts.push(this.table("By type", index, rows, (row) => row.type, [0, 1, 2], (type) => TYPES[type], this.onType));
     if (index.sources.length) parts.push(this.table("By source", index, rows, (row) => row.video.source, index.sources, (source) => source, this.onSource));
-    this.element.replaceChildren(...parts);
+    this.element.replaceChildren(...parts.filter(Boolean));
+  }
+
+  /** What those that have no usable prediction do to the means, which count them as 0. */
+  unpredicted(index, measure) {
+    const there = Data.mean(index.rows.filter((row) => !row.problem).map((row) => row.scores[measure]));
+    const words = `${counted(index.unpredicted, "expression")} without a usable prediction count as 0 in every mean, as the protocol has it. `
+      + `The mean ${index.names[measure]} of those that are there: ${percent(there)}. `;
+    return make("p", { class: "notice" }, words, make("button", { type: "button", class: "link", onclick: this.onUnpredicted }, "Show them"));
   }
 
   /** A histogram of one measure, each bar made of the three types; a bar filters the list by its range. */
   distribution(index, measure) {
     const bins = Array.from({ length: Summary.BINS }, () => [0, 0, 0]);
     for (const row of index.rows) {
-      const score = row.scores[measure];
+      const score = row.problem ? null : row.scores[measure];
       if (typeof score === "number") bins[Math.min(Summary.BINS - 1, Math.max(0, Math.floor((score / 100) * Summary.BINS)))][row.type ?? 0]++;
     }
     const step = 100 / Summary.BINS;
