@@ -550,6 +550,7 @@ def test_the_plot_shows_j_and_f_of_every_frame(visit, gallery):
     assert tab.locator("#legend").inner_text().split() == [
         "J", f"{100 * expected['J'][6]:.1f}", "F", f"{100 * expected['F'][6]:.1f}",
     ]  # fmt: skip
+    assert tab.locator("#plot text").all_text_contents() == ["0", "50", "100 %", "00000", "00011"]
     tab.keyboard.press("w")
     both = [j + f for j, f in zip(expected["J"], expected["F"], strict=True)]
     tab.wait_for_function("frame => app.player.frame === frame", arg=both.index(min(both)))
@@ -668,6 +669,23 @@ def test_it_fits_a_phone(visit):
     tab.get_by_role("button", name="Summary").tap()
     assert tab.locator("#summary").is_visible()
     assert tab.evaluate(fits)
+
+
+def test_the_plot_marks_frames_that_are_not_on_disk_and_those_with_nothing_to_find(browser, tmp_path):
+    write_miniature(tmp_path / "ReVOS", frames=12)
+    layout = Layout.at(tmp_path / "ReVOS")
+    (annotations := open_annotations(layout, "validation")).files.video_folder(FIRST).joinpath("00003.jpg").unlink()
+    video = annotations.video(FIRST)
+    areas = annotations.masks(video).of(video.expressions[1]).areas()
+    page = write_gallery(layout, "validation", tmp_path / "page").page
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    tab.wait_for_function("window.app")
+    watch(tab, FIRST, "1")
+    assert tab.locator("#plot .absent").count() == 1
+    assert tab.evaluate("app.player.plot.empty") == np.flatnonzero(areas == 0).tolist()
+    assert "frame not on disk" in tab.locator("#legend").inner_text()
+    tab.close()
 
 
 def test_masks_show_where_frames_are_not_on_disk(browser, tmp_path):

@@ -126,6 +126,8 @@ class _VideoData(msgspec.Struct):
     id: str
     folder: str
     frames: tuple[str, ...]
+    absent: list[int]
+    """The positions of frames that are not on disk."""
     tracks: list[_Track]
     expressions: list[_Compared]
 
@@ -318,8 +320,9 @@ class _VideoWriter:
             files += [f"frames/{video_id}/{name}" for name in names]
         ids = video.annotation_ids
         tracks = [_Track(str(i), video.object_id(i), _counts(masks.track(i))) for i in ids]
+        absent = [number for number, path in enumerate(paths) if path is None]
         compared, problems, thumbnails = self._compare(video, masks)
-        data = _VideoData(video_id, address, video.frame_names, tracks, compared)
+        data = _VideoData(video_id, address, video.frame_names, absent, tracks, compared)
         _write_script(self.folder / script, "revosVideo", data)
         means = {one.id: _means(one) for one in compared}
         return _Made(address, paths.count(None), means, problems, thumbnails, tuple(files))

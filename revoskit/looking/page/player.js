@@ -263,16 +263,24 @@ class Player {
 
   buildPlot() {
     const { J, F } = this.data;
+    const { frames, absent } = this.video;
+    const named = this.tracks.filter((track) => track.named);
+    const empty = frames.map((_, i) => i).filter((i) => named.every((track) => Masks.area(track.masks[i]) === 0));
+    this.marked = [
+      { name: "nothing to find", kind: "empty", frames: new Set(empty) },
+      { name: "frame not on disk", kind: "absent", frames: new Set(absent) },
+    ].filter((mark) => mark.frames.size);
+    const along = { names: frames, empty, absent };
     if (J) {
       this.series = [
         { name: "J", title: "region similarity", color: "var(--plot-j)", values: J.map((value) => value * 100), unit: "" },
         { name: "F", title: "boundary measure", color: "var(--plot-f)", values: F.map((value) => value * 100), unit: "" },
       ];
       const means = this.series.map(({ name, values }) => `mean ${name} ${percent(Data.mean(values))}`);
-      this.plot.show(this.series, this.count, 100, `Region similarity J and boundary measure F by frame: ${means.join(", ")}`);
+      this.plot.show(this.series, along, 100, `Region similarity J and boundary measure F by frame: ${means.join(", ")}`);
     } else {
       const pixels = this.maskCanvas.width * this.maskCanvas.height;
-      this.series = this.tracks.filter((track) => track.named).map((track) => ({
+      this.series = named.map((track) => ({
         name: `Track ${track.annotation}`,
         title: "share of the frame that it covers",
         color: `rgb(${track.color.join(" ")})`,
@@ -280,7 +288,7 @@ class Player {
         unit: "% of the frame",
       }));
       const top = Math.max(0, ...this.series.flatMap(({ values }) => values));
-      this.plot.show(this.series, this.count, top, "Share of the frame that each object covers, by frame");
+      this.plot.show(this.series, along, top, "Share of the frame that each object covers, by frame");
     }
   }
 
@@ -294,6 +302,8 @@ class Player {
     byId("legend").replaceChildren(
       ...this.series.map(({ name, title, color, values, unit }) =>
         make("span", { title }, make("i", { class: "line", style: { background: color } }), `${name} `, make("b", {}, percent(values[this.frame])), unit && ` ${unit}`)),
+      ...this.marked.map(({ name, kind, frames: set }) =>
+        make("span", { class: set.has(this.frame) ? "here" : null }, make("i", { class: `band ${kind}` }), name)),
     );
   }
 }

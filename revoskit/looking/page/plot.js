@@ -3,6 +3,7 @@
 
 class Plot {
   static HEIGHT = 96;
+  static UNDER = 18;  // pixels for the names of the first and the last frame
   static INSET = 8;  // half the slider's thumb, so that a frame stands under the thumb
 
   constructor(element, onSeek) {
@@ -21,9 +22,12 @@ class Plot {
     element.addEventListener("pointermove", seek);
   }
 
-  /** Draws `series`, each { color, values } with a value from 0 to `top` a frame; hides where there are none. */
-  show(series, count, top, label) {
-    Object.assign(this, { series, count, top: top || 1, label });
+  /**
+   * Draws `series`, each { color, values } with a value from 0 to `top` a frame; hides where there are none.
+   * `names` are the frames'; `empty` and `absent` the numbers of those without any truth and those not on disk.
+   */
+  show(series, { names, empty, absent }, top, label) {
+    Object.assign(this, { series, names, empty, absent, count: names.length, top: top || 1, label });
     this.element.hidden = series.length === 0;
     this.draw();
   }
@@ -43,14 +47,23 @@ class Plot {
       this.element.replaceChildren();
       return;
     }
-    const svg = shape("svg", { width, height: Plot.HEIGHT, role: "img", "aria-label": this.label });
+    const svg = shape("svg", { width, height: Plot.HEIGHT + Plot.UNDER, role: "img", "aria-label": this.label });
+    const half = this.count > 1 ? (this.x(1) - this.x(0)) / 2 : Plot.INSET;
+    for (const [from, to] of stretches(this.empty)) {
+      const x = this.x(from) - half;
+      svg.append(shape("rect", { class: "empty", x, y: 0, width: this.x(to) + half - x, height: Plot.HEIGHT }));
+    }
+    for (const frame of this.absent) {
+      svg.append(shape("rect", { class: "absent", x: this.x(frame) - half, y: Plot.HEIGHT - 4, width: 2 * half, height: 4 }));
+    }
     for (const share of [0, 0.5, 1]) {
       const y = this.y(share * this.top);
       svg.append(shape("line", { class: "rule", x1: 0, x2: width, y1: y, y2: y }));
-      const mark = shape("text", { class: "mark", x: width - 2, y: share ? y + 12 : y - 4 });
-      mark.textContent = Number((share * this.top).toPrecision(2));
-      svg.append(mark);
+      svg.append(written(`${Number((share * this.top).toPrecision(2))}${share === 1 ? " %" : ""}`, { class: "mark end", x: -6, y: y + 4 }));
     }
+    const under = Plot.HEIGHT + 13;
+    svg.append(written(this.names[0], { class: "mark", x: 0, y: under }));
+    if (this.count > 1) svg.append(written(this.names.at(-1), { class: "mark end", x: width, y: under }));
     for (const { values, color } of this.series) {
       const points = values.map((value, frame) => `${this.x(frame).toFixed(1)},${this.y(value).toFixed(1)}`);
       if (points.length === 1) svg.append(shape("circle", { cx: this.x(0), cy: this.y(values[0]), r: 3, style: `fill:${color}` }));
@@ -71,6 +84,23 @@ class Plot {
       ...this.series.map(({ values, color }) => shape("circle", { cx: x, cy: this.y(values[frame]), r: 4, style: `fill:${color}` })),
     );
   }
+}
+
+/** Ascending numbers as stretches of neighbours, each its first and its last. */
+function stretches(numbers) {
+  const found = [];
+  for (const number of numbers) {
+    const last = found.at(-1);
+    if (last && last[1] === number - 1) last[1] = number;
+    else found.push([number, number]);
+  }
+  return found;
+}
+
+function written(text, attributes) {
+  const element = shape("text", attributes);
+  element.textContent = text;
+  return element;
 }
 
 function shape(tag, attributes) {

@@ -51,7 +51,7 @@ class Summary {
     });
     return make("section", {},
       make("h3", {}, `How ${index.names[measure]} is distributed`),
-      histogram(bars, ["0", "25", "50", "75", "100"]),
+      histogram(bars, ["0", "25", "50", "75", "100"], `${index.names[measure]} in percent`),
       index.typed ? typeLegend() : null);
   }
 
@@ -60,7 +60,7 @@ class Summary {
     const bins = Array.from({ length: most + 1 }, () => [0, 0, 0]);
     for (const row of rows) bins[Math.min(most, of(row))][row.type ?? 0]++;
     const labels = bins.map((_, i) => (i === 12 ? "12+" : String(i)));
-    return make("section", {}, make("h3", {}, title), histogram(bins.map((counts, i) => ({ counts, label: labels[i] })), labels, true), typed ? typeLegend() : null);
+    return make("section", {}, make("h3", {}, title), histogram(bins.map((counts, i) => ({ counts, label: labels[i] })), labels, "objects", true), typed ? typeLegend() : null);
   }
 
   frameCounts(videos) {
@@ -69,7 +69,7 @@ class Summary {
     const bins = Array.from({ length: Math.floor(most / step) + 1 }, () => [0]);
     for (const video of videos) bins[Math.floor(video.frames / step)][0]++;
     const bars = bins.map((counts, i) => ({ counts, label: step === 1 ? `${i} frames` : `${i * step} to ${(i + 1) * step - 1} frames` }));
-    return make("section", {}, make("h3", {}, "Frames of a video"), histogram(bars, ["0", String((bins.length * step) / 2), String(bins.length * step)]));
+    return make("section", {}, make("h3", {}, "Frames of a video"), histogram(bars, ["0", String((bins.length * step) / 2), String(bins.length * step)], "frames"));
   }
 
   /** A row per group: how many, and the mean of every measure. */
@@ -114,8 +114,11 @@ function number(value, share = 0, color = null) {
   return make("td", { style }, typeof value === "number" ? value.toLocaleString("en") : value);
 }
 
-/** Bars of stacked counts, one colour a type; a bar with `onClick` is a button. `under` stand below, evenly spaced. */
-function histogram(bars, under, centred = false) {
+/**
+ * Bars of stacked counts, one colour a type; a bar with `onClick` is a button. `under` stand below, evenly spaced, and
+ * `unit` below them; beside the bars stands how many the highest has.
+ */
+function histogram(bars, under, unit, centred = false) {
   const most = Math.max(1, ...bars.map(({ counts }) => counts.reduce((a, b) => a + b, 0)));
   const columns = bars.map(({ counts, label, onClick }) => {
     const sum = counts.reduce((a, b) => a + b, 0);
@@ -125,8 +128,10 @@ function histogram(bars, under, centred = false) {
       ? make("button", { type: "button", class: "column", title: said, "aria-label": `${said}; show only these`, onclick: onClick, disabled: sum === 0 }, ...stack)
       : make("span", { class: "column", title: said, role: "img", "aria-label": said }, ...stack);
   });
-  return make("div", { class: "histogram" }, make("div", { class: "bars" }, ...columns),
-    make("div", { class: centred ? "under centred" : "under", "aria-hidden": "true" }, ...under.map((text) => make("span", {}, text))));
+  const counts = make("div", { class: "counts", "aria-hidden": "true" }, ...[most, 0].map((count) => make("span", {}, count.toLocaleString("en"))));
+  return make("div", { class: "histogram" }, counts, make("div", { class: "bars" }, ...columns),
+    make("div", { class: centred ? "under centred" : "under", "aria-hidden": "true" }, ...under.map((text) => make("span", {}, text))),
+    make("div", { class: "unit", "aria-hidden": "true" }, unit));
 }
 
 function typeLegend() {
