@@ -20,6 +20,7 @@ from revoskit.miniature import write_miniature as write_miniature
 from revoskit.miniature import write_sister as write_sister
 from revoskit.publishing import publish as publish
 from revoskit.scoring.compare import compare as compare
+from revoskit.scoring.convert import convert as convert
 from revoskit.scoring.evaluate import evaluate as evaluate
 from revoskit.scoring.evaluator import Evaluator as Evaluator
 from revoskit.scoring.result import Result as Result

@@ -66,7 +66,7 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     printed = capsys.readouterr().out
-    names = "demo stats info verify download unpack check predict evaluate compare show gallery publish export"
+    names = "demo stats info verify download unpack check predict convert evaluate compare show gallery publish export"
     assert re.findall(r"^    (\w+) ", printed, re.MULTILINE) == names.split()
 
 
@@ -93,6 +93,7 @@ OF_THE_DATASET = {
     "unpack": [],
     "check": [],
     "predict": ["model.py:predict", "-o", "predictions"],
+    "convert": ["predictions", "--to", "png", "-o", "tree"],
     "evaluate": ["predictions"],
     "show": ["OVIS/train/0", "0"],
     "gallery": ["-o", "page"],
@@ -150,7 +151,7 @@ def test_the_number_of_processes_has_one_default(monkeypatch):
         if hasattr(typed := parser().parse_args([name, *words]), "num_proc")
     }
     assert numbers.pop("predict") == 1  # each of its processes loads a model
-    assert numbers == dict.fromkeys(["unpack", "check", "evaluate", "gallery", "publish", "export"], 7)
+    assert numbers == dict.fromkeys(["unpack", "check", "convert", "evaluate", "gallery", "publish", "export"], 7)
 
 
 @pytest.mark.parametrize(

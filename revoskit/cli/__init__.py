@@ -28,6 +28,7 @@ COMMANDS: tuple[Command, ...] = (
     getting.UNPACK,
     checking.CHECK,
     inference.PREDICT,
+    inference.CONVERT,
     scoring.EVALUATE,
     scoring.COMPARE,
     looking.SHOW,

@@ -1,4 +1,4 @@
-"""From a model to its predictions: `predict`."""
+"""From a model to its predictions, and from one form of these to another: `predict` and `convert`."""
 
 from __future__ import annotations
 
@@ -106,3 +106,42 @@ PREDICT = Command(
     "exit status: 0 all is predicted, 1 the model failed on some expressions, 2 it could not begin, 143 SIGTERM came "
     "before it was done",
 )
+
+
+def _convert_options(parser: Parser) -> None:
+    parser.add_argument("predictions", metavar="PREDICTIONS", help="in any form, as `evaluate` takes them")
+    options.add_root(parser)
+    options.add_family(parser)
+    options.add_split_of_family(parser, "validation")
+    parser.add_argument("--to", choices=["png", "json", "parquet", "lines"], required=True, help="which form")
+    parser.add_argument(
+        "-o", "--output", type=options.path, required=True, metavar="OUT", help="a folder; a file for json and parquet"
+    )
+    options.add_num_proc(parser)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from revoskit.scoring.convert import convert
+
+    layout = options.layout_of(args)
+    with tqdm(unit="video", desc="converting", disable=None) as bar:
+
+        def show(done: int, videos: int) -> None:
+            bar.total = videos
+            bar.update(done - bar.n)
+
+        done = convert(
+            args.predictions,
+            layout.root,
+            output=args.output,
+            to=args.to,
+            split=args.split,
+            family=args.family,
+            num_proc=args.num_proc,
+            progress=show,
+        )
+    print(done.describe())
+    return 1 if done.left_out else 0
+
+
+CONVERT = Command("convert", "write predictions in another form, with the same masks", _convert_options, _convert)

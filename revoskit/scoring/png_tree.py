@@ -181,7 +181,7 @@ def _read_failures(root: Path) -> dict[Key, str]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UsageError(f"{path} is no list of failed expressions: {error}. Mend it, or take it away.") from None
         for failure in found:
-            reason = f"the model failed ({failure.err})" if failure.err else "the model failed"
+            reason = failure.err or "the model failed"
             failures |= {(failure.anno.vid, str(sample.qid)): reason for sample in failure.anno.samples}
     return failures
 

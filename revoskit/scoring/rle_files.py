@@ -132,6 +132,8 @@ def _from_object(video: Video, expression: Expression, entry: dict[str, Any]) ->
         return nothing(video, expression, ProblemKind.WRONG_LENGTH, reason)
     known = {name, "grey", "frames", "video_id", "exp_id", "expression_id", "exp", "index"}
     extra = {key: value for key, value in entry.items() if key not in known}
+    if list(extra) == ["extra"] and isinstance(extra["extra"], dict):  # as `convert` writes it
+        extra = extra["extra"]
     grey = entry["grey"] if type(entry.get("grey")) is int and 0 < entry["grey"] < 256 else 1
     return from_rles(video, expression, entry[name], grey=grey, extra=extra or None)
 
