@@ -111,7 +111,7 @@ def test_a_shift_that_grows_is_named_as_such(planted):
 def test_every_verdict_but_undecided_says_how_sure_it_is(planted):
     for found in planted[2].values():
         assert (found.confidence is None) == (found.verdict is Verdict.UNDECIDED)
-    assert planted[2][CASES[1].video_id].confidence > 0.95
+    assert planted[2][CASES[1].video_id].confidence > 0.8
     assert planted[2][CASES[0].video_id].confidence > 0.9
 
 

@@ -1,7 +1,7 @@
 """Whether masks lie beside their objects by the same way in every frame, or by one that grows: a shift in space.
 
-The outlines of each mask are correlated with the edges of its frame for all shifts at once (by Fourier transform).
-What half of the masks say is believed if the other half says the same.
+The outlines of each mask are correlated with the edges of its frame for all shifts at once (by Fourier transform); the
+shift that stands out is believed if edges are clearly stronger there in mask after mask.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ REACH = 0.12
 """How far shifts are looked for, in widths of the frame."""
 _LEAST = 0.02  # what is less is left to the displacement of outlines
 _MASKS = 16  # that are looked at
-_APART = 0.01  # widths that the halves of the masks may disagree by
 _PEAK = 3.7  # of the correlation at the shift, in standard deviations over all shifts
 _BETTER, _MARGIN = 3.0, 0.04  # of the edges there over those where the masks are drawn: z-score and mean
 
@@ -45,24 +44,22 @@ def find_shift(trial: Trial, filed: Candidate) -> Shift | None:
     span = round(REACH * trial.shape[1] / 2)
     maps = np.stack([_correlation(trial, filed, i, span) for i in indices])
     share = (np.array(indices) - indices[0]) / (indices[-1] - indices[0])
-    constant = _agreed(trial, filed, indices, maps, np.ones(len(indices)))
-    growing = _agreed(trial, filed, indices, _stretched(maps, share), share)
+    constant = _best_shift(trial, filed, indices, maps, np.ones(len(indices)))
+    growing = _best_shift(trial, filed, indices, _stretched(maps, share), share)
     found = [shift for shift in (constant, growing) if shift is not None]
     return max(found, key=lambda shift: shift.gain.mean, default=None)
 
 
-def _agreed(trial: Trial, filed: Candidate, indices: list[int], maps: np.ndarray, share: np.ndarray) -> Shift | None:
-    """The shift that both halves of the masks agree on, if it is clearly better than none.
+def _best_shift(
+    trial: Trial, filed: Candidate, indices: list[int], maps: np.ndarray, share: np.ndarray
+) -> Shift | None:
+    """The shift that all masks together speak for, if it is clearly better than none.
 
     Args:
         maps: the correlations of each mask, float (masks, 2 * span + 1, 2 * span + 1).
         share: how much of the shift each mask has.
     """
-    width = trial.shape[1]
-    (down, right, _), (other_down, other_right, _) = (_peak(maps[i::2].mean(0), width) for i in (0, 1))
-    if max(abs(down - other_down), abs(right - other_right)) > max(1, _APART * width / 2):
-        return None
-    down, right, peak = _peak(maps.mean(0), width)
+    down, right, peak = _peak(maps.mean(0), trial.shape[1])
     if peak < _PEAK:
         return None
     shift = _refined(trial, filed, indices, (2 * down, 2 * right), share)
