@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
@@ -146,10 +149,33 @@ def test_a_frame_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, s
         frames.column(video, resize=False)
 
 
-def test_more_than_a_row_can_hold_is_refused_with_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(frames_column, "MAX_COLUMN_BYTES", 15)
+def test_frames_that_a_row_cannot_hold_are_encoded_anew_the_largest_first(own_miniature, monkeypatch):
+    layout = Layout.at(own_miniature.root)
+    video, path = first_frame(layout)
+    noise = np.random.default_rng(0).integers(0, 255, (video.height, video.width, 3), np.uint8)
+    Image.fromarray(noise).save(path, quality=100)
+    filed = contents(layout.root, video)
+    room = sum(map(len, filed[1:])) + len(filed[0]) // 2
+    monkeypatch.setattr(frames_column, "MAX_COLUMN_BYTES", room)
+    with Frames(layout.split("train")) as frames:
+        found = embedded(frames.column(video, resize=False))
+        assert frames.squeezed == [video.video_id]
+    assert found[1:] == filed[1:], "these take less than their share"
+    assert 0.8 * room < sum(map(len, found)) <= room
+    with Image.open(io.BytesIO(found[0])) as image:
+        assert image.size == (video.width, video.height)
+        grey = np.asarray(Image.fromarray(noise).convert("L"), float)
+        assert abs(np.asarray(image.convert("L")) - grey).mean() < 15
+
+
+@pytest.mark.parametrize("resize", [False, True])
+def test_more_than_a_row_can_hold_whatever_the_quality_is_refused_with_what_to_do(own_miniature, monkeypatch, resize):
+    video, _ = first_frame(Layout.at(own_miniature.root))
+    if resize:
+        video = msgspec.structs.replace(video, height=video.height // 2, width=video.width // 2)
+    monkeypatch.setattr(frames_column, "MAX_COLUMN_BYTES", 150)
     with (
-        Frames(Layout.at(tmp_path).split("train")) as frames,
-        pytest.raises(RevosError, match=r"'made/up' take 20 bytes, a row can hold 15: .*--max-side"),
+        Frames(Layout.at(own_miniature.root).split("train")) as frames,
+        pytest.raises(RevosError, match=rf"{video.video_id!r} take [\d,]+ bytes, .* a row can hold 150: .*--max-side"),
     ):
-        frames.column(video_of(tmp_path, [10, 10]), resize=False)
+        frames.column(video, resize=resize)

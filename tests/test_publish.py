@@ -30,10 +30,11 @@ from revoskit.cli import main
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, FrameError, MissingFilesError, RevosError, UsageError
-from revoskit.miniature import write_miniature
+from revoskit.frames import open_frame
+from revoskit.miniature import LONG, write_miniature
+from revoskit.publishing import frames_column, shards
 from revoskit.publishing import publish as publishing
 from revoskit.publishing import push as pushing
-from revoskit.publishing import shards
 from revoskit.publishing.push import Target
 from revoskit.publishing.shards import Content
 
@@ -281,6 +282,18 @@ def test_masks_that_no_row_can_hold_are_refused(data, tmp_path, monkeypatch, con
     monkeypatch.setattr(shards, "MAX_COLUMN_BYTES", 100)
     with pytest.raises(RevosError, match=rf"'LV-VIS/train/01020': {what} take [\d,]+ bytes, a row can hold 100"):
         run(data, tmp_path, configs=[config])
+
+
+def test_a_video_whose_frames_no_row_can_hold_is_published_with_smaller_files(data, tmp_path, monkeypatch, capsys):
+    size = sum(path.stat().st_size for path in (data / "JPEGImages" / LONG).glob("*.jpg"))
+    monkeypatch.setattr(frames_column, "MAX_COLUMN_BYTES", room := size * 97 // 100)
+    assert main(["publish", str(data), "-o", str(tmp_path / "out"), "--configs", "videos", "--num-proc", "1"]) == 0
+    assert f"frames encoded anew: {LONG}" in capsys.readouterr().out
+    assert f"**Not as filed:** the frames of {LONG}" in (tmp_path / "out" / "README.md").read_text()
+    rows = load(tmp_path / "out", "videos", tmp_path / "cache")["validation"]
+    row = next(row for row in rows if row["video_id"] == LONG)
+    assert sum(len(frame["bytes"]) for frame in row["frames"]) <= room
+    assert open_frame(row["frames"][0]).size == (row["width"], row["height"])
 
 
 def test_a_video_without_expressions_and_a_split_without_videos_do_no_harm(data, tmp_path):

@@ -51,7 +51,7 @@ def card(
         _how_to_load(configs, list(_splits(configs[0], written)), content, repository or REPOSITORY),
         "## What is in it",
         _numbers(counts),
-        _columns(configs, content),
+        _columns(configs, content, squeezed_videos(written)),
         "## License",
         COPYRIGHT,
         _embedded_note(content) if "videos" in configs else "",
@@ -99,6 +99,11 @@ def _metadata(content: Content, written: list[WrittenShard]) -> str:
     infos = DatasetInfosDict({config: _dataset_info(config, content, written) for config in configs})
     infos.to_dataset_card_data(data)
     return data.to_yaml().strip() + "\n"
+
+
+def squeezed_videos(written: list[WrittenShard]) -> list[str]:
+    """Those whose frames were encoded anew for a row to hold them."""
+    return list(dict.fromkeys(video_id for one in written for video_id in one.squeezed))
 
 
 def _configs(written: list[WrittenShard]) -> list[str]:
@@ -218,7 +223,7 @@ def _cell(text: str) -> str:
     return re.sub(r"[|\\`*_~\[\]]", lambda found: f"&#{ord(found[0])};", html.escape(" ".join(text.split())))
 
 
-def _columns(configs: list[str], content: Content) -> str:
+def _columns(configs: list[str], content: Content, squeezed: list[str]) -> str:
     said = ["Counted in this data. Masks are COCO run-length encodings, one per frame, in the order of `frame_names`."]
     if "expressions" in configs:
         said.append(
@@ -236,6 +241,12 @@ def _columns(configs: list[str], content: Content) -> str:
             f"**Smaller than the original:** frames whose longer side exceeded {content.max_side} pixels were made "
             "smaller and encoded anew; masks, `height` and `width` fit them. Scores against these masks are not "
             "comparable to published ones."
+        )
+    if squeezed:
+        named = ", ".join(map(_cell, squeezed))
+        said.append(
+            f"**Not as filed:** the frames of {named} take more than a row can hold. The largest of them were "
+            "encoded anew at a lower JPEG quality and the same size in pixels; masks fit them as they are."
         )
     return "\n\n".join(said)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +22,7 @@ from revoskit.errors import MissingFilesError, RevosError
 from revoskit.frames import Frame, FrameFile
 
 JPEG_QUALITY = 90
+LOWER_QUALITIES = (90, 85, 80, 75, 70, 60, 50, 40, 30)  # tried in turn where a row cannot hold the frames as they are
 # Arrow counts the bytes of a binary array, and Parquet those of a page, in 31 bits.
 MAX_COLUMN_BYTES = 2**31 - 2**24
 # Files read at a time: a disk, and a network more so, takes long to answer and then answers many at once.
@@ -33,6 +35,8 @@ class Frames:
     def __init__(self, files: SplitFiles) -> None:
         self._files = files
         self._threads = ThreadPoolExecutor(READERS)
+        self.squeezed: list[str] = []
+        """The videos whose frames were encoded anew, since a row cannot hold them as they are."""
 
     def __enter__(self) -> Frames:
         return self
@@ -43,12 +47,13 @@ class Frames:
     def column(self, video: Video, *, resize: bool) -> pa.Array[Any]:
         """The column `frames` of one row, as `datasets` stores images: bytes, and the file's name for a path.
 
-        With `resize`, frames are brought to the size that `video` has.
+        With `resize`, frames are brought to the size that `video` has. Where they take more than a row can hold, those
+        that take most are encoded anew, at the same size in pixels and the highest quality that leaves room for all.
 
         Raises:
             MissingFilesError: a frame is not on disk.
             FrameError: a frame cannot be read, or is not a whole JPEG.
-            RevosError: there are too many for a row.
+            RevosError: there are too many for a row, whatever their quality.
         """
         paths = self._files.frames(video)
         frames = [FrameFile(path) for path in paths if path is not None]
@@ -62,12 +67,12 @@ class Frames:
 
     def _verbatim(self, frames: Sequence[Frame], video: Video) -> pa.Array[Any]:
         """The files' bytes, read straight into the buffer that Arrow keeps: copying them costs as much as reading."""
-        offsets = np.concatenate([[0], np.cumsum([frame.status()[0] for frame in frames], dtype=np.int64)])
+        sizes = np.array([frame.status()[0] for frame in frames], np.int64)
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
         if offsets[-1] > MAX_COLUMN_BYTES:
-            raise RevosError(
-                f"the frames of video {video.video_id!r} take {offsets[-1]:,} bytes, a row can hold "
-                f"{MAX_COLUMN_BYTES:,}: publish smaller ones with --max-side"
-            )
+            self.squeezed.append(video.video_id)
+            limit = _common_limit(sizes, MAX_COLUMN_BYTES)
+            return _binary(self._threads.map(functools.partial(_squeezed, limit=limit), frames), video)
         content = _MEMORY.take(int(offsets[-1]))
         into = memoryview(content)
         places = [into[start:end] for start, end in itertools.pairwise(offsets)]
@@ -77,8 +82,18 @@ class Frames:
         return pa.BinaryArray.from_buffers(pa.binary(), len(frames), buffers, null_count=0)
 
     def _smaller(self, frames: Sequence[Frame], video: Video) -> pa.Array[Any]:
-        made = self._threads.map(lambda frame: _resized(frame, video.width, video.height), frames)
-        return pa.array(list(made), pa.binary())
+        return _binary(self._threads.map(lambda frame: _resized(frame, video.width, video.height), frames), video)
+
+
+def _binary(contents: Iterable[bytes], video: Video) -> pa.Array[Any]:
+    found = list(contents)
+    total = sum(map(len, found))
+    if total > MAX_COLUMN_BYTES:  # of more, Arrow would make an array in pieces, which a list cannot hold
+        raise RevosError(
+            f"the frames of video {video.video_id!r} take {total:,} bytes, encoded anew, and a row can hold "
+            f"{MAX_COLUMN_BYTES:,}: publish smaller ones with --max-side"
+        )
+    return pa.array(found, pa.binary())
 
 
 class _Memory:
@@ -112,6 +127,32 @@ _MEMORY = _Memory()  # of this process
 def _read(frame: Frame, into: memoryview) -> None:
     frame.read_into(into)
     frame.require_whole(into)
+
+
+def _common_limit(sizes: np.ndarray, room: int) -> int:
+    """The most bytes that a frame may take for all to have room, those that take less being left as they are."""
+    ascending = np.sort(sizes)
+    taken = np.concatenate([[0], np.cumsum(ascending)[:-1]])  # by those that are smaller
+    shares = (room - taken) // np.arange(len(sizes), 0, -1)
+    return int(shares[np.flatnonzero(ascending > shares)[0]])
+
+
+def _squeezed(frame: Frame, limit: int) -> bytes:
+    """A frame as it is where it takes no more than `limit` bytes, or else encoded anew at a quality that does.
+
+    At the lowest quality it may still take more.
+    """
+    content = frame.read()
+    frame.require_whole(content)
+    if len(content) <= limit:
+        return content
+    pixels = frame.image(grey=True)
+    for quality in LOWER_QUALITIES:
+        made = io.BytesIO()
+        pixels.save(made, "JPEG", quality=quality)
+        if made.tell() <= limit:
+            break
+    return made.getvalue()
 
 
 def _resized(frame: Frame, width: int, height: int) -> bytes:

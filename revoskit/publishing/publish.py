@@ -32,11 +32,12 @@ from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout, SplitFiles
 from revoskit.dataset.records import Video
 from revoskit.errors import MissingFilesError, RevosError, UsageError
-from revoskit.publishing.card import card, is_edited
+from revoskit.publishing.card import card, is_edited, squeezed_videos
 from revoskit.publishing.shards import (
     CONFIGS,
     IDENTITY,
     NUM_BYTES,
+    SQUEEZED,
     Content,
     Shard,
     WrittenShard,
@@ -323,7 +324,9 @@ def describe(folder: Path, written: list[WrittenShard]) -> str:
     """What was published, for reading."""
     edited = ", edited and left as it is" if is_edited((folder / CARD).read_text(encoding="utf-8")) else ""
     table = _table([(one.shard, one.file_bytes) for one in written], "size")
-    return f"{table}\n\nThe card: {folder / CARD}{edited}"
+    squeezed = squeezed_videos(written)
+    note = f"\n\nMore than a row can hold, and so with frames encoded anew: {', '.join(squeezed)}" if squeezed else ""
+    return f"{table}{note}\n\nThe card: {folder / CARD}{edited}"
 
 
 def describe_plan(folder: Path, plan: Plan) -> str:
@@ -356,7 +359,8 @@ def read_shard(folder: Path, shard: Shard, content: Content) -> WrittenShard | N
         return None
     if said.get(IDENTITY) != identity(shard, content).encode():
         return None
-    return WrittenShard(shard, path.stat().st_size, int(said[NUM_BYTES]))
+    squeezed = msgspec.json.decode(said.get(SQUEEZED, b"[]"), type=tuple[str, ...])
+    return WrittenShard(shard, path.stat().st_size, int(said[NUM_BYTES]), squeezed)
 
 
 def _remove_parts(folder: Path) -> None:

@@ -38,6 +38,7 @@ VIDEO_INDEX = "video_index"
 # In a shard's footer: what it is, and what its rows take once loaded.
 IDENTITY = b"revoskit.shard"
 NUM_BYTES = b"revoskit.num_bytes"
+SQUEEZED = b"revoskit.squeezed"  # the videos whose frames were encoded anew for a row to hold them, as JSON
 
 # A row group is the least that a reader can take, and what the writer holds. It ends with the row that fills it.
 ROW_GROUP_BYTES = 16_000_000
@@ -98,6 +99,8 @@ class WrittenShard(msgspec.Struct, frozen=True):
     file_bytes: int
     num_bytes: int
     """What its rows take once loaded."""
+    squeezed: tuple[str, ...] = ()
+    """The videos whose frames were encoded anew, since a row cannot hold them as they are."""
 
 
 def published_features(config: str, content: Content) -> Features:
@@ -140,7 +143,7 @@ def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -
     with _Writer(path, schema) as writer, Frames(layout.split(shard.split)) as frames:
         for group in _row_groups(_tables(shard, layout, content, schema, frames)):
             writer.write(group)
-        writer.finish({IDENTITY: identity(shard, content).encode()})
+        writer.finish({IDENTITY: identity(shard, content).encode(), SQUEEZED: msgspec.json.encode(frames.squeezed)})
 
 
 class _Writer:
