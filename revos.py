@@ -25,6 +25,7 @@ import datasets.load
 from datasets.data_files import DataFilesDict
 
 import revoskit
+from revoskit.dataset import published
 from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations, open_splits
 from revoskit.dataset.columns import Frame, expression_example, expressions_features, video_example, videos_features
 from revoskit.dataset.families import FAMILIES, REVOS
@@ -191,6 +192,8 @@ class Revos(datasets.GeneratorBasedBuilder):
         if self.config.missing_frames == "error":
             _refuse_missing(splits, incomplete)
         skip = {split: incomplete[split] if self.config.missing_frames == "skip_video" else {} for split in splits}
+        for note in published.differences(splits.values()):
+            warnings.warn(note, stacklevel=2)
         splits = _not_empty(splits, skip)
         # The list of ids is what `datasets` divides among processes and streams; masks never travel.
         return [

@@ -33,7 +33,7 @@ FOREGROUND = "mask_dict_foreground.json"
 EXPRESSIONS = {split: files.expressions[0] for split, files in FAMILIES[REVOS].splits.items()}
 ONEDRIVE = (
     "https://mailsjlueducn-my.sharepoint.com/:f:/g/personal/yancl9918_mails_jlu_edu_cn/"
-    "Ek3rFeIbNZtAv8kxVxr5n6sBoJZWbVZXHFxWYYxIq7kFKQ?e=Hx2JVd"
+    "Ek3rFeIbNZtAv8kxVxr5n6sB6g3kbIThTscrq8cNt0zvgA?e=ZeuVzH"
 )
 BAIDU = "https://pan.baidu.com/s/1StuFnJdLnc5wl3MjndSQ_g?pwd=visa"
 

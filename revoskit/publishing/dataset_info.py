@@ -12,13 +12,17 @@ from typing import Any
 from datasets import DatasetInfo
 
 from revoskit.atomic import write_whole
+from revoskit.dataset import published
 from revoskit.dataset.layout import SHA256
 
-# The paper's totals; counted by `revoskit stats`, a copy of one's own may differ.
+# A copy of one's own may differ: `revoskit stats` counts it.
 PUBLISHED = {
-    "source": "VISA: Reasoning Video Object Segmentation via Large Language Models, arXiv 2407.11325",
-    "videos": {"train": 626, "validation": 416, "total": 1042},
-    "expressions": {"referring": 20071, "reasoning": 14678, "nonexistent": 325, "total": 35074},
+    "source": published.SOURCE,
+    "videos": {**published.VIDEOS, "total": sum(published.VIDEOS.values())},
+    "expressions": {
+        **{split: {**counts, "total": sum(counts.values())} for split, counts in published.EXPRESSIONS.items()},
+        **published.totals(),
+    },
 }
 
 
