@@ -15,7 +15,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from datasets.data_files import DataFilesDict
 import revoskit
 from revoskit.dataset import published
 from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations, open_splits
+from revoskit.dataset.changes import refuse_changes, unchanged
 from revoskit.dataset.columns import Frame, expression_example, expressions_features, video_example, videos_features
 from revoskit.dataset.families import FAMILIES, REVOS
-from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Layout, SplitFiles
+from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, FileState, Layout, SplitFiles
 from revoskit.dataset.records import Video
 from revoskit.dataset.remapping import read_mapping
 from revoskit.errors import MissingFilesError, RevosError, UsageError
@@ -84,6 +85,8 @@ class RevosConfig(datasets.BuilderConfig):
     missing_frames: str = "error"
     family: str = REVOS
     alignment: str | None = None
+    state: FileState | None = field(default=None, init=False, repr=False)
+    """That of the annotation files when the cache was named after them; null where a source brings them."""
 
     @property
     def layout(self) -> Layout:
@@ -120,6 +123,7 @@ class RevosConfig(datasets.BuilderConfig):
         if self.alignment or not sized:
             forget_annotations()
         folders = _video_folders(layout) if self.missing_frames != "error" or self.alignment or not sized else []
+        self.state = self.layout.annotation_state()
         return layout.annotation_state(), [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
 
 
@@ -162,6 +166,7 @@ class Revos(datasets.GeneratorBasedBuilder):
             )
         if self.config.source and self.config.family != REVOS:
             raise UsageError(f"source gets the official files of ReVOS, not those of family={self.config.family!r}")
+        self._obtained = False
         # Rows in memory at a time, and in a row group when written as Parquet. A row of `videos` holds every track.
         self._writer_batch_size = kwargs.get("writer_batch_size") or (8 if self.config.name == "videos" else 64)
 
@@ -177,12 +182,22 @@ class Revos(datasets.GeneratorBasedBuilder):
             citation=CITATION,
         )
 
-    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        layout = self.config.layout
-        if self.config.source:
+    def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        """Keep nothing that was made while the annotation files changed."""
+        self._obtain()
+        with unchanged(self.config.layout, self.config.state):
+            super()._download_and_prepare(*args, **kwargs)
+
+    def _obtain(self) -> None:
+        if self.config.source and not self._obtained:
             from revoskit.getting import download
 
-            download.obtain(layout, self.config.source, token=self.token)
+            download.obtain(self.config.layout, self.config.source, token=self.token)
+            self._obtained = True
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        self._obtain()
+        layout = self.config.layout
         splits = open_splits(layout)
         for of_split in splits.values():
             self.config.require_sizes(of_split)
@@ -203,15 +218,17 @@ class Revos(datasets.GeneratorBasedBuilder):
                     "video_ids": [video_id for video_id in annotations.videos if video_id not in skip[split]],
                     "layout": layout,
                     "split": split,
+                    "state": annotations.state,
                 },
             )
             for split, annotations in splits.items()
         ]
 
     def _generate_examples(
-        self, video_ids: list[str], layout: Layout, split: str
+        self, video_ids: list[str], layout: Layout, split: str, state: FileState
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         annotations = open_annotations(layout, split)
+        refuse_changes(layout, state, annotations.state)
         for video_id in video_ids:
             video = annotations.video(video_id)
             masks = annotations.masks(video)

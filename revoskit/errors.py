@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -77,6 +78,17 @@ class JsonError(AnnotationError):
             file=file,
         )
         self.reason = reason
+
+
+class ChangedError(RevosError, RuntimeError):
+    """Files, by their names in `files`, that were replaced or written to while something was made from them."""
+
+    def __init__(self, root: str | os.PathLike[str], files: Sequence[str]) -> None:
+        super().__init__(
+            f"{', '.join(files)} in {root} changed while something was made from it, which would mix two states of the "
+            "dataset: it is not kept. Give the same command again once nothing is written there."
+        )
+        self.root, self.files = str(root), list(files)
 
 
 class UnsizedError(AnnotationError):

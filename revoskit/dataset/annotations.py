@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from revoskit.dataset.changes import refuse_changes, unchanged
 from revoskit.dataset.expressions import read_expressions, scan_expressions
-from revoskit.dataset.layout import Layout, SplitFiles
+from revoskit.dataset.layout import FileState, Layout, SplitFiles
 from revoskit.dataset.records import Video
 from revoskit.dataset.remapping import apply_mapping, read_mapping
 from revoskit.dataset.subset import read_subset
@@ -31,6 +33,8 @@ class Annotations:
     def __init__(self, layout: Layout, split: str) -> None:
         self.layout = layout
         self.split = split
+        self.state = layout.annotation_state()
+        """That of the files when they were read."""
         self.files = layout.split(split)
         self.unsized: dict[str, UnsizedError] = {}
         """The videos that are not among `videos`, since nothing tells their size: they lack all their frames."""
@@ -52,6 +56,7 @@ class Annotations:
         self._kept: dict[str, list[int]] = {}
         if layout.alignment is not None:
             self._align(layout.alignment)
+        refuse_changes(layout, self.state, layout.annotation_state())
 
     def _align(self, path: Path) -> None:
         """Apply a file of accepted mappings."""
@@ -73,7 +78,11 @@ class Annotations:
             self.videos[video_id] = msgspec.structs.replace(filed, frame_names=kept)
 
     def __reduce__(self) -> tuple[Any, ...]:  # another process maps the files itself and so shares their pages
-        return open_annotations, (self.layout, self.split)
+        return _open_again, (self.layout, self.split, self.state)
+
+    def unchanged(self) -> contextlib.AbstractContextManager[None]:
+        """See that the files are and stay as they were when they were read; raises as `changes.unchanged` does."""
+        return unchanged(self.layout, self.state)
 
     def __iter__(self) -> Iterator[Video]:
         return iter(self.videos.values())
@@ -176,6 +185,13 @@ def open_annotations(layout: Layout, split: str) -> Annotations:
     return found
 
 
+def _open_again(layout: Layout, split: str, state: FileState) -> Annotations:
+    """In another process, the annotations that this one has."""
+    found = open_annotations(layout, split)
+    refuse_changes(layout, state, found.state)
+    return found
+
+
 def open_splits(layout: Layout, splits: Sequence[str] | None = None) -> dict[str, Annotations]:
     """The annotations of several splits, by default of all that are here.
 
@@ -210,5 +226,5 @@ def forget_annotations() -> None:
 
 
 @functools.lru_cache(maxsize=3)
-def _annotations(layout: Layout, split: str, state: tuple[tuple[str, int, int], ...]) -> Annotations:
+def _annotations(layout: Layout, split: str, state: FileState) -> Annotations:
     return Annotations(layout, split)

@@ -25,6 +25,9 @@ from revoskit.errors import AnnotationError, MissingFilesError, Place, UsageErro
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+FileState = tuple[tuple[str, int, int], ...]
+"""Of each file its name, size in bytes and time of change in ns."""
+
 ROOT_VARIABLE = "REVOS_ROOT"
 FRAMES_FOLDER = "JPEGImages"
 FRAMES_ARCHIVE = "JPEGImages.zip"
@@ -143,16 +146,17 @@ class Layout:
         files = [split.tracks for split in splits] + [split.foreground for split in splits]
         return [file for file in dict.fromkeys([*files, *(s.expressions for s in splits)]) if file.is_file()]
 
-    def annotation_state(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, size in bytes and time of change in ns of each such file and of the alignment's: others, other content.
+    def files_of_annotations(self) -> list[Path]:
+        """The same, and the file of the alignment."""
+        return [*self.annotation_files(), *([self.alignment] if self.alignment and self.alignment.is_file() else [])]
 
-        Names are relative to the root where the files lie under it.
-        """
-        files = [*self.annotation_files(), *([self.alignment] if self.alignment and self.alignment.is_file() else [])]
-        state = [(file, file.stat()) for file in files]
-        return tuple((self._name(file), status.st_size, status.st_mtime_ns) for file, status in state)
+    def annotation_state(self) -> FileState:
+        """Name, size in bytes and time of change in ns of each of these: others, other content."""
+        state = [(file, file.stat()) for file in self.files_of_annotations()]
+        return tuple((self.name_of(file), status.st_size, status.st_mtime_ns) for file, status in state)
 
-    def _name(self, file: Path) -> str:
+    def name_of(self, file: Path) -> str:
+        """A file's path, relative to the root where it lies under it."""
         return (file.relative_to(self.root) if file.is_relative_to(self.root) else file).as_posix()
 
 

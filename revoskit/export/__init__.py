@@ -95,7 +95,8 @@ def _export(
 ) -> Report:
     report = _begin(folder, Report(to, list(layout.annotation_state())))
     for split, of_split in opened.items():
-        report.splits[split] = TARGETS[to].write(Job(of_split, folder, frames, num_proc), progress)
+        with of_split.unchanged():
+            report.splits[split] = TARGETS[to].write(Job(of_split, folder, frames, num_proc), progress)
         _save(folder, report)
     return report
 

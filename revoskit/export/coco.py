@@ -49,7 +49,7 @@ def _write_instances(annotations: Annotations, path: Path, progress: Callable[[i
     videos = {video.video_id: number for number, video in enumerate(annotations, 1)}
     ids = own_ids(annotations, lowest=1)  # COCO's class takes 0 for none
     left_out: set[int] = set()
-    with whole(path) as file:
+    with whole(path) as file, annotations.unchanged():
         title = FAMILIES[annotations.layout.family].title
         file.write(b'{"info": {"description": "%s, %s"}, ' % (title.encode(), annotations.split.encode()))
         file.write(b'"categories": [{"id": 1, "name": "object", "supercategory": "object"}], "videos": ')

@@ -41,13 +41,13 @@ def write(job: Job, progress: Callable[[int], object]) -> Counts:
     ids = own_ids(job.annotations)
     _write_tracks(job.annotations, ids, folder / "mask_dict.json", progress)
     entries = {video.video_id: _entry(video, number, ids) for number, video in enumerate(job.annotations)}
-    with whole(folder / "meta_expressions.json") as file:
+    with whole(folder / "meta_expressions.json") as file, job.annotations.unchanged():
         file.write(msgspec.json.encode({"videos": entries}))
     return counts
 
 
 def _write_tracks(annotations: Annotations, ids: Ids, path: Path, progress: Callable[[int], object]) -> None:
-    with whole(path) as file:
+    with whole(path) as file, annotations.unchanged():
         file.write(b"{")
         between = b""
         for video in annotations:

@@ -75,7 +75,11 @@ def _write_shard(job: Job, shard: _Shard) -> bool:
     """Write one shard, unless it is there as it would be written now; returns whether it did."""
     if _frames_in(shard.path) == _frames_of(job, shard):
         return False
-    with whole(shard.path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with (
+        whole(shard.path) as file,
+        job.annotations.unchanged(),
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
         for number, video_id in shard.videos:
             video = job.annotations.video(video_id)
             known = msgspec.json.encode(_known(video, job.annotations.masks(video)))

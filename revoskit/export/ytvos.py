@@ -109,7 +109,7 @@ def _draw(job: Job, folder: Path, video_id: str) -> _Drawn:
         names = video.frame_names[start : start + _FRAMES_AT_ONCE]
         for name, picture in zip(names, _numbers(masks, slice(start, start + len(names)), names, drawn), strict=True):
             if f"{name}.png" not in there:
-                with whole(target / f"{name}.png") as file:
+                with whole(target / f"{name}.png") as file, job.annotations.unchanged():
                     file.write(palette_png(picture))
     return drawn
 
@@ -164,7 +164,7 @@ def _objects(video: Video, drawn: _Drawn) -> dict[str, _Object]:
 
 def _write_meta(job: Job, name: str, objects: dict[str, dict[str, _Object]]) -> None:
     videos = {video_id: {"objects": objects[video_id]} for video_id in job.annotations.videos}
-    with whole(job.folder / name / "meta.json") as file:
+    with whole(job.folder / name / "meta.json") as file, job.annotations.unchanged():
         file.write(msgspec.json.encode({"videos": videos}))
 
 
@@ -183,7 +183,7 @@ def _write_expressions(job: Job, folder: Path, objects: dict[str, dict[str, _Obj
             said = _expression(expression, named[0] if kept else named)
             target[video.video_id].expressions[expression.expression_id] = said
     for file_name, videos in [("meta_expressions.json", one), ("meta_expressions_left_out.json", other)]:
-        with whole(folder / file_name) as file:
+        with whole(folder / file_name) as file, job.annotations.unchanged():
             holding = {video_id: entry for video_id, entry in videos.items() if entry.expressions}
             file.write(msgspec.json.encode({"videos": holding}))
     return sum(len(entry.expressions) for entry in other.values())

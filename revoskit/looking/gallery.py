@@ -34,7 +34,7 @@ from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import Video
 from revoskit.dataset.video_masks import VideoMasks
-from revoskit.errors import FrameError, MissingFilesError, UsageError
+from revoskit.errors import ChangedError, FrameError, MissingFilesError, UsageError
 from revoskit.frames import FrameFile, nearest
 from revoskit.masks.packed import PackedMasks, pack
 from revoskit.masks.rle import MaskSequence
@@ -174,6 +174,7 @@ def write_gallery(
         UsageError: the folder holds something that is no page, an option is not valid, the scores are of other
             predictions, or predictions are to be compared with masks that are kept back.
         FolderInUseError: another process writes to the folder.
+        ChangedError: the annotation files changed meanwhile.
         MissingFilesError: there is no `scores.csv`.
     """
     if max_side is not None and max_side < 16:
@@ -191,7 +192,12 @@ def write_gallery(
     with sole_writer(folder):
         remove_parts(folder)
         _claim(folder)
-        return _write_all(writer, given, _method_of(predictions), num_proc, progress)
+        try:
+            with annotations.unchanged():
+                return _write_all(writer, given, _method_of(predictions), num_proc, progress)
+        except ChangedError:
+            shutil.rmtree(folder / "data")  # of what changed, and of what an earlier page had
+            raise
 
 
 def _write_all(

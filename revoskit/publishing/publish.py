@@ -28,6 +28,7 @@ from tqdm import tqdm
 from revoskit import stats
 from revoskit.atomic import remove_parts, require_room, sole_writer, write_whole
 from revoskit.dataset.annotations import Annotations, open_splits
+from revoskit.dataset.changes import unchanged
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout, SplitFiles
 from revoskit.dataset.records import Video
@@ -89,6 +90,7 @@ def make_plan(
     Raises:
         UsageError: an option is not valid, or there is nothing to publish.
         MissingFilesError: files, or frames that are to be embedded, are not on disk.
+        ChangedError: the annotation files changed meanwhile.
     """
     if layout.family != REVOS:
         sister = FAMILIES[layout.family]
@@ -104,6 +106,12 @@ def make_plan(
         )
     if shard_bytes < 1:
         raise UsageError(f"a shard of {shard_bytes} bytes (--shard-size) cannot hold anything")
+    layout.require()
+    with unchanged(layout):
+        return _plan(layout, content, configs, shard_bytes, embedding)
+
+
+def _plan(layout: Layout, content: Content, configs: tuple[str, ...], shard_bytes: int, embedding: bool) -> Plan:
     opened = open_splits(layout)
     frames = _FrameFiles(layout) if embedding else None
     shards: list[Shard] = []
@@ -289,7 +297,9 @@ def _write_missing(
     if plan.content.max_side is None:  # frames as they are; smaller ones take far less, and masks once compressed
         require_room(folder, sum(shard.frame_bytes for shard in missing), UsageError)
     edited = _edited_card(folder, missing)
-    write = functools.partial(write_shard, layout=layout, folder=folder.absolute(), content=plan.content)
+    write = functools.partial(
+        write_shard, layout=layout, state=plan.annotations, folder=folder.absolute(), content=plan.content
+    )
     work = run(write, missing, num_proc=num_proc, engine=engine, address=address)
     try:
         with contextlib.closing(work):

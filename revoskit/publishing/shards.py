@@ -22,8 +22,9 @@ from datasets import Features, Value
 
 from revoskit.atomic import replacing
 from revoskit.dataset.annotations import Annotations, open_annotations
+from revoskit.dataset.changes import unchanged
 from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.layout import FileState, Layout
 from revoskit.dataset.records import Expression, Video
 from revoskit.dataset.video_masks import VideoMasks
 from revoskit.errors import RevosError
@@ -116,12 +117,13 @@ def published_features(config: str, content: Content) -> Features:
     return Features(columns)
 
 
-def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) -> None:
+def write_shard(shard: Shard, layout: Layout, state: FileState, folder: Path, content: Content) -> None:
     """Write a shard under a temporary name, and rename it into place once it is whole.
 
     In memory are two row groups, each of `ROW_GROUP_BYTES` and one video more at most, and the encoded form of one.
 
     Raises:
+        ChangedError: the annotation files are not, or do not stay, in the state that they were planned in.
         MissingFilesError: a frame is not on disk.
         FrameError: a frame cannot be read, or is not a whole JPEG.
         AnnotationError: a video's masks are missing or malformed.
@@ -130,7 +132,7 @@ def write_shard(shard: Shard, layout: Layout, folder: Path, content: Content) ->
     path = folder / shard.path
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with replacing(path) as part:
+        with replacing(path) as part, unchanged(layout, state):
             _write_parquet(part, shard, layout, content)
     except OSError as error:
         if error.errno != errno.ENOSPC:

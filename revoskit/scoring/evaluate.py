@@ -103,8 +103,9 @@ def _score_video(
     annotations: Annotations, predictions: Predictions, protocols: tuple[Protocol, ...], video_id: str
 ) -> list[ExpressionScores]:
     video = annotations.video(video_id)
-    truth = Truth(video, annotations.masks(video))
-    return [score(truth, e, predictions.read(video, e), protocols) for e in video.expressions]
+    with annotations.unchanged():
+        truth = Truth(video, annotations.masks(video))
+        return [score(truth, e, predictions.read(video, e), protocols) for e in video.expressions]
 
 
 def run_identity(annotations: Annotations, predictions: Predictions) -> dict[str, Any]:
