@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -363,7 +364,7 @@ def test_processes_that_are_many_already_are_not_multiplied(data, tmp_path, monk
     assert report.shard == Shard(1, 4)
     assert [path.name for path in (tmp_path / "b").glob("*.jsonl")] == ["shard-00001-of-00004.jsonl"]
     assert report.split.left == report.split.expressions - report.mine.expressions
-    assert "left to the other shards" in report.describe()
+    assert "Left to the other shards" in report.describe()
 
 
 videos = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 30)), min_size=1, max_size=40)
@@ -442,6 +443,77 @@ def test_an_answer_may_come_with_more():
     assert masks_and_extra((None, {"text": "no"})) == (None, {"text": "no"})
     with pytest.raises(AnswerError, match="found a dict of prediction_masks"):
         masks_and_extra({"prediction_masks": []})
+
+
+class StandIn:
+    """Gives itself for every name and every call, but what it is told to give."""
+
+    def __init__(self, **answers):
+        self.__dict__ |= answers
+
+    def __getattr__(self, name):
+        return lambda *args, **kwargs: self
+
+
+def documented(name: str) -> type:
+    """A class of docs/predicting.md."""
+    page = (Path(__file__).parent.parent / "docs" / "predicting.md").read_text(encoding="utf-8")
+    (block,) = [b for b in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if f"class {name}" in b]
+    namespace: dict = {}
+    exec(compile(block, "predicting.md", "exec"), namespace)
+    return namespace[name]
+
+
+def test_the_documented_adapter_of_predict_forward_calls_it_as_sa2va_does(data, keys, tmp_path, monkeypatch):
+    def predict_forward(*, video, text, tokenizer):
+        assert all(image.mode == "RGB" for image in video)
+        assert text.startswith("<image>")
+        width, height = video[0].size
+        masks = np.ones((len(video), height, width), bool)
+        return {"prediction": "Sure, [SEG].", "prediction_masks": [masks] if "box" in text else []}
+
+    model = StandIn(predict_forward=predict_forward)
+    loads = StandIn(from_pretrained=lambda *args, **kwargs: model)
+    model.eval, model.to = lambda: model, lambda device: model
+    monkeypatch.setitem(sys.modules, "transformers", StandIn(AutoModel=loads, AutoTokenizer=loads))
+    report = predict(documented("PredictForward"), data, output=tmp_path, arguments={"checkpoint": "x"})
+    assert report.failures == ()
+    lines = lines_of(tmp_path)
+    assert {line["extra"]["text"] for line in lines} == {"Sure, [SEG]."}
+    assert {line["masks"] is None for line in lines} == {True, False}
+
+
+def test_the_documented_adapter_of_a_tracker_gives_it_a_folder_of_its_frames_alone(data, keys, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    seen = []
+
+    def init_state(video_path):
+        names = sorted(os.listdir(video_path))
+        assert names == [f"{number:05d}.jpg" for number in range(4)]
+        with Image.open(Path(video_path) / names[0]) as image:
+            seen.append(image.size)
+        return len(names)
+
+    def propagate_in_video(state):
+        for number in range(state):
+            yield number, [1], torch.full((1, 1, seen[-1][1], seen[-1][0]), 1.0 if number else -1.0)
+
+    sam = StandIn(init_state=init_state, propagate_in_video=propagate_in_video)
+    box = {"xmin": 1, "ymin": 1, "xmax": 9, "ymax": 9}
+    find = lambda image, candidate_labels: [{"box": box}] if "box" in candidate_labels[0] else []  # noqa: E731
+    monkeypatch.setitem(sys.modules, "transformers", StandIn(pipeline=lambda *args, **kwargs: find))
+    build = StandIn(build_sam2_video_predictor=lambda *args, **kwargs: sam)
+    monkeypatch.setitem(sys.modules, "sam2", StandIn())
+    monkeypatch.setitem(sys.modules, "sam2.build_sam", build)
+    options = {"config": "c", "checkpoint": "x", "detector": "d"}
+    report = predict(documented("BoxAndTrack"), data, output=tmp_path, arguments=options)
+    assert report.failures == ()
+    found = [line for line in lines_of(tmp_path) if line["masks"]]
+    assert 0 < len(found) < len(keys)
+    for line in found:
+        height, width = line["masks"][0]["size"]
+        areas = MaskSequence.parse(line["masks"], height, width).areas().tolist()
+        assert areas == [0, *[height * width] * 3]
 
 
 # --- frames -----------------------------------------------------------------------------------------------------------

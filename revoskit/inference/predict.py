@@ -124,7 +124,9 @@ class Report:
         if self.stopped:
             lines.append(f"Stopped by SIGTERM with {self.mine.left:,} left: the same command goes on.")
         elif self.split.left:
-            lines.append(f"Of the whole split, {self.split.left:,} expressions are left to the other shards.")
+            lines.append(
+                f"Left to the other shards: {self.split.left:,} of the split's {self.split.expressions:,} expressions."
+            )
         return "\n".join(lines)
 
 
