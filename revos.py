@@ -28,12 +28,13 @@ import revoskit
 from revoskit.dataset import published
 from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations, open_splits
 from revoskit.dataset.changes import refuse_changes, unchanged
-from revoskit.dataset.columns import Frame, expression_example, expressions_features, video_example, videos_features
+from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, FileState, Layout, SplitFiles
 from revoskit.dataset.records import Video
 from revoskit.dataset.remapping import read_mapping
 from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.frames import EncodedFrame
 
 NAME = "revos"
 VERSION = "1.0.0"  # of the dataset, as released on 2024-07-13; `revoskit.__version__` is that of this code
@@ -64,10 +65,11 @@ class RevosConfig(datasets.BuilderConfig):
     """Options of `load_dataset("revos", ...)`.
 
     Args:
-        data_dir: the folder that holds `mask_dict.json` and `JPEGImages/`; by default, what $REVOS_ROOT says.
+        data_dir: the folder that holds `mask_dict.json` and `JPEGImages/` or `JPEGImages.zip`, whose frames are read
+            where they lie; by default, what $REVOS_ROOT says.
         source: where to get the official files, as `revoskit download --from` takes it: hf://datasets/<owner>/<repo>,
-            an https:// address or a folder. What is missing is downloaded, verified and unpacked before the dataset
-            is built: in `data_dir` where that is named, or else in the cache of `datasets`.
+            an https:// address or a folder. What is missing is downloaded and verified before the dataset is built: in
+            `data_dir` where that is named, or else in the cache of `datasets`.
         decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames, and
             `datasets` turns those whose EXIF data say so; masks follow the rows and columns of the file.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
@@ -124,7 +126,8 @@ class RevosConfig(datasets.BuilderConfig):
             forget_annotations()
         folders = _video_folders(layout) if self.missing_frames != "error" or self.alignment or not sized else []
         self.state = self.layout.annotation_state()
-        return layout.annotation_state(), [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
+        times = [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
+        return layout.annotation_state(), layout.frame_state(), times
 
 
 def _video_folders(layout: Layout) -> list[Path]:
@@ -267,9 +270,9 @@ def _folder_in_cache(cache_dir: str | None) -> str:
     return os.path.join(os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE), "downloads", NAME)
 
 
-def _frames(files: SplitFiles, video: Video) -> list[Frame | None]:
-    """The frames in the form that `datasets` stores, so that it need not encode them; null where one is not on disk."""
-    return [None if path is None else {"path": path, "bytes": None} for path in files.frames(video)]
+def _frames(files: SplitFiles, video: Video) -> list[EncodedFrame | None]:
+    """The frames in the form that `datasets` stores, so that it need not encode them; null where one is missing."""
+    return [None if frame is None else frame.row() for frame in files.frames(video)]
 
 
 def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
@@ -301,7 +304,7 @@ def _not_empty(splits: dict[str, Annotations], skip: dict[str, dict[str, list[st
     if not kept:
         raise MissingFilesError(
             "\n  ".join(["there is nothing to load:", *notes])
-            + f"\nUnpack the frames under {' or '.join(_frame_folders(splits))}, or load with missing_frames='keep' "
+            + f"\nPut the frames under {_frame_places(splits)}, or load with missing_frames='keep' "
             "(null in place of a missing frame)."
         )
     for note in notes:
@@ -309,8 +312,8 @@ def _not_empty(splits: dict[str, Annotations], skip: dict[str, dict[str, list[st
     return kept
 
 
-def _frame_folders(splits: dict[str, Annotations]) -> list[str]:
-    return list(dict.fromkeys(str(folder) for of_split in splits.values() for folder in of_split.files.frame_folders))
+def _frame_places(splits: dict[str, Annotations]) -> str:
+    return " or ".join(dict.fromkeys(of_split.files.frame_places for of_split in splits.values()))
 
 
 def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[str, list[str]]]) -> None:
@@ -327,14 +330,13 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
             f"{len(splits[split].videos) + len(unsized):,} videos: {first}"
         )
     if lines:
-        family = next(iter(splits.values())).layout.family
-        archive = FRAMES_ARCHIVE if family == REVOS else "the frames"
+        layout = next(iter(splits.values())).layout
+        archive = f"Put {FRAMES_ARCHIVE} into {layout.root}, where it need not be unpacked"
+        get_them = archive if layout.family == REVOS else "Unpack the frames there"
         keep = " or missing_frames='keep' (null in place of a missing frame)."
         raise MissingFilesError(
-            "\n".join(
-                [f"frames that the annotations list are not under {' or '.join(_frame_folders(splits))}:", *lines]
-            )
-            + f"\nUnpack {archive} there. Or load what is here with missing_frames='skip_video' (leaves their "
+            "\n".join([f"frames that the annotations list are not under {_frame_places(splits)}:", *lines])
+            + f"\n{get_them}. Or load what is here with missing_frames='skip_video' (leaves their "
             "videos out)" + ("." if any(of_split.unsized for of_split in splits.values()) else keep)
         )
 

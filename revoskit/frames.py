@@ -34,7 +34,8 @@ except ImportError:
     simplejpeg = None
 
 File = io.FileIO | io.BytesIO
-Row = dict[str, Any]  # {"path": str, "bytes": None}, or the bytes: an image in the form in which `datasets` stores it
+EncodedFrame = dict[str, Any]
+"""`{"path": str, "bytes": None}`, or with the bytes: an image in the form in which `datasets` stores it."""
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"  # of every whole JPEG, unless something was added to it
 
@@ -125,7 +126,7 @@ class Frame(abc.ABC):
         """The number of its bytes, and when it was last changed, in ns; raises OSError."""
 
     @abc.abstractmethod
-    def row(self) -> Row:
+    def row(self) -> EncodedFrame:
         """It as a row of the dataset has it: plain `datasets` reads it from there."""
 
     def read(self) -> bytes:
@@ -288,7 +289,7 @@ class FrameFile(Frame):
         status = os.stat(self.path)
         return status.st_size, status.st_mtime_ns
 
-    def row(self) -> Row:
+    def row(self) -> EncodedFrame:
         return {"path": self.path, "bytes": None}
 
 
@@ -317,7 +318,7 @@ class FrameMember(Frame):
         archive = open_archive(self.address)
         return archive.size(self.name), archive.modified_ns()
 
-    def row(self) -> Row:
+    def row(self) -> EncodedFrame:
         return {"path": f"{open_archive(self.address).kind}://{self.name}::{self.address}", "bytes": None}
 
 
@@ -339,7 +340,7 @@ class FrameBytes(Frame):
     def _status(self) -> tuple[int, int]:
         return len(self.content), 0
 
-    def row(self) -> Row:
+    def row(self) -> EncodedFrame:
         return {"path": self.path, "bytes": self.content}
 
 
@@ -359,7 +360,7 @@ class FrameImage(Frame):
     def _status(self) -> tuple[int, int]:
         raise self._error("is decoded already: its bytes are not in the row", FrameFault.UNREADABLE)
 
-    def row(self) -> Row:
+    def row(self) -> EncodedFrame:
         raise self._error("is decoded already: its bytes are not in the row", FrameFault.UNREADABLE)
 
     def size(self) -> tuple[int, int]:

@@ -26,9 +26,9 @@ def test_official_files_are_told_as_such(root):
     assert set(states(found).values()) == {"official"}
     assert found.all_official
     assert [(f.split, f.present, f.listed) for f in found.frames] == [
-        ("train", 0, 9),
-        ("validation", 0, 3),
-        ("train_sub", 0, 3),
+        ("train", 9, 9),
+        ("validation", 3, 3),
+        ("train_sub", 3, 3),
     ]
 
 

@@ -600,7 +600,7 @@ from revoskit.dataset.layout import Layout
 layout = Layout.at({json.dumps(str(data.root))})
 annotations = open_annotations(layout, "train")
 video = next(iter(annotations))
-frames = [{{"path": path, "bytes": None}} for path in annotations.files.frames(video)]
+frames = [frame.row() for frame in annotations.files.frames(video)]
 row = expression_example(video, video.expressions[0], annotations.masks(video), frames)
 assert collate([Clips(3, size=16)(row)])["frames"].shape == (1, 3, 16, 28, 3)
 """

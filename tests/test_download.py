@@ -16,6 +16,7 @@ import pytest
 from official_files import release
 
 import revos
+from revoskit import open_frame
 from revoskit.cli import main
 from revoskit.dataset import layout
 from revoskit.dataset.layout import FOREGROUND, FRAMES_ARCHIVE, FRAMES_FOLDER, SHA256, TRACKS, Layout
@@ -462,9 +463,10 @@ def load(tmp_path, name="videos", **options):
 def test_a_dataset_is_loaded_from_a_source_and_then_from_the_cache(server, mirror, tmp_path):
     loaded = load(tmp_path, source=server.address)
     assert {split: len(rows) for split, rows in loaded.items()} == {"train": 3, "validation": 1, "train_sub": 1}
-    frame = Path(loaded["train"][0]["frames"][0]["path"])
-    assert frame.is_relative_to(tmp_path / "cache" / "downloads" / "revos" / FRAMES_FOLDER)
-    assert frame.is_file()
+    frame = loaded["train"][0]["frames"][0]
+    assert frame["path"].endswith(str(tmp_path / "cache" / "downloads" / "revos" / FRAMES_ARCHIVE))
+    assert open_frame(frame).size == (64, 48)
+    assert not (tmp_path / "cache" / "downloads" / "revos" / FRAMES_FOLDER).exists()  # nothing is unpacked
     server.requests.clear()
     assert len(load(tmp_path, source=server.address, split="train")) == 3
     assert len(load(tmp_path, "expressions", source=server.address, split="train")) > 3  # built, from the same files
@@ -474,13 +476,13 @@ def test_a_dataset_is_loaded_from_a_source_and_then_from_the_cache(server, mirro
 def test_a_dataset_is_streamed_from_a_source(mirror, tmp_path):
     rows = list(load(tmp_path, source=str(mirror), streaming=True, split="validation"))
     assert len(rows) == 1
-    assert Path(rows[0]["frames"][0]["path"]).is_file()
+    assert open_frame(rows[0]["frames"][0]).size == (64, 48)
 
 
 def test_a_source_and_a_folder_put_the_files_there(mirror, here, tmp_path):
     assert len(load(tmp_path, source=str(mirror), data_dir=str(here.root), split="validation")) == 1
     assert all_official(here)
-    assert (here.root / FRAMES_FOLDER).is_dir()
+    assert (here.root / FRAMES_ARCHIVE).is_file()
 
 
 def test_the_cache_is_named_after_the_source_and_the_checksums(mirror, tmp_path, monkeypatch):

@@ -278,10 +278,10 @@ def test_shards_are_read_by_webdataset(small, layout, exported):
     for sample in samples:
         known = sample["json"]
         video = annotations.video(known["video_id"])
-        paths = annotations.files.frames(video)
-        for i, path in enumerate(paths):
-            np.testing.assert_array_equal(np.asarray(sample[f"{i:05d}.jpg"]), np.asarray(Image.open(path)))
-        assert f"{len(paths):05d}.jpg" not in sample
+        frames = annotations.files.frames(video)
+        for i, frame in enumerate(frames):
+            np.testing.assert_array_equal(np.asarray(sample[f"{i:05d}.jpg"]), np.asarray(frame.image()))
+        assert f"{len(frames):05d}.jpg" not in sample
         for track in known["tracks"]:
             masks = [mask and mask_api.decode(mask) for mask in track["masks"]]
             expected = small.pixels[track["annotation_id"]]
@@ -430,7 +430,7 @@ def test_a_track_without_a_mask_is_left_out_and_counted_since_nothing_can_match_
 
 def test_frames_are_hard_links_to_the_datasets_own(layout, exported):
     video = next(iter(open_annotations(layout, "train")))
-    source = layout.split("train").frames(video)[0]
+    source = layout.split("train").frames(video)[0].path
 
     for to in ("mevis", "ytvos", "coco"):
         target = exported[0] / to / "train/JPEGImages" / video.video_id / "00000.jpg"
@@ -447,7 +447,7 @@ def test_frames_are_copied_where_there_can_be_no_links(layout, tmp_path, monkeyp
     report = export(layout, "mevis", tmp_path / "out", ["train_sub"])
 
     video = next(iter(open_annotations(layout, "train_sub")))
-    source = Path(layout.split("train").frames(video)[0])
+    source = Path(layout.split("train").frames(video)[0].path)
     target = tmp_path / "out/train_sub/JPEGImages" / video.video_id / "00000.jpg"
     assert report.splits["train_sub"].copied == 5
     assert target.read_bytes() == source.read_bytes()
@@ -724,4 +724,4 @@ def test_a_frame_that_goes_while_it_is_exported_is_named(own_miniature, tmp_path
     with pytest.raises(
         MissingFilesError, match=rf"frame '{video.frame_names[2]}' of video '{video.video_id}' was removed"
     ):
-        job.frame_files(job.Job(annotations, tmp_path, "link", 1), video)
+        job.frames_of(job.Job(annotations, tmp_path, "link", 1), video)

@@ -127,7 +127,7 @@ def test_a_whole_jpeg_with_something_behind_it_is_embedded_as_it_is(own_miniatur
 
 def first_frame(layout: Layout) -> tuple[Video, Path]:
     video = next(iter(open_annotations(layout, "train")))
-    return video, Path(layout.split("train").frames(video)[0])
+    return video, Path(layout.split("train").frames(video)[0].path)
 
 
 @pytest.mark.parametrize("size", [20, 5], ids=["longer", "shorter"])

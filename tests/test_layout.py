@@ -46,8 +46,8 @@ def test_frames_are_found_under_both_roots(folder, tmp_path):
 
     write_miniature(tmp_path, videos=1, frames=2, height=16, width=16, frames_folder=folder)
     video = Video("LV-VIS/train/01020", 1, 1, ("00000", "00001", "00002"), ())
-    paths = Layout.at(tmp_path).split("train").frames(video)
-    assert [path and os.path.exists(path) for path in paths] == [True, True, None]
+    frames = Layout.at(tmp_path).split("train").frames(video)
+    assert [frame and os.path.exists(frame.path) for frame in frames] == [True, True, None]
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../b", "/etc", "", "a//b", "a/", "C:/x", "a\\b", "a\0b", ".", "./a"])

@@ -336,7 +336,7 @@ def test_missing_frames_are_counted_and_the_first_named(own_miniature, cache, st
     ) as error:
         load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache, streaming=streaming)
     assert "missing_frames='skip_video'" in str(error.value)
-    assert "Unpack JPEGImages.zip" in str(error.value)
+    assert "Put JPEGImages.zip into" in str(error.value)
     assert nothing_half_built(cache)
 
 

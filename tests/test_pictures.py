@@ -121,8 +121,8 @@ def test_an_expression_without_objects_and_one_without_words_have_their_sheets(l
     subject = pictures.find_scene(layout, VIDEO, "6")
     assert subject.panels[0].layers == ()
     assert pictures.contact_sheet(subject).height > 100
-    wordless = pictures.Scene(video, "", "", subject.frame_paths, subject.panels)
-    endless = pictures.Scene(video, "word" * 3000, " many words" * 300, subject.frame_paths, subject.panels)
+    wordless = pictures.Scene(video, "", "", subject.frames, subject.panels)
+    endless = pictures.Scene(video, "word" * 3000, " many words" * 300, subject.frames, subject.panels)
     for other in (wordless, endless):
         assert pictures.contact_sheet(other, frames=2).width == pictures.contact_sheet(subject, frames=2).width
 

@@ -222,7 +222,7 @@ def test_statistics_count_the_frames_that_are_kept(root, mapped):
 
 def test_a_picture_shows_the_frames_that_masks_were_mapped_to(mapped):
     scene = pictures.find_scene(mapped, VIDEO)
-    assert [Path(path).stem for path in scene.frame_paths] == list(KEPT)
+    assert [Path(frame.path).stem for frame in scene.frames] == list(KEPT)
     assert {len(layer.masks) for layer in scene.panels[0].layers} == {4}
 
 

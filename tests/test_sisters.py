@@ -119,7 +119,7 @@ def test_lv_vis_annotations_may_lie_beside_the_split(sisters, tmp_path):
     video = open_annotations(Layout.at(root, "lv_vis"), "train").video("00000")
 
     assert Layout.at(root, "lv_vis").split("train").tracks == root / "mask_dict.json"
-    assert Layout.at(root, "lv_vis").split("train").frames(video)[0].endswith("00000.jpg")
+    assert Layout.at(root, "lv_vis").split("train").frames(video)[0].path.endswith("00000.jpg")
 
 
 def test_a_size_that_is_not_said_is_read_from_the_first_frame(sisters, load):

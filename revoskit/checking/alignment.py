@@ -31,7 +31,6 @@ from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import Video
 from revoskit.dataset.remapping import Mapping
 from revoskit.errors import AnnotationError, FrameError, UsageError
-from revoskit.frames import FrameFile
 
 
 class Verdict(str, enum.Enum):
@@ -183,7 +182,7 @@ def examine(layout: Layout, split: str, video_id: str) -> Alignment:
         return Alignment(split, video_id, Verdict.UNDECIDED, note=str(error))
     folder = annotations.files.folder_frames(video_id)
     sample = Sample.of(tracks)
-    frames = [FrameFile(str(annotations.files.video_folder(video_id) / f"{name}.jpg")) for name in folder]
+    frames = [frame for frame in annotations.files.frames_named(video_id, folder) if frame is not None]
     seen = Alignment(split, video_id, Verdict.UNDECIDED, None, len(sample.tracks), len(sample.indices), len(folder))
     if len(sample.indices) < LEAST_FRAMES:
         return msgspec.structs.replace(seen, note=f"fewer than {LEAST_FRAMES} frames have masks")

@@ -27,7 +27,6 @@ from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THE
 from revoskit.dataset.records import Expression, ExpressionType, Video
 from revoskit.dataset.tracks import ForegroundFile, TrackFile, open_once
 from revoskit.errors import AnnotationError, FrameError, FrameFault, MissingFilesError, UsageError
-from revoskit.frames import FrameFile
 from revoskit.masks.rle import RLE, MaskSequence, faults
 
 EXIT_STATUS = {None: 0, Severity.NOTE: 0, Severity.WARNING: 3, Severity.ERROR: 1}
@@ -446,21 +445,19 @@ def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
 
 
 def _check_frames(split: SplitFiles, video: Video, decode: bool, tally: Tally, place: Place) -> None:
-    paths = split.frames(video)
-    missing = [name for name, path in zip(video.frame_names, paths, strict=True) if path is None]
+    frames = split.frames(video)
+    missing = [name for name, frame in zip(video.frame_names, frames, strict=True) if frame is None]
     if missing:
-        found = f"{len(missing)} of the video's {len(paths)}"
+        found = f"{len(missing)} of the video's {len(frames)}"
         tally.add(Kind.FRAME_MISSING, found, len(missing), frame=missing[0], **place)
-    for name, path in zip(video.frame_names, paths, strict=True):
-        if path:
+    for name, frame in zip(video.frame_names, frames, strict=True):
+        if frame is not None:
             try:
-                FrameFile(path).examine(video.height, video.width, decode=decode)
+                frame.examine(video.height, video.width, decode=decode)
             except FrameError as error:
                 tally.add(_OF_FRAMES[error.fault], error.problem, frame=name, **place)
-    folder = split.video_folder(video.video_id)
     listed = {f"{name}.jpg" for name in video.frame_names}
-    present = {name for name in os.listdir(folder) if _is_jpeg(name)} if folder.is_dir() else set()
-    if extra := present - listed:
+    if extra := set(filter(_is_jpeg, split.frame_files(video.video_id))) - listed:
         tally.add(Kind.FRAMES_UNLISTED, f"{len(extra)} more than listed, such as {min(extra)}", len(extra), **place)
 
 
@@ -478,8 +475,11 @@ def _check_strangers(layout: Layout, records: _Records, files: _Files, tally: Ta
     if files.foreground:
         for video_id in sorted(set(open_once(ForegroundFile, _shared(layout).foreground).keys()) - known):
             tally.add(Kind.FOREGROUND_EXTRA, video=video_id)
-    for folder, count in _folders_of_jpegs(layout, known):
-        if folder not in known:
+    found = dict(_folders_of_jpegs(layout, known))
+    if archive := _shared(layout).archive:
+        found |= {video_id: sum(map(_is_jpeg, archive.names(video_id))) for video_id in archive.videos()}
+    for folder, count in found.items():
+        if folder not in known and count:
             tally.add(Kind.FOLDER_UNLISTED, f"{count:,} JPEGs", video=folder)
 
 

@@ -13,10 +13,9 @@ from datasets import ClassLabel, Features, Image, Value
 
 from revoskit.dataset.records import Expression, ExpressionType, Video
 from revoskit.dataset.video_masks import VideoMasks
+from revoskit.frames import EncodedFrame
 
 EXPRESSION_TYPES = [kind.label for kind in ExpressionType]
-
-Frame = dict[str, Any]  # {"path": str, "bytes": None}: an image in the form in which `datasets` stores it
 
 
 def _rle() -> dict[str, Any]:
@@ -64,7 +63,7 @@ def videos_features(decode_frames: bool = False) -> Features:
     )
 
 
-def _video_row(video: Video, frames: list[Frame | None]) -> dict[str, Any]:
+def _video_row(video: Video, frames: list[EncodedFrame | None]) -> dict[str, Any]:
     return {
         "video_id": video.video_id,
         "height": video.height,
@@ -85,13 +84,13 @@ def _expression_row(expression: Expression) -> dict[str, Any]:
 
 
 def expression_example(
-    video: Video, expression: Expression, masks: VideoMasks, frames: list[Frame | None]
+    video: Video, expression: Expression, masks: VideoMasks, frames: list[EncodedFrame | None]
 ) -> dict[str, Any]:
     """A row of config `expressions`."""
     return _video_row(video, frames) | _expression_row(expression) | {"masks": list(masks.of(expression))}
 
 
-def video_example(video: Video, masks: VideoMasks, frames: list[Frame | None]) -> dict[str, Any]:
+def video_example(video: Video, masks: VideoMasks, frames: list[EncodedFrame | None]) -> dict[str, Any]:
     """A row of config `videos`."""
     tracks = [
         {"annotation_id": i, "object_id": video.object_id(i), "masks": list(masks.track(i))}

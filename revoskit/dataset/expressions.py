@@ -20,7 +20,7 @@ from revoskit.dataset.layout import SplitFiles, check_file_stem, check_relative
 from revoskit.dataset.records import Expression, ExpressionType, Video
 from revoskit.dataset.tracks import TrackFile, open_once
 from revoskit.errors import AnnotationError, FrameError, JsonError, Place, UnsizedError
-from revoskit.frames import FrameFile
+from revoskit.frames import Frame
 from revoskit.masks.rle import MAX_PIXELS
 
 _ObjectId = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
@@ -194,10 +194,10 @@ def _video(video_id: str, value: Any, files: SplitFiles, path: Path, faults: lis
 
 def _size_of(video: Video, files: SplitFiles, where: str, place: Place) -> tuple[int, int]:
     """The size of a video that does not say it: that of the first frame on disk that has one, or else of its masks."""
-    paths = [path for path in files.frames(video) if path is not None]
-    size = next(filter(None, map(_frame_size, paths)), None) or _mask_size(video, files.tracks)
-    if size is None and paths:
-        raise AnnotationError(f"{where} does not say its height and width, and {paths[0]} is no picture", **place)
+    frames = [frame for frame in files.frames(video) if frame is not None]
+    size = next(filter(None, map(_frame_size, frames)), None) or _mask_size(video, files.tracks)
+    if size is None and frames:
+        raise AnnotationError(f"{where} does not say its height and width, and {frames[0].file} is no picture", **place)
     if size is None:
         raise UnsizedError(
             f"{where} does not say its height and width, and neither a frame nor a mask of it is there to read them "
@@ -209,10 +209,10 @@ def _size_of(video: Video, files: SplitFiles, where: str, place: Place) -> tuple
     return size
 
 
-def _frame_size(path: str) -> tuple[int, int] | None:
+def _frame_size(frame: Frame) -> tuple[int, int] | None:
     """Height and width, or None where it is no picture."""
     try:
-        return FrameFile(path).size()
+        return frame.size()
     except FrameError:
         return None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 REVOS = "revos"
 
 _TRACKS = "mask_dict.json"
-_FRAMES = "JPEGImages"
+FRAMES_FOLDER = "JPEGImages"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class SplitPaths:
 
     expressions: tuple[str, ...]
     tracks: tuple[str, ...] = (_TRACKS,)
-    frames: tuple[str, ...] = (_FRAMES,)
+    frames: tuple[str, ...] = (FRAMES_FOLDER,)
     hidden: bool = False
     """The masks are kept back for an evaluation server: expressions need not name objects, nor need tracks be there."""
     subset_of: str | None = None
@@ -46,7 +46,7 @@ class Family:
 def _folder(name: str, *expressions: str, hidden: bool = False) -> SplitPaths:
     """A split with a folder of its own, which holds all its files."""
     return SplitPaths(
-        tuple(f"{name}/{file}" for file in expressions), (f"{name}/{_TRACKS}",), (f"{name}/{_FRAMES}",), hidden
+        tuple(f"{name}/{file}" for file in expressions), (f"{name}/{_TRACKS}",), (f"{name}/{FRAMES_FOLDER}",), hidden
     )
 
 
@@ -55,7 +55,7 @@ FAMILIES = {
         "ReVOS",
         "https://github.com/cilinyan/ReVOS-api",
         {
-            split: SplitPaths((f"meta_expressions_{name}_.json",), frames=(_FRAMES, ""), subset_of=whole)
+            split: SplitPaths((f"meta_expressions_{name}_.json",), frames=(FRAMES_FOLDER, ""), subset_of=whole)
             for split, name, whole in [
                 ("train", "train", None),
                 ("validation", "valid", None),

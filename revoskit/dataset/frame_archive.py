@@ -11,14 +11,14 @@ from pathlib import Path
 
 from revoskit.archives.index import Archive, open_archive, stamp_of
 from revoskit.archives.parts import find_archive
+from revoskit.dataset.families import FRAMES_FOLDER
 from revoskit.errors import ArchiveError
 from revoskit.frames import FrameMember
 
 SOURCES = ("LV-VIS", "MOSE", "OVIS", "TAO", "UVO", "MeViS")
 """The datasets that the videos come from; a video's id begins with one of them."""
 
-_FRAMES_FOLDER = "JPEGImages"
-_WRAPPED = "JPEGImages.zip"
+_WRAPPED = f"{FRAMES_FOLDER}.zip"
 _FOLDED_SOURCES = {source.casefold() for source in SOURCES}
 
 
@@ -30,8 +30,8 @@ def video_of(folder: str, known: Collection[str] = ()) -> str | None:
     for start in range(len(parts)):
         if (candidate := "/".join(parts[start:])) in known:
             return candidate
-    if _FRAMES_FOLDER in parts:
-        parts = parts[parts.index(_FRAMES_FOLDER) + 1 :]
+    if FRAMES_FOLDER in parts:
+        parts = parts[parts.index(FRAMES_FOLDER) + 1 :]
     sources = [place for place, part in enumerate(parts) if part.casefold() in _FOLDED_SOURCES]
     return "/".join(parts[sources[0] if sources else 0 :]) or None
 
@@ -75,7 +75,7 @@ class FrameArchive:
         if len(found) > 1:
             raise ArchiveError(
                 f"{self.address} has several folders for video {video_id!r}: {', '.join(map(repr, found[:3]))}. "
-                f"Which is meant? Take out the others, or unpack the right one under {_FRAMES_FOLDER}/."
+                f"Which is meant? Take out the others, or unpack the right one under {FRAMES_FOLDER}/."
             )
         return found[0] if found else None
 
@@ -93,6 +93,14 @@ def unusable_archive(root: Path) -> str | None:
     """What is wrong with the archive of frames under a root, where it cannot be read as it lies."""
     found = _of(root)
     return found if isinstance(found, str) else None
+
+
+def archive_state(root: Path) -> object:
+    """What tells one archive of frames under a root from another, and from none."""
+    try:
+        return stamp_of(find_archive(root))
+    except (ArchiveError, OSError) as error:
+        return str(error)
 
 
 def _of(root: Path) -> FrameArchive | str | None:

@@ -1,6 +1,7 @@
 """The official files of ReVOS: their names, their checksums, and where they lie under a root folder.
 
-ROOT/JPEGImages/<video_id>/<frame>.jpg      or ROOT/<video_id>/<frame>.jpg
+ROOT/JPEGImages/<video_id>/<frame>.jpg      or ROOT/<video_id>/<frame>.jpg, or unpacked nowhere:
+ROOT/JPEGImages.zip                         as released, or what somebody made of it (`revoskit.dataset.frame_archive`)
 ROOT/mask_dict.json                         every track, for all splits
 ROOT/mask_dict_foreground.json              optional: it follows from the others
 ROOT/meta_expressions_<split>_.json         one per split; those that are absent are left out
@@ -19,8 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from revoskit.dataset.families import FAMILIES, REVOS, SplitPaths
+from revoskit.dataset.families import FRAMES_FOLDER as FRAMES_FOLDER
+from revoskit.dataset.frame_archive import FrameArchive, archive_state, frame_archive, unusable_archive
 from revoskit.dataset.records import Video
 from revoskit.errors import AnnotationError, MissingFilesError, Place, UsageError
+from revoskit.frames import Frame, FrameFile
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,7 +33,6 @@ FileState = tuple[tuple[str, int, int], ...]
 """Of each file its name, size in bytes and time of change in ns."""
 
 ROOT_VARIABLE = "REVOS_ROOT"
-FRAMES_FOLDER = "JPEGImages"
 FRAMES_ARCHIVE = "JPEGImages.zip"
 TRACKS = "mask_dict.json"
 FOREGROUND = "mask_dict_foreground.json"
@@ -155,6 +158,11 @@ class Layout:
         state = [(file, file.stat()) for file in self.files_of_annotations()]
         return tuple((self.name_of(file), status.st_size, status.st_mtime_ns) for file, status in state)
 
+    def frame_state(self) -> tuple[object, ...]:
+        """Whether each folder of frames is there, and the state of the archive: rows say where their frames lie."""
+        folders = dict.fromkeys(folder for split in self._every_split() for folder in split.frame_folders)
+        return *(folder.is_dir() for folder in folders), archive_state(self.root) if self.family == REVOS else None
+
     def name_of(self, file: Path) -> str:
         """A file's path, relative to the root where it lies under it."""
         return (file.relative_to(self.root) if file.is_relative_to(self.root) else file).as_posix()
@@ -208,22 +216,45 @@ class SplitFiles:
         candidates = [folder / video_id for folder in self.frame_folders]
         return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
+    @property
+    def archive(self) -> FrameArchive | None:
+        """The archive of frames, where one is here that can be read as it lies."""
+        return frame_archive(self.layout.root) if self.layout.family == REVOS else None
+
+    @property
+    def frame_places(self) -> str:
+        """Where frames are looked for, in words; and why not in an archive that is here."""
+        folders = " or ".join(map(str, self.frame_folders))
+        archive = self.archive
+        unusable = unusable_archive(self.layout.root) if self.layout.family == REVOS else None
+        return folders + (f", nor in {archive.address}" if archive else "") + (f" ({unusable})" if unusable else "")
+
+    def frame_files(self, video_id: str) -> list[str]:
+        """The names of all files that lie in a video's folder, on disk or in the archive of frames."""
+        folder, archive = self.video_folder(video_id), self.archive
+        on_disk = os.listdir(folder) if folder.is_dir() else []
+        return list(dict.fromkeys([*on_disk, *(archive.names(video_id) if archive else ())]))
+
     def folder_frames(self, video_id: str) -> list[str]:
         """The names of all JPEGs in a video's folder, sorted: numbers by value, so that 9 comes before 10."""
-        folder = self.video_folder(video_id)
-        names = [name[:-4] for name in os.listdir(folder) if name.endswith(".jpg")] if folder.is_dir() else []
-        return sorted(names, key=_natural)
+        return sorted((name[:-4] for name in self.frame_files(video_id) if name.endswith(".jpg")), key=_natural)
 
-    def frames(self, video: Video) -> list[str | None]:
-        """The JPEG of every frame, null where there is none on disk; costs one look into the video's folder."""
-        folder = self.video_folder(video.video_id)
+    def frames(self, video: Video) -> list[Frame | None]:
+        """A video's frames, each a file in its folder, or else a member of the archive; null where it is in neither."""
+        return self.frames_named(video.video_id, video.frame_names)
+
+    def frames_named(self, video_id: str, names: Sequence[str]) -> list[Frame | None]:
+        """Those frames of a video; costs one look into its folder."""
+        folder = self.video_folder(video_id)
         present = set(os.listdir(folder)) if folder.is_dir() else set()
-        paths = [os.path.join(folder, f"{name}.jpg") for name in video.frame_names]
-        return [path if f"{name}.jpg" in present else None for name, path in zip(video.frame_names, paths, strict=True)]
+        files = [f"{name}.jpg" for name in names]
+        archive = None if present.issuperset(files) else self.archive
+        archived = archive.frames(video_id) if archive else {}
+        return [FrameFile(os.path.join(folder, file)) if file in present else archived.get(file) for file in files]
 
     def missing_frames(self, video: Video) -> list[str]:
-        """The names of a video's frames that are not on disk."""
-        return [name for name, path in zip(video.frame_names, self.frames(video), strict=True) if path is None]
+        """The names of a video's frames that are neither on disk nor in an archive."""
+        return [name for name, frame in zip(video.frame_names, self.frames(video), strict=True) if frame is None]
 
     @contextlib.contextmanager
     def advising(self) -> Iterator[None]:

@@ -155,8 +155,7 @@ def _require_frames(splits: dict[str, Annotations]) -> None:
         missing = [f"{video_id}/{name}.jpg" for video_id, names in lacking.items() for name in names]
         if missing:
             listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-            where = " or ".join(map(str, of_split.files.frame_folders))
-            lines.append(f"  {split}: {len(missing):,} frames are not under {where}: {listed}")
+            lines.append(f"  {split}: {len(missing):,} frames are not under {of_split.files.frame_places}: {listed}")
     if lines:
         advice = "Unpack the frames there, or name a split that has them all."
         raise MissingFilesError("\n".join(["frames that the annotations list are not on disk:", *lines, advice]))

@@ -6,6 +6,7 @@ import functools
 import itertools
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ from revoskit.atomic import replacing
 from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.records import Video
 from revoskit.errors import MissingFilesError, UsageError
+from revoskit.frames import Frame, FrameFile
 
 FRAMES = "JPEGImages"
 How = Literal["link", "copy", "symlink"]
+Placed = Literal["linked", "copied", "symlinked", "kept"]
 
 
 class Counts(msgspec.Struct):
@@ -122,16 +125,16 @@ def own_ids(annotations: Annotations, lowest: int | None = None) -> dict[tuple[s
     return ids
 
 
-def frame_files(job: Job, video: Video) -> list[str]:
-    """Where a video's frames are. All are there when an export begins, and may be taken away meanwhile.
+def frames_of(job: Job, video: Video) -> list[Frame]:
+    """A video's frames. All are there when an export begins, and may be taken away meanwhile.
 
     Raises:
         MissingFilesError: one is no longer on disk.
     """
-    paths = job.annotations.files.frames(video)
-    there = [path for path in paths if path is not None]
-    if len(there) < len(paths):
-        gone = video.frame_names[paths.index(None)]
+    frames = job.annotations.files.frames(video)
+    there = [frame for frame in frames if frame is not None]
+    if len(there) < len(frames):
+        gone = video.frame_names[frames.index(None)]
         raise MissingFilesError(
             f"frame {gone!r} of video {video.video_id!r} was removed while it was exported: put it back under "
             f"{job.annotations.files.video_folder(video.video_id)}, and give the same command again"
@@ -139,8 +142,29 @@ def frame_files(job: Job, video: Video) -> list[str]:
     return there
 
 
-def place(source: str, target: Path, how: How) -> Literal["linked", "copied", "symlinked", "kept"]:
-    """Put a file of the dataset somewhere; returns "linked", "copied", "symlinked", or "kept" where it is already."""
+def place(frame: Frame, target: Path, how: How) -> Placed:
+    """Put a frame somewhere; one that is no file of its own cannot be linked, and is copied.
+
+    Returns:
+        "linked", "copied", "symlinked", or "kept" where it is already.
+    """
+    return _place_file(frame.path, target, how) if isinstance(frame, FrameFile) else _place_bytes(frame, target)
+
+
+def _place_bytes(frame: Frame, target: Path) -> Placed:
+    num_bytes, modified = frame.status()
+    if os.path.lexists(target):
+        there = target.lstat()
+        if stat.S_ISREG(there.st_mode) and (there.st_size, there.st_mtime_ns) == (num_bytes, modified):
+            return "kept"
+        target.unlink()
+    with replacing(target) as part:
+        part.write_bytes(frame.read())
+        os.utime(part, ns=(modified, modified))  # by which the next run knows it for the same
+    return "copied"
+
+
+def _place_file(source: str, target: Path, how: How) -> Placed:
     source = os.path.realpath(source)  # a link to a link would lead out of the folder
     if os.path.lexists(target):
         if _is_placed(source, target, how):
@@ -183,8 +207,8 @@ def place_frames(job: Job, folder: Path, video_id: str) -> dict[str, int]:
     target = folder / FRAMES / video_id
     target.mkdir(parents=True, exist_ok=True)
     placed: dict[str, int] = {}
-    for name, path in zip(video.frame_names, frame_files(job, video), strict=True):
-        kind = place(path, target / f"{name}.jpg", job.how)
+    for name, frame in zip(video.frame_names, frames_of(job, video), strict=True):
+        kind = place(frame, target / f"{name}.jpg", job.how)
         placed[kind] = placed.get(kind, 0) + 1
     return placed
 

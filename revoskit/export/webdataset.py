@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,7 @@ from revoskit import workers
 from revoskit.atomic import whole
 from revoskit.dataset.records import Expression, Video
 from revoskit.dataset.video_masks import VideoMasks
-from revoskit.export.job import Counts, Job, frame_files
+from revoskit.export.job import Counts, Job, frames_of
 
 PASSES = 1
 HOW_TO_READ = "Read them with webdataset.WebDataset('{folder}/{first}', shardshuffle=False).decode('pil')."
@@ -63,7 +62,7 @@ def _plan(job: Job) -> list[_Shard]:
             shards.append([])
             size = 0
         shards[-1].append((number, video.video_id))
-        size += sum(os.stat(path).st_size for path in frame_files(job, video))
+        size += sum(frame.status()[0] for frame in frames_of(job, video))
     return [_Shard(job.folder / f"{job.family}-{job.split}-{i:06d}.tar", videos) for i, videos in enumerate(shards)]
 
 
@@ -84,9 +83,9 @@ def _write_shard(job: Job, shard: _Shard) -> bool:
             video = job.annotations.video(video_id)
             known = msgspec.json.encode(_known(video, job.annotations.masks(video)))
             _add(tar, f"{number:06d}.json", len(known), io.BytesIO(known))
-            for i, path in enumerate(frame_files(job, video)):
-                with open(path, "rb") as frame:
-                    _add(tar, _frame_name(number, i), os.fstat(frame.fileno()).st_size, frame)
+            for i, frame in enumerate(frames_of(job, video)):
+                content = frame.read()
+                _add(tar, _frame_name(number, i), len(content), io.BytesIO(content))
     return True
 
 
@@ -103,8 +102,8 @@ def _frames_of(job: Job, shard: _Shard) -> list[tuple[str, int]]:
     """The same, as the dataset has them now: which videos a shard holds follows from the sizes of all frames."""
     found = []
     for number, video_id in shard.videos:
-        paths = frame_files(job, job.annotations.video(video_id))
-        found += [(_frame_name(number, i), os.stat(path).st_size) for i, path in enumerate(paths)]
+        frames = frames_of(job, job.annotations.video(video_id))
+        found += [(_frame_name(number, i), frame.status()[0]) for i, frame in enumerate(frames)]
     return found
 
 

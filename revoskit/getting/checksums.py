@@ -20,6 +20,7 @@ from revoskit.atomic import write_whole
 from revoskit.dataset.expressions import read_expressions
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, SHA256_FIRST_RELEASE, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, MissingFilesError
+from revoskit.frames import FrameMember
 
 OFFICIAL, FIRST_RELEASE, UNKNOWN, MISSING = "official", "first release", "unknown", "missing"
 
@@ -39,11 +40,13 @@ class FileReport(msgspec.Struct):
 
 
 class FramesReport(msgspec.Struct):
-    """How many of the frames that a split lists are on disk; `problem` says why that cannot be told."""
+    """How many of the frames that a split lists are here; `problem` says why that cannot be told."""
 
     split: str
     listed: int = 0
     present: int = 0
+    archived: int = 0
+    """Of those present, the ones that lie in the archive alone."""
     videos: int = 0
     complete_videos: int = 0
     problem: str | None = None
@@ -70,7 +73,7 @@ def verify(
     first_release: Mapping[str, str] = SHA256_FIRST_RELEASE,
     progress: Callable[[int], object] = lambda size: None,
 ) -> Verification:
-    """Compare the files under a root with the official checksums, and count the frames that are unpacked there.
+    """Compare the files under a root with the official checksums, and count the frames that are there.
 
     `progress` is called with the number of bytes that were read since its last call.
 
@@ -100,17 +103,18 @@ def bytes_to_read(layout: Layout, names: Mapping[str, str] = SHA256) -> int:
 
 
 def count_frames(layout: Layout, split: str) -> FramesReport:
-    """How many of the frames that a split lists are on disk."""
+    """How many of the frames that a split lists are here, on disk or in the archive."""
     try:
         videos = read_expressions(layout.split(split))
     except AnnotationError as error:
         return FramesReport(split, problem=str(error))
     report = FramesReport(split, videos=len(videos))
     for video in videos.values():
-        missing = len(layout.split(split).missing_frames(video))
-        report.listed += len(video.frame_names)
-        report.present += len(video.frame_names) - missing
-        report.complete_videos += not missing
+        frames = layout.split(split).frames(video)
+        report.listed += len(frames)
+        report.present += len(frames) - frames.count(None)
+        report.archived += sum(isinstance(frame, FrameMember) for frame in frames)
+        report.complete_videos += None not in frames
     return report
 
 
@@ -124,8 +128,9 @@ def table(found: Verification) -> str:
         if frames.problem:
             lines.append(f"frames of {frames.split}: {frames.problem}")
             continue
+        archived = f", {frames.archived:,} of them in the archive" if frames.archived else ""
         lines.append(
-            f"frames of {frames.split}: {frames.present:,} of {frames.listed:,} listed are on disk; "
+            f"frames of {frames.split}: {frames.present:,} of {frames.listed:,} listed are here{archived}; "
             f"{frames.complete_videos:,} of {frames.videos:,} videos are complete"
         )
     return "\n".join([lines[0], "", *lines[1:]]) if found.frames else lines[0]
@@ -137,7 +142,7 @@ def _remark(file: FileReport) -> str:
     if file.state == UNKNOWN and file.sha256 is not None:
         return f"{file.sha256[:12]}…, expected {file.expected[:12]}…: get it anew"
     if file.state == MISSING and file.name == FRAMES_ARCHIVE:
-        return "not needed once unpacked"
+        return "not needed where its frames are unpacked"
     return ""
 
 

@@ -84,7 +84,7 @@ def download(
 
 
 def obtain(layout: Layout, source: str, *, expected: Mapping[str, str] = SHA256, token: Any = None) -> None:
-    """Download, verify and unpack what is needed to load the dataset, as far as it is not there already.
+    """Download and verify what is needed to load the dataset, as far as it is not there already.
 
     Raises:
         DownloadError: a file that is needed cannot be had, or is not official.
@@ -100,7 +100,7 @@ def obtain(layout: Layout, source: str, *, expected: Mapping[str, str] = SHA256,
     if absent:
         names = ", ".join(arrival.name for arrival in absent)
         warnings.warn(f"{source} has no {names}: what is in there is left out", stacklevel=2)
-    if not _all_unpacked(layout):
+    if not _all_there(layout):  # in an archive that can be read as it lies they are
         unpack(layout).require_whole()
 
 
@@ -138,8 +138,10 @@ def _identity(name: str, digest: str) -> str:
 
 
 def _all_unpacked(layout: Layout) -> bool:
-    if not (layout.root / FRAMES_FOLDER).is_dir():
-        return False
+    return (layout.root / FRAMES_FOLDER).is_dir() and _all_there(layout)
+
+
+def _all_there(layout: Layout) -> bool:
     counts = [count_frames(layout, split) for split in layout.splits()]
     return bool(counts) and all(not frames.problem and frames.listed == frames.present for frames in counts)
 

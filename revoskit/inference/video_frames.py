@@ -11,7 +11,7 @@ from PIL import Image
 from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.records import Video
 from revoskit.errors import FrameError, UsageError
-from revoskit.frames import FrameFile, Grid
+from revoskit.frames import Frame, FrameFile, Grid
 
 MEMORY = 2 * 2**30  # bytes of decoded frames that are kept: 1,700 frames of 480p, 780 of 720p
 
@@ -25,7 +25,7 @@ class VideoFrames(Sequence[Image.Image]):
 
     def __init__(self, annotations: Annotations, video: Video, memory: int = MEMORY) -> None:
         self.video = video
-        self._paths = annotations.files.frames(video)
+        self._frames = annotations.files.frames(video)
         self._folder = annotations.files.video_folder(video.video_id)
         self._room = memory
         self._kept: dict[tuple[int, int, int], np.ndarray] = {}  # by height, width and number of the frame
@@ -66,7 +66,7 @@ class VideoFrames(Sequence[Image.Image]):
         """The JPEG file of every frame.
 
         Raises:
-            FrameError: one is not there.
+            FrameError: one is not there, or lies in an archive and is no file of its own.
         """
         return [self._path(number) for number in range(len(self))]
 
@@ -83,19 +83,26 @@ class VideoFrames(Sequence[Image.Image]):
         return Grid(height, width, max(1, round(height * by)), max(1, round(width * by)))
 
     def _path(self, number: int) -> str:
-        path = self._paths[number]
-        if path is None:
+        frame = self._frame(number)
+        if not isinstance(frame, FrameFile):
+            advice = "Take `images` or `array`, or unpack it: `revoskit unpack ROOT`."
+            raise FrameError(frame.file, "is no file of its own", advice=advice, index=number)
+        return frame.path
+
+    def _frame(self, number: int) -> Frame:
+        frame = self._frames[number]
+        if frame is None:
             name = self.video.frame_names[number]
             problem = f"has no frame {name!r}: expected {self._folder / name}.jpg"
             raise FrameError(f"video {self.video.video_id!r}", problem, index=number)
-        return path
+        return frame
 
     def _pixels(self, number: int, grid: Grid) -> np.ndarray:
         key = (grid.height, grid.width, number)
         if key in self._kept:
             return self._kept[key]
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
-        FrameFile(self._path(number)).pixels(grid, pixels)
+        self._frame(number).pixels(grid, pixels)
         if pixels.nbytes <= self._room:
             self._room -= pixels.nbytes
             pixels.flags.writeable = False

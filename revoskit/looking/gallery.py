@@ -35,7 +35,7 @@ from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import Video
 from revoskit.dataset.video_masks import VideoMasks
 from revoskit.errors import ChangedError, FrameError, MissingFilesError, UsageError
-from revoskit.frames import FrameFile, nearest
+from revoskit.frames import Frame, FrameFile, nearest
 from revoskit.masks.packed import PackedMasks, pack
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring.evaluate import RUN, run_identity
@@ -315,23 +315,23 @@ class _VideoWriter:
         annotations = self.annotations
         video = annotations.video(video_id)
         masks = annotations.masks(video)
-        paths = annotations.files.frames(video)
+        frames = annotations.files.frames(video)
         script = f"data/videos/{video_id}.js"
         files = [script]
-        if self.max_side is None:
+        if self.max_side is None and all(frame is None or isinstance(frame, FrameFile) for frame in frames):
             address = _address_of(annotations.files.video_folder(video_id), self.folder)
-        else:
+        else:  # a page from disk shows no member of an archive
             address = quote(f"frames/{video_id}")
-            names = _write_small_frames(paths, self.folder / "frames" / video_id, self.max_side)
+            names = _write_frames(video, frames, self.folder / "frames" / video_id, self.max_side)
             files += [f"frames/{video_id}/{name}" for name in names]
         ids = video.annotation_ids
         tracks = [_Track(str(i), video.object_id(i), _counts(masks.track(i))) for i in ids]
-        absent = [number for number, path in enumerate(paths) if path is None]
+        absent = [number for number, frame in enumerate(frames) if frame is None]
         compared, problems, thumbnails = self._compare(video, masks)
         data = _VideoData(video_id, address, video.frame_names, absent, tracks, compared)
         _write_script(self.folder / script, "revosVideo", data)
         means = {one.id: _means(one) for one in compared}
-        return _Made(address, paths.count(None), means, problems, thumbnails, tuple(files))
+        return _Made(address, frames.count(None), means, problems, thumbnails, tuple(files))
 
     def _compare(
         self, video: Video, masks: VideoMasks
@@ -498,27 +498,29 @@ def _address_of(target: Path, folder: Path) -> str:
         return target.as_uri()
 
 
-def _write_small_frames(paths: list[str | None], folder: Path, max_side: int) -> list[str]:
+def _write_frames(video: Video, frames: list[Frame | None], folder: Path, max_side: int | None) -> list[str]:
     """Copies of frames whose longer side is at most `max_side`; those that an earlier run finished are kept.
 
     A copy has its frame's modification time, by which it is known again. Returns the names of the copies.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names = [os.path.basename(path) for path in paths if path is not None]
-    for source, name in zip(filter(None, paths), names, strict=True):
-        target = folder / name
-        status = os.stat(source)
-        frame = FrameFile(source)
-        size = _bounded(frame.size(), max_side)
-        if _is_copy(target, size, status.st_mtime_ns):
+    names = []
+    for name, frame in zip(video.frame_names, frames, strict=True):
+        if frame is None:
+            continue
+        names.append(f"{name}.jpg")
+        target, (_, modified) = folder / names[-1], frame.status()
+        size = frame.size()
+        bounded = size if max_side is None else _bounded(size, max_side)
+        if _is_copy(target, bounded, modified):
             continue
         with replacing(target) as part:
-            if size == frame.size():
-                shutil.copyfile(source, part)
+            if bounded == size:
+                part.write_bytes(frame.read())
             else:
-                small = frame.image(size[::-1]).resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
+                small = frame.image(bounded[::-1]).resize(bounded[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
                 small.save(part, "JPEG", quality=JPEG_QUALITY)
-            os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
+            os.utime(part, ns=(modified, modified))
     return names
 
 

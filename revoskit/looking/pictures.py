@@ -23,7 +23,7 @@ from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import Expression, Video
 from revoskit.errors import AnnotationError, UsageError
-from revoskit.frames import FrameFile
+from revoskit.frames import Frame
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring.predictions import open_predictions
 
@@ -112,7 +112,7 @@ class Scene:
     video: Video
     heading: str
     caption: str
-    frame_paths: tuple[str | None, ...]
+    frames: tuple[Frame | None, ...]
     panels: tuple[Panel, ...]
     hidden_split: str | None = None
     """The split that the video is of, where that keeps its masks back."""
@@ -123,7 +123,7 @@ class Scene:
 
     @property
     def missing_frames(self) -> list[str]:
-        return [name for name, path in zip(self.video.frame_names, self.frame_paths, strict=True) if path is None]
+        return [name for name, frame in zip(self.video.frame_names, self.frames, strict=True) if frame is None]
 
 
 def find_video(layout: Layout, video_id: str) -> tuple[Annotations, Video]:
@@ -411,17 +411,17 @@ def _columns(tiles: int, width: int, height: int) -> int:
 def _panel(subject: Scene, panel: Panel, index: int, style: Style) -> Image.Image:
     """One frame with a panel's masks; masks are scaled with the frame, so that outlines keep their width."""
     size = style.panel_size(subject.video)
-    path = subject.frame_paths[index]
-    if path is None:
-        frame = Image.new("RGB", size, ABSENT)
+    frame = subject.frames[index]
+    if frame is None:
+        picture = Image.new("RGB", size, ABSENT)
     else:
-        frame = FrameFile(path).image(size).resize(size, Image.Resampling.LANCZOS)
+        picture = frame.image(size).resize(size, Image.Resampling.LANCZOS)
     masks = [_scaled(layer.masks[index : index + 1].decode()[0], size) for layer in panel.layers]
     colors = [layer.color for layer in panel.layers] or PALETTE
-    frame = overlay(frame, masks, colors=colors, opacity=style.opacity, outline=style.outline)
-    if path is None:
-        ImageDraw.Draw(frame).text((8, 6), "frame not on disk", FAINT, font=_font(12))
-    return frame
+    picture = overlay(picture, masks, colors=colors, opacity=style.opacity, outline=style.outline)
+    if frame is None:
+        ImageDraw.Draw(picture).text((8, 6), "frame not on disk", FAINT, font=_font(12))
+    return picture
 
 
 def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-import os
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
@@ -19,7 +18,7 @@ from PIL import Image
 from revoskit.dataset.layout import SplitFiles
 from revoskit.dataset.records import Video
 from revoskit.errors import MissingFilesError, RevosError
-from revoskit.frames import Frame, FrameFile
+from revoskit.frames import Frame
 
 JPEG_QUALITY = 90
 LOWER_QUALITIES = (90, 85, 80, 75, 70, 60, 50, 40, 30)  # tried in turn where a row cannot hold the frames as they are
@@ -55,13 +54,13 @@ class Frames:
             FrameError: a frame cannot be read, or is not a whole JPEG.
             RevosError: there are too many for a row, whatever their quality.
         """
-        paths = self._files.frames(video)
-        frames = [FrameFile(path) for path in paths if path is not None]
-        if len(frames) < len(paths):
-            name = video.frame_names[paths.index(None)]
+        found = self._files.frames(video)
+        frames = [frame for frame in found if frame is not None]
+        if len(frames) < len(found):
+            name = video.frame_names[found.index(None)]
             raise MissingFilesError(f"{self._files.video_folder(video.video_id)} has no {name}.jpg")
         jpegs = self._smaller(frames, video) if resize else self._verbatim(frames, video)
-        names = pa.array([os.path.basename(frame.path) for frame in frames], pa.string())
+        names = pa.array([f"{name}.jpg" for name in video.frame_names], pa.string())
         images = pa.StructArray.from_arrays([jpegs, names], ["bytes", "path"])
         return pa.ListArray.from_arrays(pa.array([0, len(frames)], pa.int32()), images)
 

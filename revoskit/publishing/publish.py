@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,7 +31,8 @@ from revoskit.dataset.changes import unchanged
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout, SplitFiles
 from revoskit.dataset.records import Video
-from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.errors import FrameError, MissingFilesError, RevosError, UsageError
+from revoskit.frames import Frame
 from revoskit.publishing.card import card, is_edited, squeezed_videos
 from revoskit.publishing.shards import (
     CONFIGS,
@@ -145,7 +145,7 @@ class _Source(NamedTuple):
 
 
 class _FrameFiles:
-    """The frames on disk, as each video's are looked at."""
+    """The frames, as each video's are looked at."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -153,18 +153,13 @@ class _FrameFiles:
 
     def look(self, files: SplitFiles, video: Video) -> list[tuple[str, int, int]]:
         """Name, bytes, and time of the last change in nanoseconds of each frame that is there."""
-        folder = files.video_folder(video.video_id)
-        found = {}
-        if folder.is_dir():
-            with os.scandir(folder) as entries:
-                found = {entry.name: entry for entry in entries if entry.is_file()}  # a link may lead nowhere
         looked = []
-        for name in video.frame_names:
-            if entry := found.get(f"{name}.jpg"):
-                status = entry.stat()
-                looked.append((name, status.st_size, status.st_mtime_ns))
-            else:
+        for name, frame in zip(video.frame_names, files.frames(video), strict=True):
+            status = _status(frame)
+            if status is None:
                 self._missing[f"{video.video_id}/{name}.jpg"] = None
+            else:
+                looked.append((name, *status))
         return looked
 
     def refuse_missing(self) -> None:
@@ -175,6 +170,13 @@ class _FrameFiles:
                 f"{len(self._missing):,} frames that the annotations list are not under {root}/{FRAMES_FOLDER} or "
                 f"{root}: {first}\nUnpack {FRAMES_ARCHIVE} there, or publish without frames: --frames none."
             )
+
+
+def _status(frame: Frame | None) -> tuple[int, int] | None:
+    try:
+        return None if frame is None else frame.status()
+    except FrameError:  # a link may lead nowhere
+        return None
 
 
 def _source(
