@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,11 +22,11 @@ from mask_strategies import rle
 from PIL import Image
 
 import revoskit
-from revoskit import cli
+from revoskit import atomic, cli
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, Layout
 from revoskit.dataset.records import Video
-from revoskit.errors import UsageError
+from revoskit.errors import FolderInUseError, UsageError
 from revoskit.inference.writer import PredictionWriter
 from revoskit.masks.packed import pack
 from revoskit.masks.rle import MaskSequence
@@ -33,6 +34,7 @@ from revoskit.miniature import write_miniature
 from revoskit.scoring import protocols, reported
 from revoskit.scoring.evaluate import evaluate
 from revoskit.scoring.evaluator import Evaluator
+from revoskit.scoring.prediction import ProblemKind
 from revoskit.scoring.result import MEASURES
 
 REPOSITORY = Path(__file__).parent.parent  # what is tested may be installed elsewhere, without its docs
@@ -444,6 +446,43 @@ def test_a_stopped_run_goes_on_where_it_was(data, tree, tmp_path, monkeypatch):
     result = evaluate(tree, data, output=tmp_path, resume=True, progress=lambda done, videos: seen.append(done))
     assert seen == [2, 3, 4, 5]
     assert result == evaluate(tree, data)
+
+
+def test_predictions_that_changed_since_are_scored_again(data, tree, tmp_path):
+    """As when their folder was away, or not yet filled, while the run that is resumed read it."""
+    ours = Path(shutil.copytree(tree, tmp_path / "predictions"))
+    whole = evaluate(ours, data, output=tmp_path / "scores")
+    away = ours.rename(tmp_path / "away")
+    ours.mkdir()
+    without = evaluate(ours, data, output=tmp_path / "scores", resume=True)
+    assert {problem.kind for problem in without.missing} == {ProblemKind.MISSING}
+    ours.rmdir()
+    away.rename(ours)
+    seen: list[int] = []
+    again = evaluate(
+        ours, data, output=tmp_path / "scores", resume=True, progress=lambda done, videos: seen.append(done)
+    )
+    assert again == whole
+    assert seen[0] == 0
+
+
+def test_results_that_a_crash_has_cut_short_are_made_again(data, tree, tmp_path):
+    evaluate(tree, data, output=tmp_path)
+    for kept in (tmp_path / "videos").rglob("*.scores.json"):
+        kept.write_bytes(kept.read_bytes()[:100])
+    assert evaluate(tree, data, output=tmp_path, resume=True) == evaluate(tree, data)
+
+
+def test_two_runs_do_not_write_into_one_folder(data, tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "PATIENCE", 0.05)
+    left = tmp_path / "videos" / "OVIS" / "a.scores.json.0123abcd.part"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    with atomic.sole_writer(tmp_path), pytest.raises(FolderInUseError, match="has been writing there since"):
+        evaluate(tree, data, output=tmp_path)
+    assert not (tmp_path / "scores.json").exists()
+    evaluate(tree, data, output=tmp_path)
+    assert not left.exists()
 
 
 def test_resuming_another_run_is_refused(data, tree, predicted, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ import msgspec
 
 import revoskit
 from revoskit import workers as engines
-from revoskit.atomic import write_whole
+from revoskit.atomic import remove_parts, sole_writer, write_whole
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Layout
@@ -56,7 +57,8 @@ def evaluate(
             it maps masks to. Such scores cannot be compared with published ones.
         num_proc, engine, address: how to spread the videos, see `workers.run`.
         output: a folder for `scores.json`, `scores.csv` and, under `videos/`, the results of each video.
-        resume: take the videos that are done from `output`, as a killed run has left them.
+        resume: take the videos that are done from `output`, as a killed run has left them. Those whose predictions
+            had a problem, or have changed since, are scored again.
         only_predicted: leave out the expressions that have no prediction, for a run that is not done: the result is
             marked as partial, and is none to publish.
         progress: called with the number of videos done and the number there are, first with what was resumed.
@@ -65,6 +67,8 @@ def evaluate(
         UsageError: an argument is not valid, or `output` holds the results of something else.
         MissingFilesError, AnnotationError: the dataset is not there or not sound. Predictions never raise: what is
             wrong with them is in the result's `missing`.
+        FolderInUseError: another process writes to `output`.
+        ChangedError: the annotation files changed meanwhile.
         WorkerError: workers died again and again; the videos that are done can be resumed from.
     """
     protocols = protocols_of(protocol)
@@ -78,34 +82,42 @@ def evaluate(
         "protocols": list(protocols),
         "version": revoskit.__version__,
     }
-    store = _Store.open(Path(output), fingerprint, resume) if output else None
-
-    done = {} if store is None else store.read(annotations)
-    progress(len(done), len(annotations.videos))
-    work = partial(_score_video, annotations, opened, protocols)
-    todo = [video_id for video_id in annotations.videos if video_id not in done]
-    for video_id, found in engines.run(work, todo, num_proc=num_proc, engine=engine, address=address):
-        done[video_id] = found
-        if store is not None:
-            store.write(video_id, found)
+    with contextlib.nullcontext() if output is None else sole_writer(Path(output)):
+        store = None if output is None else _Store.open(Path(output), fingerprint, resume)
+        done = {} if store is None else store.read(annotations, opened)
         progress(len(done), len(annotations.videos))
+        work = partial(_score_video, annotations, opened, protocols)
+        todo = [video_id for video_id in annotations.videos if video_id not in done]
+        for video_id, found in engines.run(work, todo, num_proc=num_proc, engine=engine, address=address):
+            done[video_id] = found.expressions
+            if store is not None:
+                store.write(video_id, found)
+            progress(len(done), len(annotations.videos))
 
-    expressions = [e for video_id in annotations.videos for e in done[video_id]]
-    result = Result.of(Identity.of(annotations), protocols, expressions, opened.extras(annotations))
-    if only_predicted:
-        result = result.only_predicted()
-    if output is not None:
-        result.save(output)
+        expressions = [e for video_id in annotations.videos for e in done[video_id]]
+        result = Result.of(Identity.of(annotations), protocols, expressions, opened.extras(annotations))
+        if only_predicted:
+            result = result.only_predicted()
+        if output is not None:
+            result.save(output)
     return result
+
+
+class _Scored(msgspec.Struct):
+    """What became of a video, and the state of its predictions before they were read."""
+
+    predictions: str
+    expressions: list[ExpressionScores]
 
 
 def _score_video(
     annotations: Annotations, predictions: Predictions, protocols: tuple[Protocol, ...], video_id: str
-) -> list[ExpressionScores]:
+) -> _Scored:
     video = annotations.video(video_id)
+    state = predictions.state_of(video_id)
     with annotations.unchanged():
         truth = Truth(video, annotations.masks(video))
-        return [score(truth, e, predictions.read(video, e), protocols) for e in video.expressions]
+        return _Scored(state, [score(truth, e, predictions.read(video, e), protocols) for e in video.expressions])
 
 
 def run_identity(annotations: Annotations, predictions: Predictions) -> dict[str, Any]:
@@ -122,7 +134,7 @@ class _Store:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._decoder = msgspec.json.Decoder(list[ExpressionScores])
+        self._decoder = msgspec.json.Decoder(_Scored)
 
     @classmethod
     def open(cls, output: Path, fingerprint: dict[str, Any], resume: bool) -> _Store:
@@ -135,6 +147,8 @@ class _Store:
                 "name another output folder, or start anew without resume"
             )
         folder.mkdir(parents=True, exist_ok=True)
+        remove_parts(output, "*")
+        remove_parts(folder)
         if not resume:
             for old in folder.rglob("*.scores.json"):
                 old.unlink()
@@ -144,9 +158,18 @@ class _Store:
     def _path(self, video_id: str) -> Path:
         return self._folder / f"{video_id}.scores.json"
 
-    def read(self, annotations: Annotations) -> dict[str, list[ExpressionScores]]:
-        paths = {video_id: self._path(video_id) for video_id in annotations.videos}
-        return {video_id: self._decoder.decode(p.read_bytes()) for video_id, p in paths.items() if p.is_file()}
+    def read(self, annotations: Annotations, predictions: Predictions) -> dict[str, list[ExpressionScores]]:
+        """The videos that need not be scored again: their predictions are as they were, and had no problem."""
+        done = {}
+        for video_id in annotations.videos:
+            try:
+                found = self._decoder.decode(self._path(video_id).read_bytes())
+            except (FileNotFoundError, msgspec.DecodeError):
+                continue
+            sound = all(expression.problem is None for expression in found.expressions)
+            if sound and found.predictions == predictions.state_of(video_id):
+                done[video_id] = found.expressions
+        return done
 
-    def write(self, video_id: str, found: list[ExpressionScores]) -> None:
+    def write(self, video_id: str, found: _Scored) -> None:
         write_whole(self._path(video_id), msgspec.json.encode(found))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,6 +61,19 @@ class PngTree:
 
     def state(self) -> list[Any]:
         return [str(self.root)]
+
+    def state_of(self, video_id: str) -> str:
+        """A digest of the names, sizes and times of its files."""
+        digest = hashlib.sha256()
+        root = os.fspath(self._folder(video_id))
+        for folder, folders, names in os.walk(root):
+            folders.sort()
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                with contextlib.suppress(FileNotFoundError):  # a link to nothing, or one that has just gone
+                    status = os.stat(path)
+                    digest.update(os.fsencode(f"{path[len(root) :]}\0{status.st_size} {status.st_mtime_ns}\0"))
+        return digest.hexdigest()
 
     def has_video(self, video_id: str) -> bool:
         return self._folder(video_id).is_dir()

@@ -41,6 +41,9 @@ class Predictions(Protocol):
     def state(self) -> list[Any]:
         """What changes when the predictions do, as far as it can be told without reading them, as JSON."""
 
+    def state_of(self, video_id: str) -> str:
+        """What else changes when those for one video do: empty where `state` says it all."""
+
 
 def open_predictions(source: Any, annotations: Annotations | None = None) -> Predictions:
     """What `source` holds: a folder of PNGs, JSON of RLEs, JSON lines or a folder of these, a Parquet file or a folder
@@ -183,6 +186,9 @@ class Parts:
     def state(self) -> list[Any]:
         return [part.state() for part in self.parts]
 
+    def state_of(self, video_id: str) -> str:
+        return " ".join(part.state_of(video_id) for part in self.parts).strip()
+
     def has_video(self, video_id: str) -> bool:
         return any(part.has_video(video_id) for part in self.parts)
 
@@ -223,6 +229,9 @@ class InMemory:
 
     def state(self) -> list[Any]:
         return ["in memory"]
+
+    def state_of(self, video_id: str) -> str:
+        return ""
 
     def has_video(self, video_id: str) -> bool:
         return video_id in self.masks

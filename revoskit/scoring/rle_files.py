@@ -52,6 +52,9 @@ class RleFile:
         status = self.path.stat()
         return [str(self.path), status.st_size, status.st_mtime_ns]
 
+    def state_of(self, video_id: str) -> str:
+        return ""
+
     def has_video(self, video_id: str) -> bool:
         return video_id in self._videos
 
@@ -164,6 +167,9 @@ class LineFiles:
 
     def state(self) -> list[Any]:
         return [[str(path), size] for path, size in self._lines.read_to.items()]
+
+    def state_of(self, video_id: str) -> str:
+        return ""
 
     def has_video(self, video_id: str) -> bool:
         return video_id in self._videos

@@ -58,6 +58,9 @@ class Table:
     def state(self) -> list[Any]:
         return ["a table", self._table._fingerprint, str(self.path)]
 
+    def state_of(self, video_id: str) -> str:
+        return ""
+
     def has_video(self, video_id: str) -> bool:
         return video_id in self._videos
 
