@@ -30,16 +30,17 @@ def boundary_map(mask: np.ndarray) -> np.ndarray:
     return marked
 
 
-def share_within(points: np.ndarray, others: np.ndarray, radius: int) -> float:
+def share_within(points: np.ndarray, others: np.ndarray, radius: float) -> float:
     """Of the marked pixels in `points`, the share that has one of `others` within `radius`."""
     places, targets = np.argwhere(points), np.argwhere(others)
     squared = ((places[:, None] - targets[None]) ** 2).sum(-1)
-    return float((squared.min(1) <= radius**2).mean())
+    return float((squared.min(1) <= radius**2 + 1e-9).mean())
 
 
-def boundary_f(truth: np.ndarray, prediction: np.ndarray) -> float:
+def boundary_f(truth: np.ndarray, prediction: np.ndarray, radius: float | None = None) -> float:
     height, width = truth.shape
-    radius = math.ceil(0.008 * math.sqrt(height**2 + width**2))
+    if radius is None:
+        radius = math.ceil(0.008 * math.sqrt(height**2 + width**2))
     edge_g, edge_p = boundary_map(truth), boundary_map(prediction)
     if not edge_g.any() and not edge_p.any():
         precision, recall = 1.0, 1.0
@@ -119,3 +120,44 @@ def aggregate(expressions: list[tuple[int, dict[str, float]]], *, rounded: bool)
         result[name] = row
     result["overall"] = {k: (result["referring"][k] + result["reasoning"][k]) / 2 for k in result["referring"]}
     return result
+
+
+def extra(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float | None]:
+    """The measures of other benchmarks, in percent, frame by frame, as docs/protocol.md defines them."""
+    height, width = truth.shape[1:]
+    g = [bool(frame.any()) for frame in truth]
+    p = [bool(frame.any()) for frame in prediction]
+    both = [t for t in range(len(g)) if g[t] and p[t]]
+    either = [t for t in range(len(g)) if g[t] or p[t]]
+    j = [region(*frame) for frame in zip(truth, prediction, strict=True)]
+    f = []
+    for true, predicted in zip(truth, prediction, strict=True):
+        radius = 0.008 * math.sqrt(height**2 + width**2)
+        if true.any():
+            radius = min(radius, math.ceil(0.1 * math.sqrt((true != 0).sum())))
+        f.append(boundary_f(true, predicted, radius))
+    seen = was_gone = False
+    gone, returned = [], []
+    for t in range(len(g)):
+        if g[t] and was_gone:
+            returned.append((j[t] + f[t]) / 2)
+        if not g[t] and seen:
+            gone.append((j[t] + f[t]) / 2)
+            was_gone = True
+        seen = seen or g[t]
+    right = float(any(p) == any(g))
+    third = [[j[t] for t in range(len(j)) if t * 3 // len(j) == k] for k in range(3)]
+    values = {
+        "tIoU": len(both) / len(either) if either else 1.0,
+        "vIoU": sum(j[t] for t in both) / len(either) if either else 1.0,
+        "Fdot": sum(f) / len(f),
+        "J&Fdot": (sum(j) / len(j) + sum(f) / len(f)) / 2,
+        "J&Fdot_gone": sum(gone) / len(gone) if gone else None,
+        "J&Fdot_returned": sum(returned) / len(returned) if returned else None,
+        "N_acc": None if any(g) else right,
+        "T_acc": right if any(g) else None,
+        "J_first": sum(third[0]) / len(third[0]) if third[0] else None,
+        "J_middle": sum(third[1]) / len(third[1]) if third[1] else None,
+        "J_last": sum(third[2]) / len(third[2]) if third[2] else None,
+    }
+    return {name: None if value is None else 100 * value for name, value in values.items()}

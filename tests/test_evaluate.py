@@ -31,7 +31,8 @@ from revoskit.inference.writer import PredictionWriter
 from revoskit.masks.packed import pack
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
-from revoskit.scoring import protocols, reported
+from revoskit.scoring import reported
+from revoskit.scoring import truth as truth_room
 from revoskit.scoring.evaluate import evaluate
 from revoskit.scoring.evaluator import Evaluator
 from revoskit.scoring.prediction import ProblemKind
@@ -298,7 +299,7 @@ def test_the_files_hold_what_they_should(data, tree, tmp_path):
     result = evaluate(tree, data, protocol="both", output=tmp_path)
     document = json.loads((tmp_path / "scores.json").read_text())
     assert document == json.loads(result.to_json())
-    assert list(document) == ["binary", "official", "missing", "scored", "remarks"]
+    assert list(document) == ["binary", "official", "missing", "scored", "remarks", "slices"]
     assert list(document["binary"]) == ["referring", "reasoning", "overall", "nonexistent"]
     assert list(document["official"]["referring"]) == [*MEASURES, "expressions"]
     assert document["binary"]["overall"]["J&F"] == result.rows["binary"]["overall"].measures["J&F"]
@@ -588,8 +589,8 @@ def test_importing_the_package_is_cheap_and_its_names_are_there():
 @pytest.mark.parametrize("room", [0, 20_000, 10**9])
 def test_scores_do_not_depend_on_the_parts_in_which_a_video_is_scored(data, tree, room, monkeypatch):
     whole = evaluate(tree, data, protocol="both")
-    monkeypatch.setattr(protocols, "FRAMES_AT_ONCE", 16)
-    monkeypatch.setattr(protocols, "TRUTH_BYTES", room)
+    monkeypatch.setattr(truth_room, "FRAMES_AT_ONCE", 16)
+    monkeypatch.setattr(truth_room, "TRUTH_BYTES", room)
     assert evaluate(tree, data, protocol="both") == whole
 
 
@@ -597,11 +598,11 @@ def test_true_masks_are_kept_as_long_as_there_is_room(monkeypatch):
     tracks = np.ones((2, 40, 30, 30), np.uint8)
     video = Video("v", 30, 30, tuple(map(str, range(40))), ())
     made = []
-    monkeypatch.setattr(protocols, "pack", lambda masks: made.append(masks) or pack(masks))
-    monkeypatch.setattr(protocols, "FRAMES_AT_ONCE", 16)
+    monkeypatch.setattr(truth_room, "pack", lambda masks: made.append(masks) or pack(masks))
+    monkeypatch.setattr(truth_room, "FRAMES_AT_ONCE", 16)
     for room, expected in [(10**9, 3), (3 * 2 * 32 * 32, 5), (0, 6)]:  # a part of sixteen frames takes two boxes
-        monkeypatch.setattr(protocols, "TRUTH_BYTES", room)
-        truth = protocols.Truth(video, InMemory(tracks))
+        monkeypatch.setattr(truth_room, "TRUTH_BYTES", room)
+        truth = truth_room.Truth(video, InMemory(tracks))
         for _ in range(2):
             assert [part.of([0]).frames for _, _, part in truth.parts()] == [16, 16, 8]
         assert len(made) == expected

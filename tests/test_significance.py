@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,24 @@ def test_the_same_seed_gives_the_same_numbers():
     one, other, third = (VideoResampling(scores, video, groups, resamples=100, seed=s) for s in (3, 3, 4))
     assert one.difference("overall", 0, 1, 0) == other.difference("overall", 0, 1, 0)
     assert one.difference("overall", 0, 1, 0) != third.difference("overall", 0, 1, 0)
+
+
+def test_the_documentation_explains_an_example_as_it_is_computed():
+    page = (Path(__file__).parent.parent / "docs" / "comparing.md").read_text(encoding="utf-8")
+    scores, video, groups = simulate(1, 60)
+    found = VideoResampling(scores, video, groups)
+    for method, name in enumerate("AB"):
+        mean = found.mean("overall", method, 0)
+        assert f"| {name} | {mean.value:.1f} [{mean.low:.1f}, {mean.high:.1f}] |" in page
+    d = found.difference("overall", 0, 1, 0)
+    assert f"| B − A | {d.difference:+.2f} [{d.low:+.2f}, {d.high:+.2f}], p {d.p:.3f} |" in page
+
+
+def test_one_video_has_no_interval():
+    scores, video, groups = made(1)
+    found = VideoResampling(scores, video, groups, resamples=20)
+    assert (found.mean("overall", 0, 0).low, found.difference("overall", 0, 1, 0).high) == (None, None)
+    assert found.mean("overall", 0, 0).value is not None
 
 
 def test_intervals_hold_the_truth_in_95_percent_of_benchmarks_and_only_if_videos_are_resampled():

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from revoskit.cli import options
 from revoskit.cli.options import Command, Parser
+from revoskit.dataset.families import REVOS
 from revoskit.errors import UsageError
 
 
@@ -25,7 +26,8 @@ def _evaluate_options(parser: Parser) -> None:
     parser.add_argument("--more", nargs="+", default=[], metavar="P", help="further parts of the same predictions")
     options.add_root(parser)
     options.add_alignment(parser)
-    options.add_split(parser, "validation")
+    options.add_family(parser)
+    options.add_split_of_family(parser, "validation")
     parser.add_argument(
         "--protocol",
         choices=["binary", "official", "both"],
@@ -44,6 +46,20 @@ def _evaluate_options(parser: Parser) -> None:
         help="leave out what has no prediction: a partial score, marked as such",
     )
     parser.add_argument("--against-published", action="store_true", help="show the J&F among the published ones")
+    parser.add_argument("--slices", action="store_true", help="show the scores by source, size, motion and so on, too")
+    parser.add_argument("--extra", action="store_true", help="score in the measures of other benchmarks, too")
+    parser.add_argument(
+        "--exclude",
+        type=options.path,
+        metavar="FILE",
+        help="give the means without the videos that FILE names as well: a list, or a report of `check --alignment`",
+    )
+    parser.add_argument(
+        "--verdicts",
+        type=options.path,
+        metavar="FILE",
+        help="what `check --alignment --json` printed: what it found about each video is one of the slices",
+    )
     options.add_json(parser)
 
 
@@ -62,7 +78,7 @@ def _scoring() -> Iterator[Callable[[int, int], None]]:
 def _evaluate(args: argparse.Namespace) -> int:
     from revoskit.scoring.evaluate import evaluate
 
-    if args.against_published and args.split != "validation":
+    if args.against_published and (args.family, args.split) != (REVOS, "validation"):
         raise UsageError("--against-published: the published results are of the validation split")
     if args.against_published and args.json:
         raise UsageError("--against-published is a table for people: leave it or --json out")
@@ -73,9 +89,13 @@ def _evaluate(args: argparse.Namespace) -> int:
         result = evaluate(
             [args.predictions, *args.more] if args.more else args.predictions,
             layout.root,
+            family=args.family,
             split=args.split,
             protocol=args.protocol,
             alignment=layout.alignment,
+            extra=args.extra,
+            exclude=args.exclude,
+            verdicts=args.verdicts,
             num_proc=args.num_proc,
             engine=args.engine,
             address=args.address,
@@ -88,6 +108,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         print(result.to_json())
     else:
         print(result.table())
+        if args.slices:
+            print(f"\n{result.table_of_slices()}")
         if args.against_published:
             print(f"\n{result.against_published(Path(args.predictions).name)}")
         if args.output:
@@ -115,6 +137,7 @@ def _compare_options(parser: Parser) -> None:
     options.add_split_of_family(parser, "validation")
     parser.add_argument("--protocol", choices=["binary", "official"], default="binary", help="default: binary")
     parser.add_argument("--names", nargs="+", metavar="NAME", help="of the methods (default: from their paths)")
+    parser.add_argument("--slices", action="store_true", help="compare by source, size, motion and so on, too")
     parser.add_argument("--shown", type=int, default=5, metavar="N", help="wins and losses of each pair (default: 5)")
     options.add_num_proc(parser)
     parser.add_argument(
@@ -143,7 +166,12 @@ def _compare(args: argparse.Namespace) -> int:
             output=args.output,
             progress=show,
         )
-    print(comparison.to_json() if args.json else comparison.table(args.shown))
+    if args.json:
+        print(comparison.to_json(slices=args.slices))
+    else:
+        print(comparison.table(args.shown))
+        if args.slices:
+            print(f"\n{comparison.table_of_slices()}")
     return 0
 
 

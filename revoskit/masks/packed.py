@@ -87,11 +87,15 @@ class PackedMasks:
             None if a is None or b is None else _count_common(a.fill, b.fill) for a, b in self._beside(other)
         )
 
-    def boundary_near(self, other: PackedMasks, radius: int) -> np.ndarray:
-        """Pixels of this boundary that have one of the other's within `radius` pixels, of each frame, int64 (T,)."""
+    def boundary_near(self, other: PackedMasks, radius: float | np.ndarray) -> np.ndarray:
+        """Pixels of this boundary that have one of the other's within `radius` pixels, of each frame, int64 (T,).
+
+        Distances are Euclidean. Each frame may have a radius of its own, float (T,).
+        """
+        squared = np.floor(np.broadcast_to(np.square(radius), self.frames) + 1e-9).astype(int).tolist()
         return self._per_frame(
-            None if a is None or b is None else _count_common(a.boundary, b.dilated(radius))
-            for a, b in self._beside(other)
+            None if a is None or b is None else _near(a.boundary, b, squared[i : i + FRAMES_PER_BYTE])
+            for i, (a, b) in zip(range(0, self.frames, FRAMES_PER_BYTE), self._beside(other), strict=True)
         )
 
     def at_least(self, others: Sequence[PackedMasks]) -> list[PackedMasks]:
@@ -127,7 +131,7 @@ class PackedMasks:
         result = np.zeros((len(self._boxes), FRAMES_PER_BYTE), np.int64)
         for row, found in zip(result, counts, strict=True):
             if found is not None:
-                row[:] = found
+                row[: len(found)] = found
         return result.ravel()[: self.frames]
 
 
@@ -178,12 +182,13 @@ class _Box:
         edge[:, last_y + 1 :] = 0
         return _Area(x, y, edge)
 
-    def dilated(self, radius: int) -> _Area:
-        """All pixels within `radius` of the boundary, by Euclidean distance; what was made once is kept."""
-        if radius not in self._dilated:
+    def dilated(self, squared: int) -> _Area:
+        """All pixels no further from the boundary than the root of `squared`; what was made once is kept."""
+        if squared not in self._dilated:
             x, y, edge = self.boundary
-            self._dilated[radius] = _Area(x - radius, y - radius, _dilate(np.pad(edge, radius), radius))
-        return self._dilated[radius]
+            reach = math.isqrt(squared)
+            self._dilated[squared] = _Area(x - reach, y - reach, _dilate(np.pad(edge, reach), squared))
+        return self._dilated[squared]
 
 
 def _window(box: _Box, other: _Box | None) -> np.ndarray | None:
@@ -196,8 +201,16 @@ def _window(box: _Box, other: _Box | None) -> np.ndarray | None:
     return result.bits
 
 
-def _dilate(edge: np.ndarray, radius: int) -> np.ndarray:
-    """Every pixel within a disk around those that are set; `radius` empty pixels have to lie on every side of them.
+def _near(edge: _Area, box: _Box, squared: list[int]) -> list[int] | None:
+    """Pixels of a boundary that lie near that of the box, of each frame, by the squares of the frames' radii."""
+    if len(set(squared)) == 1:
+        return _count_common(edge, box.dilated(squared[0]))
+    counts = {one: _count_common(edge, box.dilated(one)) for one in set(squared)}
+    return [(counts[one] or [0] * FRAMES_PER_BYTE)[frame] for frame, one in enumerate(squared)]
+
+
+def _dilate(edge: np.ndarray, squared: int) -> np.ndarray:
+    """Every pixel within a disk around those that are set; its radius in empty pixels has to lie on every side of them.
 
     The disk is put together from columns: what is set, smeared along y by each half height that occurs in the disk, is
     moved along x to where the disk has that height. Smearing goes from one half height on to the next.
@@ -206,8 +219,8 @@ def _dilate(edge: np.ndarray, radius: int) -> np.ndarray:
     smeared, reach = edge.ravel(), 0
     result = np.zeros_like(smeared)
     size = len(smeared)
-    for offset in range(radius, -1, -1):
-        half = math.isqrt(radius * radius - offset * offset)
+    for offset in range(math.isqrt(squared), -1, -1):
+        half = math.isqrt(squared - offset * offset)
         smeared, reach = _smear(smeared, reach, half), half
         shift = offset * step
         np.bitwise_or(result[shift:], smeared[: size - shift], out=result[shift:])

@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -22,10 +22,11 @@ from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
+from revoskit.scoring.attributes import order
 from revoskit.scoring.evaluate import evaluate
 from revoskit.scoring.identity import Identity
 from revoskit.scoring.protocols import Protocol
-from revoskit.scoring.result import AGGREGATED, MEASURES, OVERALL, Result
+from revoskit.scoring.result import AGGREGATED, IDS, MEASURES, OVERALL, Result
 from revoskit.scoring.scored import SCORE_ANEW, Scored, ScoredExpression
 from revoskit.scoring.significance import CONFIDENCE, RESAMPLES, Difference, Interval, VideoResampling
 
@@ -71,6 +72,8 @@ class Comparison:
     protocol: Protocol
     resamples: int = RESAMPLES
     seed: int = 0
+    is_slice: bool = False
+    """Of expressions that were chosen by what they are: where they are all of one type, overall is its mean."""
 
     @cached_property
     def _resampling(self) -> VideoResampling:
@@ -84,7 +87,8 @@ class Comparison:
         kinds = np.array([e.expression_type or "" for e in self.scored[0].expressions])
         if not FAMILIES[self.scored[0].identity.family].typed:
             return {OVERALL: np.ones(len(kinds), bool)}
-        return {kind.label: kinds == kind.label for kind in AGGREGATED}
+        found = {kind.label: kinds == kind.label for kind in AGGREGATED}
+        return {name: members for name, members in found.items() if members.any() or not self.is_slice}
 
     @cached_property
     def methods(self) -> list[Method]:
@@ -118,6 +122,26 @@ class Comparison:
         found = [Contrast(e, *pair) for e, pair in zip(self.scored[a].expressions, values, strict=True)]
         return sorted(found, key=lambda one: -one.difference)
 
+    @cached_property
+    def slices(self) -> dict[str, dict[str, Comparison]]:
+        """By attribute and its value, the comparison on those expressions; those of absent objects are in none."""
+        counted = np.any(list(self._groups.values()), axis=0)
+        found: dict[str, dict[str, Comparison]] = {}
+        for name in self.scored[0].expressions[0].attributes if self.scored[0].expressions else ():
+            words = np.array([e.attributes[name] for e in self.scored[0].expressions])
+            found[name] = {
+                value: self._part(counted & (words == value)) for value in sorted(set(words[counted]), key=order)
+            }
+        return found
+
+    def _part(self, members: np.ndarray) -> Comparison:
+        places = np.flatnonzero(members)
+        scored = tuple(
+            replace(one, expressions=tuple(one.expressions[i] for i in places), values=one.values[places])
+            for one in self.scored
+        )
+        return replace(self, scored=scored, is_slice=True)
+
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints and `comparison.json` holds."""
         return {
@@ -125,15 +149,20 @@ class Comparison:
             "pairs": [{"a": one.a, "b": one.b, **msgspec.to_builtins(one.rows)} for one in self.pairs],
         }
 
-    def to_json(self) -> str:
-        """The same as text."""
-        return msgspec.json.format(msgspec.json.encode(self.as_dict()), indent=2).decode()
+    def to_json(self, *, slices: bool = False) -> str:
+        """The same as text; with `slices`, each of them too, under that name."""
+        document = self.as_dict()
+        if slices:
+            document["slices"] = {
+                name: {value: part.as_dict() for value, part in values.items()} for name, values in self.slices.items()
+            }
+        return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
     def to_csv(self) -> str:
         """A line for each expression with J, F and J&F of every method, the content of `comparison.csv`; percent."""
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
-        ids = ScoredExpression.__struct_fields__
+        ids = IDS
         lines.writerow([*ids, *(f"{name}_{measure}" for name in self.names for measure in _SHOWN)])
         columns = [MEASURES.index(measure) for measure in _SHOWN]
         scores = np.concatenate([one.values[:, columns] for one in self.scored], axis=1).tolist()
@@ -150,7 +179,7 @@ class Comparison:
     def table(self, shown: int = 5) -> str:
         """The means with their intervals, the differences with p, and for each pair the `shown` furthest apart."""
         identity = self.scored[0].identity
-        videos = len({e.video_id for e in self.scored[0].expressions})
+        videos = self.videos
         title = f"{FAMILIES[identity.family].title}, {identity.split}, {self.protocol}"
         parts = [
             self._table_of_methods(title),
@@ -162,6 +191,28 @@ class Comparison:
         for a, b in combinations(range(len(self.names)), 2) if shown else ():
             parts.append(self._list_of_contrasts(a, b, shown))
         return "\n\n".join(parts)
+
+    def table_of_slices(self) -> str:
+        """For each pair and every value of every attribute, J&F overall of both and the difference."""
+        parts = []
+        for number, (a, b) in enumerate(combinations(range(len(self.names)), 2)):
+            lines = []
+            for name, values in self.slices.items():
+                for position, (value, part) in enumerate(values.items()):
+                    means = [part.methods[i].rows[OVERALL]["J&F"].value for i in (a, b)]
+                    difference = _shown_difference(part.pairs[number].rows[OVERALL]["J&F"])
+                    counts = [f"{len(part.scored[0].expressions):,}", f"{part.videos:,}"]
+                    shown = ["–" if mean is None else f"{mean:.1f}" for mean in means]
+                    lines.append(["" if position else name, value, *shown, *difference, *counts])
+            headers = ["J&F overall", "", self.names[a], self.names[b], "difference", "p", "expressions", "videos"]
+            alignment = ["left"] * 2 + ["right"] * 2 + ["left"] * 2 + ["right"] * 2
+            parts.append(tabulate(lines, headers, colalign=alignment, disable_numparse=True))
+        return "\n\n".join(parts)
+
+    @property
+    def videos(self) -> int:
+        """How many videos the expressions are of."""
+        return len({e.video_id for e in self.scored[0].expressions})
 
     def _table_of_methods(self, title: str) -> str:
         lines = [
@@ -202,14 +253,16 @@ def _contrast_line(one: Contrast) -> list[str]:
 def _shown(interval: Interval) -> str:
     if interval.value is None:
         return "–"
-    return f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+    ends = "–" if interval.low is None else f"{interval.low:.1f}, {interval.high:.1f}"
+    return f"{interval.value:.1f} [{ends}]"
 
 
 def _shown_difference(found: Difference) -> tuple[str, str]:
     if found.difference is None or found.p is None:
         return "–", "–"
     p = "<0.001" if found.p < 0.001 else f"{found.p:.3f}"
-    return f"{found.difference:+.2f} [{found.low:+.2f}, {found.high:+.2f}]", p
+    ends = "–" if found.low is None else f"{found.low:+.2f}, {found.high:+.2f}"
+    return f"{found.difference:+.2f} [{ends}]", p
 
 
 def compare(

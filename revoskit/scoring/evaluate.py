@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +21,10 @@ from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
 from revoskit.scoring.identity import Identity
 from revoskit.scoring.predictions import Predictions, open_predictions, refuse_a_dataset
-from revoskit.scoring.protocols import ExpressionScores, Protocol, Truth, protocols_of, score
+from revoskit.scoring.protocols import ExpressionScores, Protocol, protocols_of, require_scorable, score
 from revoskit.scoring.result import Result
+from revoskit.scoring.truth import Truth
+from revoskit.scoring.video_lists import VideoList, read_verdicts
 
 RUN = "videos/run.json"
 """What a run was made of, in its output folder."""
@@ -35,6 +38,9 @@ def evaluate(
     split: str = "validation",
     protocol: Protocol | Literal["both"] = "binary",
     alignment: str | os.PathLike[str] | None = None,
+    extra: bool = False,
+    exclude: str | os.PathLike[str] | None = None,
+    verdicts: str | os.PathLike[str] | None = None,
     num_proc: int = 1,
     engine: Literal["local", "ray"] = "local",
     address: str | None = None,
@@ -43,7 +49,7 @@ def evaluate(
     only_predicted: bool = False,
     progress: Callable[[int, int], object] = lambda done, videos: None,
 ) -> Result:
-    """Score a set of predictions against a split of ReVOS.
+    """Score a set of predictions against a split of ReVOS, or of a sister dataset that has masks (docs/sisters.md).
 
     Args:
         predictions: what `predict` has written, a folder `<video_id>/<expression_id>/<frame>.png`, a `.json`
@@ -51,10 +57,15 @@ def evaluate(
             expression_id, masks, such a mapping in memory, whose masks may also be arrays (T, height, width), or a
             list of any of these, which are parts of one set. docs/predicting.md has all forms.
         data_dir: the folder of mask_dict.json (default: $REVOS_ROOT).
-        split: `validation`, `train` or `train_sub`.
+        family: whose files these are, a key of `families.FAMILIES`.
+        split: one of the family's own; of ReVOS `validation`, `train` or `train_sub`.
         protocol: `binary` (what is meant), `official` (what the published evaluator computes) or `both`.
         alignment: a file of accepted mappings (docs/alignment.md): predictions are then expected for the frames that
             it maps masks to. Such scores cannot be compared with published ones.
+        extra: score in the measures of other benchmarks, too (docs/protocol.md).
+        exclude: a file that names videos, as `video_lists.read_videos` takes it: the means without them are given
+            beside those of the whole split.
+        verdicts: what `revoskit check --alignment --json` printed: its verdict on each video is an attribute then.
         num_proc, engine, address: how to spread the videos, see `workers.run`.
         output: a folder for `scores.json`, `scores.csv` and, under `videos/`, the results of each video.
         resume: take the videos that are done from `output`, as a killed run has left them. Those whose predictions
@@ -74,19 +85,23 @@ def evaluate(
     protocols = protocols_of(protocol)
     if resume and output is None:
         raise UsageError("resume needs the output folder of the run that is to go on")
+    excluded = None if exclude is None else VideoList.read(exclude)
+    judged = None if verdicts is None else read_verdicts(verdicts)
     refuse_a_dataset(predictions)
     annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment), split)
+    require_scorable(annotations, protocols)
     opened = open_predictions(predictions, annotations)
     fingerprint = {
         **run_identity(annotations, opened),
         "protocols": list(protocols),
+        "extra": extra,
         "version": revoskit.__version__,
     }
     with contextlib.nullcontext() if output is None else sole_writer(Path(output)):
         store = None if output is None else _Store.open(Path(output), fingerprint, resume)
         done = {} if store is None else store.read(annotations, opened)
         progress(len(done), len(annotations.videos))
-        work = partial(_score_video, annotations, opened, protocols)
+        work = partial(_score_video, annotations, opened, protocols, extra)
         todo = [video_id for video_id in annotations.videos if video_id not in done]
         for video_id, found in engines.run(work, todo, num_proc=num_proc, engine=engine, address=address):
             done[video_id] = found.expressions
@@ -98,6 +113,7 @@ def evaluate(
         result = Result.of(Identity.of(annotations), protocols, expressions, opened.extras(annotations))
         if only_predicted:
             result = result.only_predicted()
+        result = replace(result, excluded=excluded, verdicts=judged)
         if output is not None:
             result.save(output)
     return result
@@ -143,7 +159,7 @@ class _Store:
         content = msgspec.json.encode(fingerprint)
         if resume and run.is_file() and run.read_bytes() != content:
             raise UsageError(
-                f"{run} is of another run (other predictions, split, protocol or annotations): "
+                f"{run} is of another run (other predictions, split, protocol, measures or annotations): "
                 "name another output folder, or start anew without resume"
             )
         folder.mkdir(parents=True, exist_ok=True)

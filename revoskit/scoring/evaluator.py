@@ -12,8 +12,9 @@ from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError
 from revoskit.scoring.identity import Identity
 from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, from_masks
-from revoskit.scoring.protocols import ExpressionScores, Protocol, Truth, protocols_of, score
+from revoskit.scoring.protocols import ExpressionScores, Protocol, protocols_of, require_scorable, score
 from revoskit.scoring.result import Result
+from revoskit.scoring.truth import Truth
 
 
 class Evaluator:
@@ -34,10 +35,13 @@ class Evaluator:
         split: str = "validation",
         protocol: Protocol | Literal["both"] = "binary",
         alignment: str | os.PathLike[str] | None = None,
+        extra: bool = False,
     ) -> None:
         self.protocols = protocols_of(protocol)
         self._annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment), split)
+        require_scorable(self._annotations, self.protocols)
         self._found: dict[tuple[str, str], ExpressionScores] = {}
+        self._extra = extra
         self._truth: Truth | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,7 +75,7 @@ class Evaluator:
         if prediction.problem is not None:
             reason = prediction.problem.reason
             raise UsageError(f"video {video_id!r}, expression {expression.expression_id!r}: {reason}")
-        found = score(self._truth, expression, prediction, self.protocols)
+        found = score(self._truth, expression, prediction, self.protocols, further=self._extra)
         self._found[video_id, expression.expression_id] = found
         return found
 
@@ -106,4 +110,4 @@ class Evaluator:
         reason = "no masks were added for it"
         problem = Problem(video.video_id, expression.expression_id, ProblemKind.MISSING, reason)
         truth = Truth(video, self._annotations.masks(video))
-        return score(truth, expression, Prediction(None, None, problem), self.protocols)
+        return score(truth, expression, Prediction(None, None, problem), self.protocols, further=self._extra)

@@ -36,18 +36,18 @@ def region_similarity(truth: Any, prediction: Any) -> np.ndarray:
     return jaccard(truth.areas, prediction.areas, truth.overlap(prediction))
 
 
-def boundary_measure(truth: Any, prediction: Any) -> np.ndarray:
+def boundary_measure(truth: Any, prediction: Any, radius: float | np.ndarray | None = None) -> np.ndarray:
     """F of each frame: the harmonic mean of boundary precision and recall.
 
     A boundary pixel is right if the other mask has a boundary pixel within ceil(0.008·√(h²+w²)) pixels of it, by
     Euclidean distance. Where only the prediction is empty F is 0, where only the truth is it is 0, where both are, 1.
 
-    Args, returns and raises as `region_similarity`.
+    Args, returns and raises as `region_similarity`; `radius` is another distance in pixels, one or float (T,).
 
     Source: Martin, Fowlkes and Malik, Learning to Detect Natural Image Boundaries, PAMI 2004, by way of DAVIS 2016.
     """
     truth, prediction = _pair(truth, prediction)
-    radius = tolerance(truth.height, truth.width)
+    radius = tolerance(truth.height, truth.width) if radius is None else radius
     return f_measure(
         truth.boundary_lengths,
         prediction.boundary_lengths,

@@ -7,26 +7,26 @@ its expressions, as long as they have room; a long video is scored in parts.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from functools import cached_property
 from itertools import pairwise
 from typing import Literal, get_args
 
 import msgspec
 import numpy as np
 
-from revoskit.dataset.records import Expression, ExpressionType, Video
-from revoskit.dataset.video_masks import VideoMasks
+from revoskit.dataset.annotations import Annotations
+from revoskit.dataset.families import FAMILIES, REVOS
+from revoskit.dataset.records import Expression, ExpressionType
 from revoskit.errors import UsageError
-from revoskit.masks.packed import PackedMasks, Patch, pack
-from revoskit.masks.rle import MaskSequence
+from revoskit.masks.packed import PackedMasks, Patch
 from revoskit.scoring import measures
+from revoskit.scoring.attributes import Attributes, attributes
+from revoskit.scoring.extra import Extra, extra, frames_of
 from revoskit.scoring.prediction import GreyMasks, Note, Prediction, Problem
+from revoskit.scoring.truth import Truth
 
 Protocol = Literal["binary", "official"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
-FRAMES_AT_ONCE = 128  # a multiple of eight
-TRUTH_BYTES = 200_000_000  # of true masks, and of what is made of them, to keep for other expressions
 PerFrame = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # J, F, A and R of each frame, float64 (T,)
 
 
@@ -62,6 +62,10 @@ class ExpressionScores(msgspec.Struct, frozen=True):
     """Share of frames in which nothing is predicted; null without a usable prediction."""
     area: float | None
     """Share of a frame's pixels that is predicted, mean over the frames; null without a usable prediction."""
+    attributes: Attributes
+    """What kind of target it has."""
+    extra: Extra | None = None
+    """The measures of other benchmarks, where they were asked for."""
     problem: Problem | None = None
     notes: tuple[Note, ...] = ()
 
@@ -79,10 +83,31 @@ def protocols_of(protocol: Protocol | Literal["both"]) -> tuple[Protocol, ...]:
     return (protocol,)
 
 
+def require_scorable(annotations: Annotations, protocols: Collection[Protocol]) -> None:
+    """See that a split has masks to score against, and that its dataset has these protocols.
+
+    Raises:
+        UsageError: it has not.
+    """
+    title = FAMILIES[annotations.layout.family].title
+    if annotations.hidden:
+        raise UsageError(f"{title} keeps the masks of {annotations.split} back: its own server scores predictions")
+    if "official" in protocols and annotations.layout.family != REVOS:
+        raise UsageError(f"the protocol official is that of ReVOS's own evaluator: score {title} with protocol binary")
+
+
 def score(
-    truth: Truth, expression: Expression, prediction: Prediction, protocols: Collection[Protocol]
+    truth: Truth,
+    expression: Expression,
+    prediction: Prediction,
+    protocols: Collection[Protocol],
+    *,
+    further: bool = False,
 ) -> ExpressionScores:
-    """Score the prediction for one expression of the video whose true masks these are."""
+    """Score the prediction for one expression of the video whose true masks these are.
+
+    With `further`, also in the measures of other benchmarks.
+    """
     video = truth.video
     ids = expression.annotation_ids
     binary = official = empty = area = None
@@ -103,104 +128,19 @@ def score(
         official=official,
         empty=empty,
         area=area,
+        attributes=attributes(truth, expression),
+        extra=_further(truth, ids, masks) if further else None,
         problem=prediction.problem,
         notes=prediction.notes,
     )
 
 
-class _Room:
-    """How many bytes of true masks there is still room for."""
-
-    def __init__(self, num_bytes: int) -> None:
-        self._left = num_bytes
-
-    def take(self, masks: PackedMasks) -> bool:
-        """Whether there is room for these masks, with what is made of them when they are compared; if so, take it."""
-        needed = 3 * masks.num_bytes
-        if needed > self._left:
-            return False
-        self._left -= needed
-        return True
-
-
-class Truth:
-    """The true masks of one video, made when they are needed and kept for all its expressions."""
-
-    def __init__(self, video: Video, masks: VideoMasks) -> None:
-        self.video = video
-        self._masks = masks
-        self._size: tuple[int, int] | None = None
-        self._part = slice(0, len(video.frame_names))
-        self._parts: dict[int, Truth] = {}
-        self._room = _Room(TRUTH_BYTES)
-        self._packed: dict[frozenset[int], PackedMasks] = {}
-        self._levels: dict[tuple[int, ...], list[PackedMasks]] = {}
-
-    def parts(self) -> Iterator[tuple[int, int, Truth]]:
-        """The truth of `FRAMES_AT_ONCE` frames after the other, with the number of the first, and of that after."""
-        for begin in range(0, self._part.stop, FRAMES_AT_ONCE):
-            end = min(begin + FRAMES_AT_ONCE, self._part.stop)
-            if begin not in self._parts:
-                part = self._parts[begin] = Truth(self.video, self._masks)
-                part._part, part._room = slice(begin, end), self._room
-            yield begin, end, self._parts[begin]
-
-    def resized(self, size: tuple[int, int]) -> Truth | None:
-        """The same, with a single row or column spread over another size; null where that cannot be."""
-        try:
-            np.broadcast_to(np.empty((self.video.height, self.video.width)), size)
-        except ValueError:
-            return None
-        resized = Truth(self.video, self._masks)
-        resized._size, resized._part = size, self._part
-        return resized
-
-    def of(self, annotation_ids: Collection[int]) -> PackedMasks:
-        key = frozenset(annotation_ids)
-        if key in self._packed:
-            return self._packed[key]
-        packed = self._pack(self._masks.union(key)[self._part])
-        if self._room.take(packed):
-            self._packed[key] = packed
-        return packed
-
-    def levels(self, annotation_ids: tuple[int, ...]) -> list[PackedMasks]:
-        """Where at least one, at least two, … of the tracks lie; as long a list as the deepest overlap, at least one.
-
-        A track that is named twice counts twice.
-        """
-        key = tuple(sorted(annotation_ids))
-        if key in self._levels:
-            return self._levels[key]
-        union = self.of(key)
-        tracks = [self.of([i]) for i in key]
-        overlapping = (sum((track.areas for track in tracks), np.zeros_like(union.areas)) != union.areas).any()
-        levels = [union, *union.at_least(tracks)[1:]] if overlapping else [union]
-        if all(map(self._room.take, levels)):
-            self._levels[key] = levels
-        return levels
-
-    def sums(self, annotation_ids: tuple[int, ...], frame: int) -> np.ndarray:
-        """The tracks added up in eight bits, uint8 (h, w)."""
-        total = np.zeros((self.video.height, self.video.width), np.uint8)
-        for i in annotation_ids:
-            total += self._masks.track(i).take([self._part.start + frame]).decode()[0]
-        return total if self._size is None else np.broadcast_to(total, self._size)
-
-    @cached_property
-    def foreground_areas(self) -> np.ndarray:
-        areas = self._masks.foreground()[self._part].areas()
-        return areas if self._size is None else areas * (self._size[0] * self._size[1] // self._pixels)
-
-    @property
-    def _pixels(self) -> int:
-        return self.video.height * self.video.width
-
-    def _pack(self, masks: MaskSequence) -> PackedMasks:
-        if self._size is None:
-            return pack(masks)
-        pixels = masks.decode()
-        return pack(np.ascontiguousarray(np.broadcast_to(pixels, (len(pixels), *self._size))))
+def _further(truth: Truth, annotation_ids: tuple[int, ...], predicted: PackedMasks | None) -> Extra:
+    parts = [
+        frames_of(part.of(annotation_ids), None if predicted is None else predicted.some(begin, end))
+        for begin, end, part in truth.parts()
+    ]
+    return extra(parts, usable=predicted is not None)
 
 
 def _binary(truth: Truth, annotation_ids: tuple[int, ...], predicted: PackedMasks) -> Iterator[PerFrame]:

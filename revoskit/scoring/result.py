@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,20 @@ from revoskit.atomic import write_whole
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.records import ExpressionType
 from revoskit.errors import UsageError
-from revoskit.scoring import reported
+from revoskit.scoring import extra, reported
+from revoskit.scoring.attributes import ATTRIBUTES, NONE, order
 from revoskit.scoring.identity import Identity
 from revoskit.scoring.prediction import ABSENT, Problem, ProblemKind
 from revoskit.scoring.protocols import ExpressionScores, Measures, Protocol
 from revoskit.scoring.remarks import remarks
+from revoskit.scoring.video_lists import VideoList
 
 MEASURES = ("J", "F", "J&F", "A", "R")
+_OF_SISTERS = ("J", "F", "J&F")  # A and R are measures of ReVOS
 AGGREGATED = (ExpressionType.REFERRING, ExpressionType.REASONING)
 OVERALL = "overall"
+ALIGNMENT = "alignment"
+"""The attribute that only a check of the frames can tell."""
 SCORES_JSON, SCORES_CSV = "scores.json", "scores.csv"
 IDS = ("video_id", "expression_id", "expression", "expression_type")
 """The first columns of `scores.csv`."""
@@ -54,6 +59,12 @@ class Result:
     """What is odd about the predictions, in sentences."""
     partial: bool = False
     """Expressions without a prediction are left out of all means."""
+    excluded: VideoList | None = None
+    """Videos without which the means are given as well, beside those of all."""
+    verdicts: dict[str, str] | None = None
+    """What was found about each video's alignment, where it was looked for."""
+    is_slice: bool = False
+    """Of expressions that were chosen by what they are: where they are all of one type, overall is its mean."""
 
     @classmethod
     def of(
@@ -81,15 +92,65 @@ class Result:
         return {protocol: self._rows(protocol) for protocol in self.protocols}
 
     def _rows(self, protocol: Protocol) -> dict[str, Row]:
-        if not FAMILIES[self.identity.family].typed:
+        if not self._typed:
             return {OVERALL: _row([getattr(e, protocol) for e in self.expressions], protocol)}
         rows = {
             kind.label: _row([getattr(e, protocol) for e in self.expressions if e.type is kind], protocol)
             for kind in AGGREGATED
         }
-        pair = list(rows.values())
+        pair = [row for row in rows.values() if row.expressions or not self.is_slice]
         overall = {name: _mean(*(row.measures[name] for row in pair)) for name in MEASURES}
         return {**rows, OVERALL: Row(overall, sum(row.expressions for row in pair))}
+
+    @property
+    def _typed(self) -> bool:
+        return FAMILIES[self.identity.family].typed
+
+    def without(self, video_ids: Collection[str]) -> Result:
+        """The result of all other videos: not one to compare with others'."""
+        left = tuple(e for e in self.expressions if e.video_id not in video_ids)
+        return replace(self, expressions=left, missing=(), excluded=None)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes by which `slices` divides."""
+        return (*ATTRIBUTES, ALIGNMENT) if self.verdicts is not None else ATTRIBUTES
+
+    def attribute(self, e: ExpressionScores, name: str) -> str:
+        """Which slice of an attribute an expression belongs to."""
+        if name == ALIGNMENT:
+            return (self.verdicts or {}).get(e.video_id, NONE)
+        return str(getattr(e.attributes, name))
+
+    @cached_property
+    def slices(self) -> dict[str, dict[str, Result]]:
+        """By attribute and its value, the result of the expressions that have it; those of absent objects in none."""
+        counted = [e for e in self.expressions if not self._typed or e.type in AGGREGATED]
+        found: dict[str, dict[str, Result]] = {}
+        if self._typed:
+            found["type"] = {kind.label: self._of([e for e in counted if e.type is kind]) for kind in AGGREGATED}
+        for name in self.attributes:
+            by_value: dict[str, list[ExpressionScores]] = {}
+            for e in counted:
+                by_value.setdefault(self.attribute(e, name), []).append(e)
+            found[name] = {value: self._of(by_value[value]) for value in sorted(by_value, key=order)}
+        return found
+
+    def _of(self, expressions: Iterable[ExpressionScores]) -> Result:
+        return replace(self, expressions=tuple(expressions), missing=(), excluded=None, is_slice=True)
+
+    @cached_property
+    def extra(self) -> dict[str, Any] | None:
+        """Means of the measures of other benchmarks, in percent, over all expressions that they say something about.
+
+        By type as well, under its name; null where they were not asked for.
+        """
+        if any(e.extra is None for e in self.expressions):
+            return None
+        found: dict[str, Any] = _extra_means(self.expressions)
+        if self._typed:
+            found |= {kind.label: _extra_means([e for e in self.expressions if e.type is kind]) for kind in AGGREGATED}
+        return found
 
     @cached_property
     def nonexistent(self) -> dict[str, float | int | None]:
@@ -104,11 +165,8 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """What `scores.json` holds."""
-        document: dict[str, Any] = {
-            protocol: {name: {**row.measures, "expressions": row.expressions} for name, row in rows.items()}
-            for protocol, rows in self.rows.items()
-        }
-        if "binary" in document and FAMILIES[self.identity.family].typed:
+        document = self._rows_as_dict()
+        if "binary" in document and self._typed:
             document["binary"]["nonexistent"] = self.nonexistent
         document["missing"] = msgspec.to_builtins(self.missing)
         document["scored"] = msgspec.to_builtins(self.identity)
@@ -116,6 +174,14 @@ class Result:
             document["remarks"] = list(self.remarks)
         if self.partial:
             document["partial"] = {"predicted": len(self.expressions), "expressions": self._split_size}
+        document["slices"] = {
+            name: {value: part._slice() for value, part in values.items()} for name, values in self.slices.items()
+        }
+        if self.extra is not None:
+            document["extra"] = self.extra
+        if self.excluded is not None:
+            left = self.without(self.excluded.video_ids)
+            document["without"] = {"file": self.excluded.name, "videos": left.videos, **left._rows_as_dict()}
         return document
 
     @property
@@ -131,6 +197,20 @@ class Result:
     @property
     def _split_size(self) -> int:
         return len(self.expressions) + (self._absent if self.partial else 0)
+
+    @property
+    def videos(self) -> int:
+        """How many videos the expressions are of."""
+        return len({e.video_id for e in self.expressions})
+
+    def _rows_as_dict(self) -> dict[str, Any]:
+        return {
+            protocol: {name: {**row.measures, "expressions": row.expressions} for name, row in rows.items()}
+            for protocol, rows in self.rows.items()
+        }
+
+    def _slice(self) -> dict[str, Any]:
+        return {"videos": self.videos, "expressions": len(self.expressions), **self._rows_as_dict()}
 
     def to_json(self) -> str:
         """The numbers and the problems as a JSON document, the content of `scores.json`."""
@@ -151,25 +231,38 @@ class Result:
         return text.getvalue()
 
     def _columns(self) -> list[str]:
-        return [*IDS, "problem", *(f"{protocol}_{name}" for protocol in self.protocols for name in MEASURES)]
+        measures = [f"{protocol}_{name}" for protocol in self.protocols for name in MEASURES]
+        further = [] if self.extra is None else [f"extra_{name}" for name in extra.NAMES]
+        return [*IDS, "problem", *measures, *further, *self.attributes]
 
     def _record(self, e: ExpressionScores) -> list[Any]:
         measures = [value for protocol in self.protocols for value in getattr(e, protocol).percent().values()]
+        further = [] if self.extra is None or e.extra is None else list(e.extra.percent().values())
+        words = [self.attribute(e, name) for name in self.attributes]
         label = None if e.type is None else e.type.label
         problem = None if e.problem is None else f"{e.problem.kind}: {e.problem.reason}"
-        return [e.video_id, e.expression_id, e.expression, label, problem, *measures]
+        return [e.video_id, e.expression_id, e.expression, label, problem, *measures, *further, *words]
 
     def table(self) -> str:
-        """The table as people publish it, one for each protocol."""
+        """The table as people publish it, one for each protocol, and what else was asked for."""
+        tables = self._tables()
+        if self.excluded is not None:
+            tables.append(self._table_without(self.excluded))
+        if self.extra is not None:
+            tables.append(self._table_of_extra(self.extra))
+        return "\n\n".join(tables)
+
+    def _tables(self) -> list[str]:
         tables = []
         for protocol, rows in self.rows.items():
+            measures = MEASURES if self._typed else _OF_SISTERS
             lines = [
-                [name, *(_shown(row.measures[m]) for m in MEASURES), f"{row.expressions:,}"]
+                [name, *(_shown(row.measures[m]) for m in measures), f"{row.expressions:,}"]
                 for name, row in rows.items()
             ]
-            alignment = ["left"] + ["right"] * (len(MEASURES) + 1)
+            alignment = ["left"] + ["right"] * (len(measures) + 1)
             title = f"{protocol} ({self._part()})" if self.partial else protocol
-            text = tabulate(lines, [title, *MEASURES, "expressions"], colalign=alignment, disable_numparse=True)
+            text = tabulate(lines, [title, *measures, "expressions"], colalign=alignment, disable_numparse=True)
             if protocol == "binary" and self.nonexistent["expressions"]:
                 absent = self.nonexistent
                 text += (
@@ -177,6 +270,39 @@ class Result:
                     f"{_shown(absent['predicted_area'])} % of pixels predicted, {absent['expressions']:,} expressions"
                 )
             tables.append(text)
+        return tables
+
+    def _table_without(self, excluded: VideoList) -> str:
+        left = self.without(excluded.video_ids)
+        taken = self.videos - left.videos
+        title = f"without {taken:,} videos that {excluded.name} names: not to be compared with scores of the split"
+        if absent := len(excluded.video_ids) - taken:
+            title += f"\n({absent:,} others that it names are not in the split)"
+        return "\n\n".join([title, *left._tables()])
+
+    def _table_of_extra(self, means: dict[str, Any]) -> str:
+        kinds = ["all", *(kind.label for kind in AGGREGATED if self._typed)]
+        columns = [means, *(means[kind] for kind in kinds[1:])]
+        lines = [[shown, *(_shown(column[name]) for column in columns)] for name, shown in extra.NAMES.items()]
+        headers = ["not the benchmark's", *kinds]
+        return tabulate(lines, headers, colalign=["left"] + ["right"] * len(kinds), disable_numparse=True)
+
+    def table_of_slices(self) -> str:
+        """J, F and J&F overall, and J&F of both types, for every value of every attribute; a table a protocol."""
+        tables = []
+        for protocol in self.protocols:
+            lines = []
+            for name, values in self.slices.items():
+                for number, (value, part) in enumerate(values.items()):
+                    rows = part.rows[protocol]
+                    shown = [rows[kind.label].measures["J&F"] for kind in AGGREGATED] if self._typed else []
+                    overall = [rows[OVERALL].measures[m] for m in ("J", "F", "J&F")]
+                    counts = [f"{len(part.expressions):,}", f"{part.videos:,}"]
+                    lines.append(["" if number else name, value, *map(_shown, [*shown, *overall]), *counts])
+            kinds = [f"J&F {kind.label}" for kind in AGGREGATED] if self._typed else []
+            headers = [protocol, "", *kinds, "J", "F", "J&F", "expressions", "videos"]
+            alignment = ["left"] * 2 + ["right"] * (len(headers) - 2)
+            tables.append(tabulate(lines, headers, colalign=alignment, disable_numparse=True))
         return "\n\n".join(tables)
 
     def _part(self) -> str:
@@ -238,6 +364,12 @@ def _is_absent(expression: ExpressionScores) -> bool:
     return expression.problem is not None and expression.problem.kind in ABSENT
 
 
+def _extra_means(expressions: Sequence[ExpressionScores]) -> dict[str, float | None]:
+    found = [e.extra.percent() for e in expressions if e.extra is not None]
+    values = {name: [one[name] for one in found if one[name] is not None] for name in extra.NAMES}
+    return {name: float(np.mean(np.array(known, float))) if known else None for name, known in values.items()}
+
+
 def _row(found: list[Measures], protocol: Protocol) -> Row:
     if not found:
         return Row(dict.fromkeys(MEASURES), 0)
@@ -252,7 +384,7 @@ def _row(found: list[Measures], protocol: Protocol) -> Row:
 
 def _mean(*values: float | None) -> float | None:
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
+    return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def _shown(value: float | None) -> str:

@@ -12,9 +12,10 @@ import msgspec
 import numpy as np
 
 from revoskit.errors import UsageError
+from revoskit.scoring.attributes import ATTRIBUTES, NONE
 from revoskit.scoring.identity import Identity
 from revoskit.scoring.protocols import Protocol
-from revoskit.scoring.result import IDS, MEASURES, SCORES_CSV, SCORES_JSON, Result
+from revoskit.scoring.result import ALIGNMENT, IDS, MEASURES, SCORES_CSV, SCORES_JSON, Result
 
 SCORE_ANEW = "Score all of them anew: `revoskit evaluate PREDICTIONS --data-dir ROOT -o DIR`."
 
@@ -26,6 +27,8 @@ class ScoredExpression(msgspec.Struct, frozen=True):
     expression_id: str
     expression: str
     expression_type: str | None
+    attributes: dict[str, str] = {}
+    """What kind of target it has, by attribute."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,13 @@ class Scored:
         if protocol not in result.protocols:
             raise UsageError(f"the result was made with protocol {' and '.join(result.protocols)}, not with {protocol}")
         expressions = tuple(
-            ScoredExpression(e.video_id, e.expression_id, e.expression, None if e.type is None else e.type.label)
+            ScoredExpression(
+                e.video_id,
+                e.expression_id,
+                e.expression,
+                None if e.type is None else e.type.label,
+                {name: result.attribute(e, name) for name in result.attributes},
+            )
             for e in result.expressions
         )
         values = [list(getattr(e, protocol).percent().values()) for e in result.expressions]
@@ -93,9 +102,11 @@ def _read_csv(path: Path, protocol: Protocol) -> tuple[list[ScoredExpression], l
             lacking = [name for name in (*IDS, *columns) if name not in (reader.fieldnames or ())]
             if lacking:
                 raise UsageError(f"{path} lacks {', '.join(lacking)}. {SCORE_ANEW[:-2]} --protocol {protocol}`.")
+            described = [name for name in (*ATTRIBUTES, ALIGNMENT) if name in (reader.fieldnames or ())]
             for line in reader:
                 video_id, expression_id, text, kind = (line[name] for name in IDS)
-                expressions.append(ScoredExpression(video_id, expression_id, text, kind or None))
+                attributes = {name: line[name] or NONE for name in described}
+                expressions.append(ScoredExpression(video_id, expression_id, text, kind or None, attributes))
                 values.append([_percent(line[name]) for name in columns])
     except (ValueError, TypeError, csv.Error) as error:
         if isinstance(error, UsageError):

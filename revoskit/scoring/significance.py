@@ -97,9 +97,9 @@ class VideoResampling:
         return Difference(*_known(value, *self._ends(drawn), self._p_values[self.rows.index(row), a, b, measure]))
 
     def _ends(self, drawn: np.ndarray) -> tuple[float, float]:
-        """Between which the middle 95 % lie; resamples that had no mean are left out."""
+        """Between which the middle 95 % lie; resamples that had no mean are left out, and one video has no ends."""
         known = drawn[~np.isnan(drawn)]
-        if not len(known):
+        if not len(known) or self._videos < 2:
             return np.nan, np.nan
         tail = _tail(self._videos)
         low, high = np.percentile(known, [tail, 100 - tail])
