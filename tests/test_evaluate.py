@@ -63,9 +63,9 @@ def write_dataset(root: Path, tracks: np.ndarray, expressions: list[tuple[list[i
     (root / "mask_dict.json").write_text(
         json.dumps({str(i): list(MaskSequence.encode(track)) for i, track in enumerate(tracks)})
     )
-    (root / "mask_dict_foreground.json").write_text(
-        json.dumps({"v/0": {"masks_rle": list(MaskSequence.encode(tracks.any(0)))}})
-    )
+    named = sorted({i for ids, _ in expressions for i in ids})
+    foreground = MaskSequence.encode(tracks[named].any(0))
+    (root / "mask_dict_foreground.json").write_text(json.dumps({"v/0": {"masks_rle": list(foreground)}}))
 
 
 def write_pngs(root: Path, expression: int, frames: Sequence[np.ndarray]) -> None:
@@ -76,8 +76,7 @@ def write_pngs(root: Path, expression: int, frames: Sequence[np.ndarray]) -> Non
 
 
 def literal_scores(tracks: np.ndarray, ids: list[int], grey: np.ndarray) -> dict[str, dict[str, float]]:
-    foreground = tracks.any(0)
-    union = np.any([tracks[i] for i in ids], axis=0) if ids else np.zeros_like(foreground)
+    union = foreground = tracks[ids].any(0)
     return {
         "binary": literal.mean([literal.binary_frame(*f) for f in zip(union, grey, foreground, strict=True)]),
         "official": literal.mean(
