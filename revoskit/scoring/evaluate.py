@@ -127,13 +127,14 @@ class _Scored(msgspec.Struct):
 
 
 def _score_video(
-    annotations: Annotations, predictions: Predictions, protocols: tuple[Protocol, ...], video_id: str
+    annotations: Annotations, predictions: Predictions, protocols: tuple[Protocol, ...], extra: bool, video_id: str
 ) -> _Scored:
     video = annotations.video(video_id)
     state = predictions.state_of(video_id)
     with annotations.unchanged():
         truth = Truth(video, annotations.masks(video))
-        return _Scored(state, [score(truth, e, predictions.read(video, e), protocols) for e in video.expressions])
+        found = [score(truth, e, predictions.read(video, e), protocols, further=extra) for e in video.expressions]
+        return _Scored(state, found)
 
 
 def run_identity(annotations: Annotations, predictions: Predictions) -> dict[str, Any]:
