@@ -11,11 +11,14 @@ name is looked up. `Revos(data_dir=...)` does the same without any registration.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import inspect
 import os
+import re
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from datasets.data_files import DataFilesDict
 
 import revoskit
 from revoskit.dataset import published
+from revoskit.dataset.advice import about_frames
 from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations, open_splits
 from revoskit.dataset.changes import refuse_changes, unchanged
 from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
@@ -162,6 +166,7 @@ class Revos(datasets.GeneratorBasedBuilder):
             raise UsageError("ReVOS is loaded from a folder: pass data_dir='path/to/ReVOS', not data_files")
         if kwargs.get("source") and not kwargs.get("data_dir"):
             kwargs["data_dir"] = _folder_in_cache(args[0] if args else kwargs.get("cache_dir"))
+        _refuse_unknown(kwargs)
         super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
         if self.config.missing_frames not in ("error", "skip_video", "keep"):
             raise UsageError(
@@ -242,6 +247,22 @@ class Revos(datasets.GeneratorBasedBuilder):
             for expression in video.expressions:
                 yield f"{video_id}/{expression.expression_id}", expression_example(video, expression, masks, frames)
 
+    def as_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """The built rows of `split`, as `datasets` gives them; says of a split without rows why there are none."""
+        _require_split(split, self.info.splits or {}, self.config)
+        return super().as_dataset(split, *args, **kwargs)
+
+    def as_streaming_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """The rows of `split` as they are read; an unknown split is answered as `as_dataset` does."""
+        try:
+            return super().as_streaming_dataset(split, *args, **kwargs)
+        except ValueError as error:
+            if isinstance(error, RevosError) or not str(error).startswith("Bad split"):
+                raise
+            here = str(error).partition("Available splits: ")[2]
+        _require_split(split, re.findall(r"'(\w+)'", here), self.config)
+        raise UsageError(f"split is {split!r}: a stream takes the whole of a split, one of {here}")
+
     def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Let our own errors through as they are: their message is the one that helps."""
         try:
@@ -254,6 +275,33 @@ class Revos(datasets.GeneratorBasedBuilder):
         # Not within the block above: it would get that error for its context, and is itself the cause of it. Whoever
         # walks such a chain never ends.
         raise ours
+
+
+def _refuse_unknown(kwargs: dict[str, Any]) -> None:
+    """Say of a mistyped option which one is meant; `datasets` prints the whole config."""
+    options = [option.name for option in fields(RevosConfig)]
+    known = {*options, *inspect.signature(datasets.DatasetBuilder.__init__).parameters}
+    for name in kwargs.keys() - known:
+        near = difflib.get_close_matches(name, options, 1)
+        meant = f": did you mean {near[0]!r}?" if near else "."
+        raise UsageError(f"there is no option {name!r}{meant} The options are {', '.join(options)}.")
+
+
+def _require_split(split: Any, here: Collection[str], config: RevosConfig) -> None:
+    """See that a split that is asked for by name, perhaps with a slice of it, has rows."""
+    name = re.split(r"\W", split, maxsplit=1)[0] if isinstance(split, str) else ""
+    if not name or name in here or name == "all":
+        return
+    family = FAMILIES[config.family]
+    if name not in family.splits:
+        near = difflib.get_close_matches(name, family.splits, 1)
+        meant = f": did you mean {near[0]!r}?" if near else "."
+        raise UsageError(f"there is no split {name!r}{meant} {family.title} has {', '.join(family.splits)}.")
+    raise MissingFilesError(
+        f"the split {name!r} has no rows: {config.layout.split(name).expressions} is absent, empty, or names no video "
+        f"that could be loaded. Here are {', '.join(here)}. `revoskit check {config.layout.root} --split {name}` says "
+        "what is wrong"
+    )
 
 
 def _sister_info(family: str, features: datasets.Features) -> datasets.DatasetInfo:
@@ -333,9 +381,13 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
         layout = next(iter(splits.values())).layout
         archive = f"Put {FRAMES_ARCHIVE} into {layout.root}, where it need not be unpacked"
         get_them = archive if layout.family == REVOS else "Unpack the frames there"
+        split, videos = next((split, videos) for split, videos in incomplete.items() if videos)
+        video_id, names = next(iter(videos.items()))
+        instead = about_frames(splits[split].files.video_folder(video_id), names)
         keep = " or missing_frames='keep' (null in place of a missing frame)."
         raise MissingFilesError(
             "\n".join([f"frames that the annotations list are not under {_frame_places(splits)}:", *lines])
+            + (f"\n{instead.strip()}" if instead else "")
             + f"\n{get_them}. Or load what is here with missing_frames='skip_video' (leaves their "
             "videos out)" + ("." if any(of_split.unsized for of_split in splits.values()) else keep)
         )

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from revoskit.dataset.advice import about_root
 from revoskit.dataset.families import FAMILIES, REVOS, SplitPaths
 from revoskit.dataset.families import FRAMES_FOLDER as FRAMES_FOLDER
 from revoskit.dataset.frame_archive import FrameArchive, archive_state, frame_archive, unusable_archive
@@ -127,8 +128,9 @@ class Layout:
         """
         family, here = FAMILIES[self.family], self.splits()
         where = WHERE_TO_GET_THEM if self.family == REVOS else f"See {family.homepage}."
+        expected = [path for paths in family.splits.values() for path in (*paths.expressions, *paths.tracks)]
         if not self.root.is_dir():
-            raise MissingFilesError(f"{self.root} is not a folder. {where}")
+            raise MissingFilesError(f"{self.root} is not a folder.{about_root(self.root, expected)} {where}")
         needed = [split for split in self._every_split() if not split.hidden and (split.name in here or not here)]
         lacking = dict.fromkeys(split.tracks for split in needed if not split.tracks.is_file())
         missing = [str(path.relative_to(self.root)) for path in lacking]
@@ -139,8 +141,9 @@ class Layout:
             tracks = dict.fromkeys(paths.tracks[0] for paths in family.splits.values() if not paths.hidden)
             frames = dict.fromkeys(paths.frames[0] for paths in family.splits.values())
             raise MissingFilesError(
-                f"{self.root} lacks {', '.join(missing)}. Expected {', '.join(tracks)}, at least one of "
-                f"{', '.join(expressions)}, and {' or '.join(frames)}/<video_id>/<frame>.jpg. {where}"
+                f"{self.root} lacks {', '.join(missing)}.{about_root(self.root, expected)} Expected "
+                f"{', '.join(tracks)}, at least one of {', '.join(expressions)}, and "
+                f"{' or '.join(frames)}/<video_id>/<frame>.jpg. {where}"
             )
 
     def annotation_files(self) -> list[Path]:

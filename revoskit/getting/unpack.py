@@ -70,15 +70,30 @@ def unpack(layout: Layout, *, delete: bool = False, num_proc: int | None = None)
         num_proc: processes for a zip archive; by default one for each core.
 
     Raises:
-        MissingFilesError: there is no archive.
+        MissingFilesError: there is no archive, nor are all frames there that the annotations list.
         ArchiveError: it is broken, lacks a part, holds no frames, or has members that climb out, links or devices; of a
             zip nothing is then unpacked.
     """
+    if not find_archive(layout.root) and (present := _frames_if_complete(layout)):
+        return Unpacked(str(layout.root / FRAMES_ARCHIVE), str(layout.root / FRAMES_FOLDER), already_there=present)
     _archive(layout.root)  # before a folder is made for nothing
     with sole_writer(layout.root, wait=True):
         remove_parts(layout.root, "*")
         remove_parts(layout.root / FRAMES_FOLDER)
         return _unpack(layout, delete, num_proc or workers.cores())
+
+
+def _frames_if_complete(layout: Layout) -> int:
+    """How many frames the annotations list, if all of them are there: the archive was deleted after unpacking; or 0."""
+    found: dict[str, int] = {}
+    for name in layout.splits():
+        split = layout.split(name)
+        with contextlib.suppress(AnnotationError):
+            for video in read_expressions(split).values():
+                if split.missing_frames(video):
+                    return 0
+                found[video.video_id] = len(video.frame_names)
+    return sum(found.values())
 
 
 def _archive(root: Path) -> list[Path]:
@@ -113,6 +128,8 @@ def _unpack(layout: Layout, delete: bool, num_proc: int) -> Unpacked:
 
 def describe(done: Unpacked) -> str:
     """What came of an unpacking, for reading."""
+    if done.already_there and not done.unpacked and not done.deleted and not Path(done.archive).exists():
+        return f"all {done.already_there:,} frames are in {done.frames_folder}; {done.archive} is not needed any more"
     lines = [f"{done.unpacked:,} files ({done.bytes:,} bytes) unpacked from {done.archive} into {done.frames_folder}"]
     if done.already_there:
         lines.append(f"{done.already_there:,} were there already")
