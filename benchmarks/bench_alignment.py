@@ -160,7 +160,9 @@ def plant_in_davis(root: Path, davis: Path) -> dict[str, Planted]:
     rng = np.random.default_rng(SEED)
     names = sorted(path.name for path in (davis / "Annotations/480p").iterdir())
     masks = {name: _davis_masks(davis, name) for name in names}
-    entries, tracks, truths = {}, {}, {}
+    entries: dict[str, Any] = {}
+    tracks: dict[str, Any] = {}
+    truths: dict[str, Planted] = {}
     for number, name in enumerate(names):
         count = len(masks[name])
         plain = np.arange(count)

@@ -15,12 +15,16 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, TRACKS
 from revoskit.masks.rle import MaskSequence
+
+Entry = dict[str, Any]  # of a video, in the expression file
+Tracks = dict[str, Any]  # by annotation id, as the mask file has them
 
 SIZES = [(270, 480), (360, 640), (480, 270)]
 KINDS = [
@@ -83,7 +87,9 @@ class Case:
 def write_planted(root: Path, cases: Iterable[Case], num_proc: int = 1) -> dict[str, Planted]:
     """Write the cases as the train split of a dataset under `root`; returns the truth by video id."""
     root.mkdir(parents=True, exist_ok=True)
-    entries, tracks, truths = {}, {}, {}
+    entries: dict[str, Any] = {}
+    tracks: dict[str, Any] = {}
+    truths: dict[str, Planted] = {}
     groups: dict[tuple[str, int], list[Case]] = {}  # that differ in how masks are drawn alone, and so share frames
     for case in cases:
         groups.setdefault((case.kind, case.seed), []).append(case)
@@ -99,7 +105,9 @@ def write_planted(root: Path, cases: Iterable[Case], num_proc: int = 1) -> dict[
     return truths
 
 
-def _write_group(root: Path, cases: Sequence[Case], number: int) -> list[tuple[Planted, dict, dict]]:
+def _write_group(
+    root: Path, cases: Sequence[Case], number: int
+) -> list[tuple[Planted, dict[str, Any], dict[str, Any]]]:
     """Videos with the same frames and faults; `number` is the first one's."""
     kind, seed = cases[0].kind, cases[0].seed
     rng = np.random.default_rng([seed, KINDS.index(kind)])
@@ -146,7 +154,9 @@ def _write_frames(root: Path, scene: Scene, video_ids: list[str], times: np.ndar
                 os.link(path, folder / path.name)
 
 
-def _annotated(number: int, scene: Scene, listed: np.ndarray, masks: np.ndarray) -> tuple[dict, dict]:
+def _annotated(
+    number: int, scene: Scene, listed: np.ndarray, masks: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """A video's entry among the expressions, and its tracks; masks are bool (objects, frames, height, width)."""
     ids = [1000 * number + i for i in range(len(masks))]
     expressions = {
@@ -334,14 +344,16 @@ class Scene:
         zoom = 1 + self.zoom * np.sin(t / 17)
         corner = (x + 0.25 * self.width, y + 0.25 * self.height)
         affine = (1 / zoom, 0, corner[0], 0, 1 / zoom, corner[1])
-        frame = self.backdrop.transform((self.width, self.height), Image.Transform.AFFINE, affine, Image.BILINEAR)
+        frame = self.backdrop.transform(
+            (self.width, self.height), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
+        )
         for thing in self.layers:
             frame.paste(thing.picture(t, frame.size), (0, 0), thing.outline(t, frame.size))
         pixels = np.asarray(frame.filter(self.blur), np.float32) * (1 + rng.normal(0, self.flicker))
         pixels = pixels + rng.normal(0, self.noise, (self.height, self.width, 1))
         return pixels.clip(0, 255).astype(np.uint8)
 
-    def masks(self, t: int, moved: np.ndarray | tuple = (0, 0)) -> np.ndarray:
+    def masks(self, t: int, moved: Sequence[float] | np.ndarray = (0, 0)) -> np.ndarray:
         """The annotated masks at time t, bool (objects, height, width): visible parts, or whole where amodal."""
         size = (self.width, self.height)
         drawn = [np.asarray(thing.outline(t, size, sloppy=True, moved=moved)) > 127 for thing in self.layers]
@@ -361,7 +373,8 @@ class _Path:
         self.phase = rng.uniform(0, 2 * np.pi, (2, 2))
 
     def at(self, t: float) -> np.ndarray:
-        return (self.reach * np.sin(self.phase + self.rate * t)).sum(1)
+        place: np.ndarray = (self.reach * np.sin(self.phase + self.rate * t)).sum(1)
+        return place
 
 
 class _Thing:
@@ -388,7 +401,9 @@ class _Thing:
         amount, rate = self.breath
         return self.center + self.path.at(t), self.turn * t, 1 + amount * np.sin(rate * t)
 
-    def outline(self, t: float, size: tuple[int, int], sloppy: bool = False, moved=(0, 0)) -> Image.Image:
+    def outline(
+        self, t: float, size: tuple[int, int], sloppy: bool = False, moved: Sequence[float] | np.ndarray = (0, 0)
+    ) -> Image.Image:
         """The outline filled, grey (smooth along the edge, where it is not an annotator's)."""
         center, turn, scale = self._pose(t)
         angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
@@ -412,7 +427,7 @@ class _Thing:
         (y, x), turn, scale = self._pose(t)
         cos, sin, middle = np.cos(turn) / scale, np.sin(turn) / scale, self.extent / 2
         affine = (cos, sin, middle - cos * x - sin * y, -sin, cos, middle + sin * x - cos * y)
-        return self.texture.transform(size, Image.Transform.AFFINE, affine, Image.BILINEAR)
+        return self.texture.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
 
 
 def _tone(rng: np.random.Generator) -> np.ndarray:
