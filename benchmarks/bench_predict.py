@@ -3,9 +3,9 @@
     python benchmarks/bench_predict.py [--frames 60] [--runs 3] [--model-ms 50] [--sleep]
 
 Frames are 854x480, in three videos of seven expressions; masks have outlines like those of real objects. The model
-takes no time, so that what is measured is what comes on top of one: finding and decoding frames, handing them out as images,
-encoding, writing. It is CPU time, which says the same on a machine that others use. With --sleep the model takes
---model-ms a frame, and the whole is compared with a loop that does nothing else.
+takes no time, so that what is measured is what comes on top of one: finding and decoding frames, handing them out as
+images, encoding, writing. It is CPU time, which says the same on a machine that others use. With --sleep the model
+takes --model-ms a frame, and the whole is compared with a loop that does nothing else.
 """
 
 import argparse

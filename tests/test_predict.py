@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import time
@@ -16,11 +17,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from official_files import zip_frames
 from PIL import Image
 
 from revoskit import cli
-from revoskit.dataset.annotations import open_annotations
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.annotations import forget_annotations, open_annotations
+from revoskit.dataset.layout import FRAMES_ARCHIVE, Layout
 from revoskit.dataset.records import Video
 from revoskit.errors import AdapterError, AnnotationError, AnswerError, FrameError, UsageError
 from revoskit.frames import FrameFile
@@ -568,6 +570,25 @@ def test_a_path_that_is_not_there_says_so(own_miniature):
     (own_miniature.root / "JPEGImages" / video.video_id / f"{video.frame_names[0]}.jpg").unlink()
     with pytest.raises(FrameError, match=f"{video.video_id}.* has no frame '{video.frame_names[0]}'"):
         VideoFrames(found, video).paths()
+
+
+def test_frames_in_an_archive_are_the_same_and_are_unpacked_where_paths_are_wanted(own_miniature):
+    root = own_miniature.root
+    layout = Layout.at(root)
+    video = next(iter(open_annotations(layout, "validation")))
+    unpacked = VideoFrames(open_annotations(layout, "validation"), video)
+    content, arrays = [Path(path).read_bytes() for path in unpacked.paths()], unpacked.array()
+    zip_frames(root, root / FRAMES_ARCHIVE)
+    shutil.rmtree(root / "JPEGImages")
+    forget_annotations()
+    with VideoFrames(open_annotations(layout, "validation"), video) as frames:
+        np.testing.assert_array_equal(frames.array(), arrays)
+        paths = [Path(path) for path in frames.paths()]
+        assert [path.name for path in paths] == [f"{name}.jpg" for name in video.frame_names]
+        assert [path.read_bytes() for path in paths] == content
+        assert frames.paths() == list(map(str, paths))
+    assert not paths[0].parent.exists()
+    assert predict(bright, root, output=root / "predictions").failures == ()
 
 
 # --- masks ------------------------------------------------------------------------------------------------------------

@@ -286,12 +286,12 @@ def _run_shard(
                 continue
             if call is None:  # not earlier: where all is done, no model is loaded
                 call = adapters.make(job.adapter, job.run.arguments, shard.local)
-            frames = VideoFrames(job.annotations, video)
-            for expression in todo:
-                with stopping.held():
-                    begun((video.video_id, expression.expression_id))
-                    writer.append(_predict_one(call, frames, expression, job.run.resize))
-                    progress(Progress.of(videos, writer.lines))
+            with VideoFrames(job.annotations, video) as frames:
+                for expression in todo:
+                    with stopping.held():
+                        begun((video.video_id, expression.expression_id))
+                        writer.append(_predict_one(call, frames, expression, job.run.resize))
+                        progress(Progress.of(videos, writer.lines))
 
 
 def _predict_one(call: adapters.Adapter, frames: VideoFrames, expression: Expression, resize: bool) -> bytes:

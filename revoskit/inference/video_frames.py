@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
 from typing import Any, overload
 
 import numpy as np
@@ -11,9 +15,9 @@ from PIL import Image
 from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.records import Video
 from revoskit.errors import FrameError, UsageError
-from revoskit.frames import Frame, FrameFile, Grid
+from revoskit.frames import Frame, FrameFile, Grid, at_hand
 
-MEMORY = 2 * 2**30  # bytes of decoded frames that are kept: 1,700 frames of 480p, 780 of 720p
+MEMORY = 2 * 2**30  # bytes of decoded frames that are kept: 1,300 images of 480p, 580 of 720p
 
 
 class VideoFrames(Sequence[Image.Image]):
@@ -28,7 +32,19 @@ class VideoFrames(Sequence[Image.Image]):
         self._frames = annotations.files.frames(video)
         self._folder = annotations.files.video_folder(video.video_id)
         self._room = memory
-        self._kept: dict[tuple[int, int, int], np.ndarray] = {}  # by height, width and number of the frame
+        self._arrays: dict[tuple[int, int, int], np.ndarray] = {}  # by height, width and number of the frame
+        self._images: dict[int, Image.Image] = {}
+        self._unpacked: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> VideoFrames:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the files that `paths` has unpacked, if any."""
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
 
     def __len__(self) -> int:
         return len(self.video.frame_names)
@@ -43,11 +59,12 @@ class VideoFrames(Sequence[Image.Image]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         number = range(len(self))[index]  # negative ones count from the end; IndexError where there is none
-        return Image.fromarray(self._pixels(number, self._grid(None)))
+        return self._image(number)
 
     def images(self) -> list[Image.Image]:
         """All frames, as RGB images."""
-        return self[:]
+        self._fetch()
+        return [self._image(number) for number in range(len(self))]
 
     def array(self, size: int | tuple[int, int] | None = None) -> np.ndarray:
         """All frames as uint8 (T, height, width, 3), RGB.
@@ -56,6 +73,7 @@ class VideoFrames(Sequence[Image.Image]):
             size: in pixels: a number for the shorter side of the frame, whose shape is kept; `(height, width)` for
                 exactly that; None for the video's own. A JPEG is decoded to a smaller size in a fraction of the time.
         """
+        self._fetch()
         grid = self._grid(size)
         frames = np.empty((len(self), grid.height, grid.width, 3), np.uint8)
         for number in range(len(self)):
@@ -63,12 +81,20 @@ class VideoFrames(Sequence[Image.Image]):
         return frames
 
     def paths(self) -> list[str]:
-        """The JPEG file of every frame.
+        """The JPEG file of every frame, `<name>.jpg`; those in an archive are unpacked into a temporary folder.
 
         Raises:
-            FrameError: one is not there, or lies in an archive and is no file of its own.
+            FrameError: one is not there.
         """
-        return [self._path(number) for number in range(len(self))]
+        self._fetch()
+        frames = [self._frame(number) for number in range(len(self))]
+        if all(isinstance(frame, FrameFile) for frame in frames):
+            return [frame.path for frame in frames if isinstance(frame, FrameFile)]
+        if self._unpacked is None:
+            self._unpacked = tempfile.TemporaryDirectory(prefix="revoskit-frames-")
+            for name, frame in zip(self.video.frame_names, frames, strict=True):
+                Path(self._unpacked.name, f"{name}.jpg").write_bytes(frame.read())
+        return [os.path.join(self._unpacked.name, f"{name}.jpg") for name in self.video.frame_names]
 
     def _grid(self, size: int | tuple[int, int] | None) -> Grid:
         height, width = self.video.height, self.video.width
@@ -82,13 +108,6 @@ class VideoFrames(Sequence[Image.Image]):
         by = sides[0] / min(height, width)
         return Grid(height, width, max(1, round(height * by)), max(1, round(width * by)))
 
-    def _path(self, number: int) -> str:
-        frame = self._frame(number)
-        if not isinstance(frame, FrameFile):
-            advice = "Take `images` or `array`, or unpack it: `revoskit unpack ROOT`."
-            raise FrameError(frame.file, "is no file of its own", advice=advice, index=number)
-        return frame.path
-
     def _frame(self, number: int) -> Frame:
         frame = self._frames[number]
         if frame is None:
@@ -97,14 +116,35 @@ class VideoFrames(Sequence[Image.Image]):
             raise FrameError(f"video {self.video.video_id!r}", problem, index=number)
         return frame
 
-    def _pixels(self, number: int, grid: Grid) -> np.ndarray:
+    def _fetch(self) -> None:
+        """Ask for all frames that lie on a server at once."""
+        if not self._arrays and not self._images and None not in self._frames:
+            self._frames = [*at_hand([frame for frame in self._frames if frame is not None])]
+
+    def _image(self, number: int) -> Image.Image:
+        kept = self._images.get(number)
+        if kept is None:
+            kept = Image.fromarray(self._pixels(number, self._grid(None), keep=False))
+            if not self._has_room(4 * kept.height * kept.width):  # Pillow has four bytes a pixel
+                return kept
+            self._images[number] = kept
+        return kept.copy()
+
+    def _pixels(self, number: int, grid: Grid, *, keep: bool = True) -> np.ndarray:
         key = (grid.height, grid.width, number)
-        if key in self._kept:
-            return self._kept[key]
+        if key in self._arrays:
+            return self._arrays[key]
+        if number in self._images and (grid.height, grid.width) == (grid.full_height, grid.full_width):
+            return np.asarray(self._images[number])
         pixels = np.empty((grid.height, grid.width, 3), np.uint8)
         self._frame(number).pixels(grid, pixels)
-        if pixels.nbytes <= self._room:
-            self._room -= pixels.nbytes
-            pixels.flags.writeable = False
-            self._kept[key] = pixels
+        if keep and self._has_room(pixels.nbytes):
+            self._arrays[key] = pixels
         return pixels
+
+    def _has_room(self, size: int) -> bool:
+        """Whether so many bytes may still be kept; they are then taken."""
+        if size > self._room:
+            return False
+        self._room -= size
+        return True
