@@ -78,7 +78,7 @@ def test_a_shard_of_many_row_groups_holds_every_frame_of_every_video(own_miniatu
     monkeypatch.setattr(shards, "ROW_GROUP_BYTES", 1)
     layout = Layout.at(own_miniature.root)
     (shard,) = [one for one in make_plan(layout, configs=["videos"]).shards if one.split == "train"]
-    write_shard(shard, layout, tmp_path / "out", Content())
+    write_shard(shard, layout, layout.annotation_state(), tmp_path / "out", Content())
     annotations = open_annotations(layout, "train")
     rows = pq.read_table(tmp_path / "out" / shard.path, columns=["video_id", "frames"]).to_pylist()
     assert len(rows) > 1
