@@ -74,8 +74,8 @@ class RevosConfig(datasets.BuilderConfig):
         source: where to get the official files, as `revoskit download --from` takes it: hf://datasets/<owner>/<repo>,
             an https:// address or a folder. What is missing is downloaded and verified before the dataset is built: in
             `data_dir` where that is named, or else in the cache of `datasets`.
-        decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames, and
-            `datasets` turns those whose EXIF data say so; masks follow the rows and columns of the file.
+        decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
+            None is turned as its EXIF data may say: masks follow the rows and columns of the file.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
             leaves their videos out, `"keep"` puts null in their place.
         family: whose files these are: `"revos"`, or a dataset with files of the same kind: `"mevis"`, `"mevis_v2"`,
@@ -240,7 +240,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         for video_id in video_ids:
             video = annotations.video(video_id)
             masks = annotations.masks(video)
-            frames = _frames(annotations.files, video)
+            frames = _frames(annotations.files, video, self.config.decode_frames)
             if self.config.name == "videos":
                 yield video_id, video_example(video, masks, frames)
                 continue
@@ -318,9 +318,12 @@ def _folder_in_cache(cache_dir: str | None) -> str:
     return os.path.join(os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE), "downloads", NAME)
 
 
-def _frames(files: SplitFiles, video: Video) -> list[EncodedFrame | None]:
+def _frames(files: SplitFiles, video: Video, decode: bool) -> list[EncodedFrame | None]:
     """The frames in the form that `datasets` stores, so that it need not encode them; null where one is missing."""
-    return [None if frame is None else frame.row() for frame in files.frames(video)]
+    found = files.frames(video)
+    if decode:  # `datasets` turns frames whose EXIF data say so, and masks follow the file's own rows and columns
+        return [None if frame is None else frame.unturned_row() for frame in found]
+    return [None if frame is None else frame.row() for frame in found]
 
 
 def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:

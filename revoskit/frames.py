@@ -5,7 +5,8 @@ asked for; OpenCV resizes. libjpeg-turbo can leave out the finer half, three qua
 decoding it, which costs a fraction of the time; what is left is resized by less than half.
 
 Masks follow the rows and columns of the file. EXIF data may say that a picture is to be turned before it is shown, as
-browsers and the decoding of `datasets` do: nothing here turns a frame.
+browsers and the decoding of `datasets` do: nothing here turns a frame. One that is of another size than its video, but
+of the same shape, is sampled on a grid of its own, as the masks are on theirs, so that both stay aligned.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ File = io.FileIO | io.BytesIO
 EncodedFrame = dict[str, Any]
 """`{"path": str, "bytes": None}`, or with the bytes: an image in the form in which `datasets` stores it."""
 
+_SHAPE_TOLERANCE = 0.01
+_ORIENTATION = 0x0112  # of EXIF: 1 is upright, and 0 is written by some that do not know
 _START, _END = b"\xff\xd8", b"\xff\xd9"  # of every whole JPEG, unless something was added to it
 
 # All that can go wrong with bytes that ought to be a picture, in Pillow, simplejpeg (ValueError) and OpenCV; a file
@@ -57,6 +60,12 @@ def decoder() -> str:
     pillow = f"Pillow {Image.__version__} ({f'libjpeg-turbo {turbo}' if turbo else 'libjpeg'})"
     decodes = f"simplejpeg {simplejpeg.__version__}" if simplejpeg else pillow
     return f"{decodes}, resized by OpenCV {cv2.__version__}"
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (height, width) are in the same proportion, to one in a hundred."""
+    a, b = one[0] * other[1], one[1] * other[0]
+    return abs(a - b) <= _SHAPE_TOLERANCE * max(a, b)
 
 
 def nearest(full: int, count: int) -> np.ndarray:
@@ -150,6 +159,15 @@ class Frame(abc.ABC):
         with self._opened() as (image, _):
             return image.height, image.width
 
+    def is_turned(self) -> bool:
+        """Whether its EXIF data say that it is to be turned or mirrored before it is shown."""
+        with self._opened() as (image, _):
+            return image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+
+    def unturned_row(self) -> EncodedFrame:
+        """It as a row of which decoders that turn frames, as that of `datasets`, leave rows and columns as they are."""
+        return {"path": None, "bytes": _without_exif(self.read())} if self.is_turned() else self.row()
+
     def image(self, least: tuple[int, int] | int | None = None, *, grey: bool = False) -> Image.Image:
         """Its pixels as an image of mode RGB, or of mode L where it has no colour and `grey` allows it.
 
@@ -165,30 +183,43 @@ class Frame(abc.ABC):
                 image.draft(None, least)
             return image.convert("L" if grey and image.mode == "L" else "RGB")
 
-    def pixels(self, grid: Grid, out: np.ndarray) -> None:
+    def pixels(self, grid: Grid, out: np.ndarray) -> tuple[int, int]:
         """Decode it and write it to `out`, uint8 (height, width, 3), RGB, resized as `grid` says.
 
+        Returns:
+            Its own height and width: the grid's full size, or another of the same shape.
+
         Raises:
-            FrameError: also where it is not of the grid's full size.
+            FrameError: also where it is not of the shape of the grid's full size.
         """
         with self._faults_named():
-            pixels, reduced = self._reduced(grid)
-            _resize(pixels, grid.full_height / reduced, grid.full_width / reduced, out)
+            pixels, own, by = self._reduced(grid)
+            _resize(pixels, own.full_height / by, own.full_width / by, out)
+            return own.full_height, own.full_width
 
-    def _reduced(self, grid: Grid) -> tuple[np.ndarray, int]:
-        """All pixels, uint8 (height, width, 3), and by how much the decoder has reduced them."""
-        data, by = self.read(), grid.reduction
+    def _reduced(self, grid: Grid) -> tuple[np.ndarray, Grid, int]:
+        """All pixels, uint8 (height, width, 3), the grid on its own full size, and by how much it was reduced."""
+        data = self.read()
         if simplejpeg is None:
             image = Image.open(io.BytesIO(data), formats=["JPEG"])
-            self.require_size(image.height, image.width, grid.full_height, grid.full_width)
-            if by > 1:
+            own = self._own_grid(grid, image.height, image.width)
+            if (by := own.reduction) > 1:
                 image.draft("RGB", (image.width // by, image.height // by))
-            return np.asarray(image.convert("RGB")), by
+            return np.asarray(image.convert("RGB")), own, by
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
-        self.require_size(height, width, grid.full_height, grid.full_width)
-        if by == 1:
-            return simplejpeg.decode_jpeg(data), 1
-        return simplejpeg.decode_jpeg(data, min_height=-(-height // by), min_width=-(-width // by), min_factor=by), by
+        own = self._own_grid(grid, height, width)
+        if (by := own.reduction) == 1:
+            return simplejpeg.decode_jpeg(data), own, 1
+        least = {"min_height": -(-height // by), "min_width": -(-width // by)}
+        return simplejpeg.decode_jpeg(data, **least, min_factor=by), own, by
+
+    def _own_grid(self, grid: Grid, height: int, width: int) -> Grid:
+        """The same grid on a frame of this size, which has to be of the shape that is expected."""
+        if (height, width) == (grid.full_height, grid.full_width):
+            return grid
+        if not same_shape((height, width), (grid.full_height, grid.full_width)):
+            self.require_size(height, width, grid.full_height, grid.full_width)
+        return Grid(height, width, grid.height, grid.width)
 
     def require_size(self, height: int, width: int, expected_height: int, expected_width: int) -> None:
         """See that its size, as found, is that of its video."""
@@ -311,6 +342,9 @@ class FrameMember(Frame):
         """The archive is on a server."""
         return is_remote(self.address)
 
+    def unturned_row(self) -> EncodedFrame:
+        return self.row() if self.is_remote else super().unturned_row()  # a look at every frame would fetch them all
+
     def _open(self) -> io.BytesIO:
         return io.BytesIO(open_archive(self.address).read(self.name))
 
@@ -370,9 +404,9 @@ class FrameImage(Frame):
         with self._faults_named():
             return self.decoded.convert("L" if grey and self.decoded.mode == "L" else "RGB")
 
-    def _reduced(self, grid: Grid) -> tuple[np.ndarray, int]:
-        self.require_size(self.decoded.height, self.decoded.width, grid.full_height, grid.full_width)
-        return np.asarray(self.decoded.convert("RGB")), 1
+    def _reduced(self, grid: Grid) -> tuple[np.ndarray, Grid, int]:
+        own = self._own_grid(grid, self.decoded.height, self.decoded.width)
+        return np.asarray(self.decoded.convert("RGB")), own, 1
 
 
 def open_frame(frame: Any) -> Image.Image:
@@ -453,6 +487,17 @@ def _decode_all(image: Image.Image, file: File) -> None:
     else:
         image.draft("L", (1, 1))
         image.load()
+
+
+def _without_exif(jpeg: bytes) -> bytes:
+    """A JPEG less its EXIF data: the segments of that kind before its pixels."""
+    kept, position = [jpeg[:2]], 2
+    while jpeg[position : position + 1] == b"\xff" and jpeg[position + 1 : position + 2] != b"\xda":
+        end = position + 2 + max(2, int.from_bytes(jpeg[position + 2 : position + 4], "big"))
+        if jpeg[position + 1 : position + 2] != b"\xe1" or jpeg[position + 4 : position + 8] != b"Exif":
+            kept.append(jpeg[position:end])
+        position = end
+    return b"".join([*kept, jpeg[position:]])
 
 
 def _resize(pixels: np.ndarray, height: float, width: float, out: np.ndarray) -> None:

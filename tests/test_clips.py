@@ -510,6 +510,21 @@ def test_a_broken_frame_is_named(row, tmp_path, backend, how):
     assert f"video 'LV-VIS/train/01020', frame '{row['frame_names'][index]}' (number {index})" in str(caught.value)
 
 
+@pytest.mark.parametrize("by", [0.5, 2])
+def test_frames_of_another_size_and_the_same_shape_are_sampled_with_a_warning_a_video(row, tmp_path, backend, by):
+    expected = Clips(3, size=24, training=False)(row)
+    for index, frame in enumerate(row["frames"]):
+        path = tmp_path / f"{index}.jpg"
+        image = Image.open(frame["path"])
+        image.resize((round(image.width * by), round(image.height * by))).save(path, quality=95)
+        row["frames"][index] = {"path": str(path), "bytes": None}
+    with pytest.warns(UserWarning, match="video 'LV-VIS/train/01020': its frames are .* the same shape") as told:
+        clip = Clips(3, size=24, training=False)(row)
+    assert len({str(one.message) for one in told}) == 1
+    np.testing.assert_array_equal(clip["masks"], expected["masks"])
+    assert np.abs(clip["frames"].astype(int) - expected["frames"]).mean() < 8
+
+
 def test_resampling_does_without_the_broken_frame_and_counts_it(row, tmp_path):
     spoil(row, 4, "truncated", tmp_path)
     clips = Clips(FRAMES, size=16, on_error="resample")

@@ -139,6 +139,37 @@ def test_no_reader_turns_a_frame_whatever_its_exif_data_say(backend):
     assert (found[0] == found[1]).all()
 
 
+@pytest.mark.parametrize("scale", [0.5, 1.5, 2])
+def test_a_frame_of_the_same_shape_is_sampled_on_its_own_grid(backend, scale):
+    size = (round(HEIGHT * scale), round(WIDTH * scale))
+    frame, out, expected = FrameBytes(jpeg(picture(*size))), *np.empty((2, HEIGHT // 4, WIDTH // 4, 3), np.uint8)
+    assert frame.pixels(Grid(HEIGHT, WIDTH, *out.shape[:2]), out) == size
+    FrameBytes(SOUND).pixels(Grid(HEIGHT, WIDTH, *out.shape[:2]), expected)
+    assert np.abs(out.astype(int) - expected).max() <= 12
+
+
+def test_a_frame_of_another_shape_is_refused(backend):
+    out = np.empty((8, 8, 3), np.uint8)
+    with pytest.raises(FrameError, match="48x66 pixels") as caught:
+        FrameBytes(jpeg(picture(HEIGHT, WIDTH + 2))).pixels(Grid(HEIGHT, WIDTH, 8, 8), out)
+    assert caught.value.fault is FrameFault.SIZE
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_what_decodes_a_row_for_datasets_turns_no_frame(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "00000.jpg"
+    path.write_bytes(jpeg(exif=exif, comment=b"kept"))
+    frame = FrameFile(str(path))
+    assert frame.is_turned() == (orientation != 1)
+    row = frame.unturned_row()
+    assert (row["bytes"] is None) == (orientation == 1)
+    decoded = DatasetsImage().decode_example(row)
+    assert (decoded.height, decoded.width) == (HEIGHT, WIDTH)
+    np.testing.assert_array_equal(np.asarray(decoded.convert("RGB")), np.asarray(frame.image()))
+
+
 def test_size_is_height_and_width_and_pixels_are_rgb(backend):
     frame = FrameBytes(SOUND)
     assert frame.size() == (HEIGHT, WIDTH)

@@ -302,9 +302,19 @@ def _read_frames(row: Row, indices: np.ndarray, grid: Grid) -> np.ndarray:
             pixels[t] = pixels[at[index]]
         else:
             with _naming(row, index):
-                frames[index].pixels(grid, pixels[t])
+                _tell_of_size(row, grid, frames[index].pixels(grid, pixels[t]))
             at[index] = t
     return pixels
+
+
+def _tell_of_size(row: Row, grid: Grid, found: tuple[int, int]) -> None:
+    """Warn of frames of another size than their video's: Python shows such a warning once for each text."""
+    if found != (grid.full_height, grid.full_width):
+        warnings.warn(
+            f"video {row['video_id']!r}: its frames are {found[0]}x{found[1]} pixels (height x width), the annotations "
+            f"say {grid.full_height}x{grid.full_width}, which is the same shape: both are sampled to the clip's size",
+            stacklevel=2,
+        )
 
 
 @contextlib.contextmanager
