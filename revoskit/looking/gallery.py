@@ -346,7 +346,9 @@ class _VideoWriter:
         packed: dict[tuple[int, ...], PackedMasks] = {}  # what a true mask costs, it costs once a set of tracks
         for one, expression in zip(compared, video.expressions, strict=True):
             truth = masks.of(expression)
-            thumbnails[one.id] = _thumbnail(video, truth, int(truth.areas().argmax()))
+            # Where the split keeps its masks back, there is none to look for: the frame in the middle then.
+            largest = int(truth.areas().argmax()) if len(truth) else len(video.frame_names) // 2
+            thumbnails[one.id] = _thumbnail(video, truth, largest)
             if self.predictions is None:
                 continue
             prediction = self.predictions.read(video, expression)
@@ -372,6 +374,8 @@ def _thumbnail(video: Video, truth: MaskSequence, frame: int, prediction: MaskSe
     rows, columns = nearest(video.height, height), nearest(video.width, width)
 
     def small(masks: MaskSequence) -> str | None:
+        if not len(masks):
+            return None
         pixels = masks.take([frame]).sample(rows, columns)
         return _counts(MaskSequence.encode(pixels))[0] if pixels.any() else None
 
