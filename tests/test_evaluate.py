@@ -142,7 +142,8 @@ def test_later_pngs_of_one_row_or_column_are_spread_officially(tmp_path, shape):
     rng = np.random.default_rng(5)
     tracks = (rng.random((2, 10, 6, 7)) < 0.5).astype(np.uint8)
     grey = (rng.random((10, 6, 7)) < 0.5).astype(np.uint8) * 255
-    frames = [*grey[:3], rng.choice(np.array([0, 1, 200], np.uint8), shape), *grey[4:9], np.full(shape, 255, np.uint8)]
+    frames = [*grey[:3], rng.choice(np.array([0, 1, 200], np.uint8), shape), *grey[4:8], np.full(shape, 255, np.uint8)]
+    frames.append(grey[9])  # of the frames that are read at a time, the second group begins with a spread one
     write_dataset(tmp_path / "data", tracks, [([0, 1], 0)])
     write_pngs(tmp_path / "pngs", 0, frames)
     result = evaluate(tmp_path / "pngs", tmp_path / "data", protocol="both")
@@ -162,16 +163,25 @@ def test_later_pngs_of_any_other_size_cost_the_expression_both_scores(tmp_path, 
     assert set(scores.official.percent().values()) == set(scores.binary.percent().values()) == {0}
 
 
-def test_true_masks_of_one_row_are_spread_over_the_first_png_officially(tmp_path):
+@pytest.mark.parametrize("value", [1, 3])
+def test_true_masks_of_one_row_are_spread_over_the_first_png_officially(tmp_path, value):
     rng = np.random.default_rng(6)
     tracks = (rng.random((2, 4, 1, 7)) < 0.5).astype(np.uint8)
-    grey = (rng.random((4, 5, 7)) < 0.5).astype(np.uint8) * 3
+    tracks[1] &= 1 - tracks[0]  # where two overlap, a wrong pixel weighs 255
+    grey = (rng.random((4, 5, 7)) < 0.2).astype(np.uint8) * np.uint8(value)
     write_dataset(tmp_path / "data", tracks, [([0, 1], 0)])
     write_pngs(tmp_path / "pngs", 0, grey)
     scores = evaluate(tmp_path / "pngs", tmp_path / "data", protocol="both").expressions[0]
     want = literal_scores(np.broadcast_to(tracks, (2, 4, 5, 7)), [0, 1], grey)["official"]
     assert scores.official.percent() == pytest.approx({k: 100 * v for k, v in want.items()}, abs=1e-9)
+    assert scores.official.R > 0
     assert set(scores.binary.percent().values()) == {0}
+
+
+def test_more_tracks_than_eight_bits_can_count_are_refused(tmp_path):
+    write_dataset(tmp_path / "data", np.ones((1, 1, 1, 1), np.uint8), [([0] * 256, 0)])
+    with pytest.raises(UsageError, match="256 tracks overlap, more than 8 bits can count"):
+        evaluate({"v/0": {"0": np.ones((1, 1, 1))}}, tmp_path / "data", protocol="official")
 
 
 def test_predictions_with_empty_runs_score_as_the_masks_that_they_are(tmp_path):
@@ -560,13 +570,18 @@ def test_other_splits_do_not_stand_among_the_published_results(data, tree, capsy
     assert "published results are of the validation split" in capsys.readouterr().err
     assert cli.main([*arguments, "--json"]) == 2
     assert "--json" in capsys.readouterr().err
+    assert cli.main([*arguments, "--alignment", "accepted.json"]) == 2
+    assert "frames as filed" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="of the validation split of ReVOS"):
+        evaluate({}, data, split="train").against_published()
 
 
 def test_the_published_table_stands_in_the_documentation_too():
     page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
     for result in reported.RESULTS:
         numbers = " | ".join("–" if v is None else f"{v:.1f}" for v in result[1:4])
-        assert f"| {result.method} | {numbers} |" in page
+        masks = "" if result.grey is None else f"0/{result.grey} "
+        assert f"| {result.method} | {numbers} | {masks}| {result.source} |" in page
     text = reported.table("mine", None, None, math.inf)
     assert text.splitlines()[-1].startswith("» mine")
 

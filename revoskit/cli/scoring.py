@@ -80,6 +80,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     if args.against_published and (args.family, args.split) != (REVOS, "validation"):
         raise UsageError("--against-published: the published results are of the validation split")
+    if args.against_published and args.alignment:
+        raise UsageError("--against-published: the published results are of the frames as filed, without --alignment")
     if args.against_published and args.json:
         raise UsageError("--against-published is a table for people: leave it or --json out")
     if args.against_published and args.only_predicted:

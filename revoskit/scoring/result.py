@@ -17,7 +17,7 @@ import numpy as np
 from tabulate import tabulate
 
 from revoskit.atomic import write_whole
-from revoskit.dataset.families import FAMILIES
+from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.records import ExpressionType
 from revoskit.errors import UsageError
 from revoskit.scoring import extra, reported
@@ -348,6 +348,10 @@ class Result:
         """The J&F of these predictions among the published ones, sorted by the overall one."""
         if self.partial:
             raise UsageError("partial scores do not stand among the published ones: leave only_predicted out")
+        if "alignment" in self.identity.data:
+            raise UsageError("published scores are of the frames as filed: leave the alignment out to stand among them")
+        if (self.identity.family, self.identity.split) != (REVOS, "validation"):
+            raise UsageError("the published results are of the validation split of ReVOS")
         protocol = self.protocols[-1]  # the official one where it was computed
         rows = self.rows[protocol]
         return reported.table(name, *(rows[kind].measures["J&F"] for kind in ("referring", "reasoning", OVERALL)))
