@@ -9,6 +9,7 @@ from mask_strategies import counts_from, rle
 from pycocotools import mask as coco
 
 from revoskit.errors import MaskError
+from revoskit.masks import rle as rle_module
 from revoskit.masks.rle import MaskSequence, faults
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40))
@@ -230,10 +231,47 @@ def test_a_slice_of_parsed_masks_is_what_parsing_the_slice_gives(frames, part):
     assert some.boxes().tolist() == parsed.boxes().tolist()
 
 
-@pytest.mark.parametrize("frames", LENGTHS)
-def test_pycocotools_takes_lists_of_any_length_in_the_calls_we_use(frames):
-    pixels = np.asfortranarray(moving_pixel(frames).transpose(1, 2, 0))
-    encoded = coco.encode(pixels)
-    assert len(encoded) == frames
-    assert coco.toBbox(encoded)[:, 2].tolist() == pixels.any((0, 1)).tolist()
-    assert coco.area(coco.merge(encoded)) == 3
+@st.composite
+def uneven_masks(draw):
+    """Tracks of masks of one size as no encoder writes them, with empty runs anywhere, and null in some frames."""
+    height, width, frames = draw(st.integers(1, 6)), draw(st.integers(1, 6)), draw(st.integers(1, 4))
+
+    def mask():
+        edges = sorted(draw(st.lists(st.integers(0, height * width), max_size=8)))
+        return rle(np.diff([0, *edges, height * width]).tolist(), height, width)
+
+    tracks = [[draw(st.sampled_from([None, mask()])) for _ in range(frames)] for _ in range(draw(st.integers(2, 4)))]
+    return [MaskSequence.parse(track, height, width) for track in tracks]
+
+
+@given(uneven_masks())
+@settings(max_examples=300)
+def test_a_union_is_that_of_the_pixels_as_pycocotools_encodes_it(tracks):
+    pixels = np.bitwise_or.reduce([track.decode() for track in tracks])
+    united = tracks[0].union(*tracks[1:])
+    expected = [coco.encode(np.asfortranarray(frame))["counts"].decode() for frame in pixels]
+    assert [mask["counts"] for mask in united] == expected
+    assert united.runs() == MaskSequence.encode(pixels).runs()
+    assert (united.decode() == pixels).all()
+
+
+@given(uneven_masks())
+def test_what_is_computed_from_uneven_masks_is_what_their_pixels_give(tracks):
+    for track in (tracks[0], tracks[0][1:], tracks[0].take(range(len(tracks[0])))):
+        pixels = track.decode()
+        assert track.areas().tolist() == pixels.sum((1, 2)).tolist()
+        encoded = coco.encode(np.asfortranarray(pixels.transpose(1, 2, 0)))
+        boxes = coco.toBbox(encoded).tolist() if len(pixels) else []
+        assert track.boxes().tolist() == boxes
+        assert [run for run in track.runs() if run] == [
+            runs for mask, runs in zip(track, MaskSequence.encode(pixels).runs(), strict=True) if mask
+        ]
+        first, last = track.intervals()
+        assert MaskSequence.from_intervals(first, last, len(track), track.height, track.width) == MaskSequence.encode(
+            pixels
+        )
+
+
+@given(st.lists(st.integers(0, 2**29 - 1), min_size=1, max_size=8))
+def test_runs_of_any_length_are_written_as_their_definition_has_it(runs):
+    assert rle_module._strings(rle_module._Runs(np.array(runs, np.int32), np.array([0]))) == [counts_from(runs)]

@@ -3,8 +3,10 @@
 A mask is stored as ``{"size": [height, width], "counts": str}``: the lengths of alternating runs of background
 and object, column by column, as differences to the run two before, in base 32 (``rleToString`` of the COCO API).
 `pycocotools` reads such a string without looking where it ends: malformed counts crash the interpreter, counts that
-are too short leave pixels uninitialised, and an empty run in the middle of two masks ends their merging early.
-So native code is reached through `MaskSequence` alone, which cannot be made from anything but sound masks.
+are too short leave pixels uninitialised, and an empty run in the middle of two masks ends their merging early. So
+native code is reached through `MaskSequence` alone, which cannot be made from anything but sound masks, and for one
+frame at a time: some versions of it fail on lists of more than 255. All else is done here, on the runs of all frames at
+once.
 """
 
 from __future__ import annotations
@@ -56,10 +58,32 @@ class _Runs(NamedTuple):
         starts = np.append(self.starts, len(self.lengths))[first : first + count + 1]
         return _Runs(self.lengths[starts[0] : starts[-1]], starts[:-1] - starts[0])
 
+    def places(self) -> np.ndarray:
+        """The number of each run within its mask, int32."""
+        starts = np.repeat(self.starts.astype(np.int32), self.counts())
+        return np.asarray(np.arange(len(self.lengths), dtype=np.int32) - starts)
+
     def on_object(self) -> np.ndarray:
         """Which runs are object: every second one of a mask, bool."""
-        places = np.arange(len(self.lengths), dtype=np.int32) - np.repeat(self.starts.astype(np.int32), self.counts())
-        return np.asarray(places & 1 == 1)
+        return np.asarray(self.places() & 1 == 1)
+
+    def empty(self) -> np.ndarray:
+        """The runs without a pixel, but for a mask's first, which says that it begins with object: int64."""
+        empty = np.flatnonzero(self.lengths == 0)
+        return np.asarray(empty[self.starts[np.searchsorted(self.starts, empty, "right") - 1] != empty])
+
+    def canonical(self, pixels: int) -> _Runs:
+        """The same masks, of `pixels` each, as encoding them would give them: without empty runs."""
+        return _runs_between(*self.intervals(), len(self.starts), pixels) if len(self.empty()) else self
+
+    def intervals(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first position of each run on the object that has a pixel, and the one after its last, both int64.
+
+        Positions count through one mask after the other.
+        """
+        ends = np.cumsum(self.lengths, dtype=np.int64)
+        objects = np.flatnonzero(self.on_object() & (self.lengths > 0))
+        return ends[objects] - self.lengths[objects], ends[objects]
 
 
 def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
@@ -69,14 +93,14 @@ def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
     return _examine(masks, height, width)[0]
 
 
-def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list[Fault], list[int], _Runs | None]:
-    """Faults, the positions of masks that are sound but have an empty run after their first, and what was read."""
+def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list[Fault], _Runs | None]:
+    """Faults, and the runs of all masks that are there."""
     found = _shape_faults(masks, height, width)
     unusable = {fault.index for fault in found}
     present = [(i, mask["counts"]) for i, mask in enumerate(masks) if mask is not None and i not in unusable]
     indices, strings = [i for i, _ in present], [counts for _, counts in present]
     if not strings:
-        return found, [], None
+        return found, None
     digits, ends = _digits(strings)
     unreadable = _unreadable(digits, ends)
     if unreadable:
@@ -84,7 +108,7 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
         strings = [string for i, string in enumerate(strings) if i not in unreadable]
         indices = [index for i, index in enumerate(indices) if i not in unreadable]
         if not strings:
-            return sorted(found, key=lambda fault: fault.index), [], None
+            return sorted(found, key=lambda fault: fault.index), None
         digits, ends = _digits(strings)
 
     runs = _run_lengths(digits, ends)
@@ -98,10 +122,7 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
             else f"its counts add up to {totals[i]} pixels, expected {height}x{width} = {height * width}"
         )
         found.append(Fault(indices[i], reason))
-    empty = np.flatnonzero(lengths == 0)
-    owners = np.searchsorted(starts, empty, "right") - 1
-    uneven = sorted({indices[i] for i in owners[starts[owners] != empty]})
-    return sorted(found, key=lambda fault: fault.index), uneven, runs
+    return sorted(found, key=lambda fault: fault.index), runs
 
 
 def _shape_faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
@@ -204,8 +225,8 @@ def compressed(counts: Sequence[Any], size: Sequence[Any]) -> RLE:
         raise MaskError("its counts are not all whole numbers of pixels")
     if sum(counts) != height * width:
         raise MaskError(f"its counts add up to {sum(counts)} pixels, expected {height}x{width} = {height * width}")
-    runs = {"size": [height, width], "counts": list(counts)}
-    return _from_native(coco.frPyObjects(runs, height, width))  # type: ignore[call-overload]
+    runs = _Runs(np.array(counts, np.int32), np.zeros(1, np.int64))
+    return {"size": [height, width], "counts": _strings(runs)[0]}
 
 
 class MaskSequence(Sequence["RLE | None"]):
@@ -215,27 +236,25 @@ class MaskSequence(Sequence["RLE | None"]):
     computes takes a null as an empty mask. Immutable; safe to share.
     """
 
-    __slots__ = ("_clean", "_masks", "_runs", "height", "width")
+    __slots__ = ("_even", "_masks", "_runs", "height", "width")
 
     height: int
     width: int
     _masks: list[RLE | None]
-    _clean: list[RLE | None]
-    """The same masks, without empty runs after the first."""
     _runs: _Runs | None
-    """Of the masks that are not null, where parsing has left them."""
+    """Of the masks that are not null, canonical; null as long as nobody has asked for them."""
+    _even: bool
+    """Whether all masks are canonical to the letter."""
 
     def __init__(self) -> None:
         raise TypeError("make a MaskSequence with parse(), encode() or empty()")
 
     @classmethod
     def _trusted(
-        cls, masks: list[RLE | None], height: int, width: int, clean: list[RLE | None] | None = None
+        cls, masks: list[RLE | None], height: int, width: int, runs: _Runs | None = None, even: bool = True
     ) -> MaskSequence:
         self = object.__new__(cls)
-        self._masks, self.height, self.width = masks, height, width
-        self._clean = masks if clean is None else clean
-        self._runs = None
+        self._masks, self.height, self.width, self._runs, self._even = masks, height, width, runs, even
         return self
 
     @classmethod
@@ -247,23 +266,22 @@ class MaskSequence(Sequence["RLE | None"]):
         """
         if not 0 < height * width <= MAX_PIXELS:
             raise MaskError(f"masks of {height}x{width} pixels are not supported")
-        found, uneven, runs = _examine(masks, height, width)
+        found, runs = _examine(masks, height, width)
         if found:
             index, reason = found[0].index, found[0].reason
             raise MaskError(f"mask {index}: {reason}", index=index, reason=reason)
-        masks = list(masks)
-        clean = list(masks)
-        for index in uneven:  # sound to decode, but the merging in native code would stop at the empty run
-            clean[index] = _encode(coco.decode(_native(masks[index]))[:, :, None])[0]
-        self = cls._trusted(masks, height, width, clean)
-        self._runs = None if uneven else runs
-        return self
+        canonical = None if runs is None else runs.canonical(height * width)
+        return cls._trusted(list(masks), height, width, canonical, canonical is runs)
 
     @classmethod
     def encode(cls, pixels: np.ndarray) -> MaskSequence:
         """Masks from an array (T, height, width) of any dtype: what is not zero is object."""
-        _, height, width = pixels.shape
-        return cls._trusted([_encode_frame(frame) for frame in pixels], height, width)
+        frames, height, width = pixels.shape
+        edges = [np.zeros(0, np.int64)]
+        for number, frame in enumerate(pixels):
+            edges.append(_edges(frame) + number * height * width)
+        first, last = np.concatenate(edges).reshape(-1, 2).T
+        return cls.from_intervals(first, last, frames, height, width)
 
     @classmethod
     def empty(cls, frames: int, height: int, width: int) -> MaskSequence:
@@ -282,13 +300,11 @@ class MaskSequence(Sequence["RLE | None"]):
 
     def __getitem__(self, index: int | slice) -> RLE | MaskSequence | None:
         if isinstance(index, slice):
-            some = MaskSequence._trusted(self._masks[index], self.height, self.width, self._clean[index])
+            some, runs = self._masks[index], None
             if self._runs is not None and index.step in (None, 1):
-                before = index.indices(len(self))[0]
-                some._runs = self._runs.some(
-                    *(len(part) - part.count(None) for part in (self._clean[:before], some._clean))
-                )
-            return some
+                before = self._masks[: index.indices(len(self))[0]]
+                runs = self._runs.some(*(len(part) - part.count(None) for part in (before, some)))
+            return MaskSequence._trusted(some, self.height, self.width, runs, self._even)
         return self._masks[index]
 
     def __iter__(self) -> Iterator[RLE | None]:
@@ -304,9 +320,8 @@ class MaskSequence(Sequence["RLE | None"]):
 
     def take(self, indices: Iterable[int]) -> MaskSequence:
         """The masks at these frames, in this order."""
-        indices = list(indices)
         masks = [self._masks[i] for i in indices]
-        return MaskSequence._trusted(masks, self.height, self.width, [self._clean[i] for i in indices])
+        return MaskSequence._trusted(masks, self.height, self.width, even=self._even)
 
     def filled(self) -> MaskSequence:
         """The same masks with every null replaced by an empty mask, so that `pycocotools` takes them."""
@@ -314,8 +329,7 @@ class MaskSequence(Sequence["RLE | None"]):
             return self
         blank = _blank(self.height, self.width)
         masks: list[RLE | None] = [blank if mask is None else mask for mask in self._masks]
-        clean: list[RLE | None] = [blank if mask is None else mask for mask in self._clean]
-        return MaskSequence._trusted(masks, self.height, self.width, clean)
+        return MaskSequence._trusted(masks, self.height, self.width, even=self._even)
 
     def union(self, *others: MaskSequence) -> MaskSequence:
         """Frame by frame, what any of the sequences covers; never null. All must agree in length and size."""
@@ -326,13 +340,22 @@ class MaskSequence(Sequence["RLE | None"]):
             return self.filled()
         blank = _blank(self.height, self.width)
         masks: list[RLE | None] = []
-        for frame in zip(self._clean, *(other._clean for other in others), strict=True):
-            present = [mask for mask in frame if mask is not None]
+        # A mask at a time: joining the runs of all frames in numpy, and writing them out, takes three times as long.
+        for frame in zip(*(sequence._canonical() for sequence in (self, *others)), strict=True):
+            present = [mask for mask in frame if mask is not None and mask["counts"] != blank["counts"]]
             if len(present) > 1:
                 masks.append(_from_native(coco.merge([_native(mask) for mask in present])))
             else:
                 masks.append(present[0] if present else blank)
         return MaskSequence._trusted(masks, self.height, self.width)
+
+    def _canonical(self) -> list[RLE | None]:
+        """The masks without empty runs after the first, since native code would end a union there."""
+        if self._even:
+            return self._masks
+        counts = iter(_strings(self._read()))
+        size = [self.height, self.width]
+        return [None if mask is None else {"size": size, "counts": next(counts)} for mask in self._masks]
 
     def decode(self) -> np.ndarray:
         """Pixels, uint8 (T, height, width): 1 on the object."""
@@ -347,21 +370,22 @@ class MaskSequence(Sequence["RLE | None"]):
 
         Positions count column by column, through all frames: frame t begins at t·height·width.
         """
-        present = [i for i, mask in enumerate(self._clean) if mask is not None]
+        present = [i for i, mask in enumerate(self._masks) if mask is not None]
         if not present:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        runs = self._read()
-        ends = np.cumsum(runs.lengths, dtype=np.int64)  # as if no frame were null
-        skipped = (np.array(present, np.int64) - np.arange(len(present))) * self.height * self.width
+        first, last = self._read().intervals()
+        pixels = self.height * self.width
+        skipped = (np.array(present, np.int64) - np.arange(len(present))) * pixels  # by nulls before each mask
         if skipped[-1]:
-            ends += np.repeat(skipped, runs.counts())
-        objects = np.flatnonzero(runs.on_object())
-        return ends[objects] - runs.lengths[objects], ends[objects]
+            shift = skipped[first // pixels]
+            first, last = first + shift, last + shift
+        return first, last
 
     def _read(self) -> _Runs:
         """The runs of the masks that are not null, of which there must be one, as parsing has left them or anew."""
         if self._runs is None:
-            self._runs = _run_lengths(*_digits([mask["counts"] for mask in self._clean if mask is not None]))
+            runs = _run_lengths(*_digits([mask["counts"] for mask in self._masks if mask is not None]))
+            self._runs = runs.canonical(self.height * self.width)
         return self._runs
 
     def sample(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -401,27 +425,14 @@ class MaskSequence(Sequence["RLE | None"]):
 
         Both are int64 and ascending; runs of one frame may touch, as where an object goes on in the next column.
         """
-        pixels = height * width
-        touching = (first[1:] == last[:-1]) & (first[1:] % pixels != 0)
-        first, last = first[np.append(True, ~touching)[: len(first)]], last[np.append(~touching, True)[: len(last)]]
-        borders = np.searchsorted(first, np.arange(frames + 1, dtype=np.int64) * pixels)
-        masks: list[RLE | None] = []
-        for frame, (begin, end) in enumerate(itertools.pairwise(borders.tolist())):
-            edges = np.stack([first[begin:end], last[begin:end]], axis=1).ravel() - frame * pixels
-            counts = np.diff(edges, prepend=0, append=pixels)
-            if counts[-1] == 0 and len(counts) > 1:
-                counts = counts[:-1]
-            encoded = coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
-            masks.append(_from_native(encoded))
-        return cls._trusted(masks, height, width)
+        runs = _runs_between(first, last, frames, height * width)
+        masks: list[RLE | None] = [{"size": [height, width], "counts": counts} for counts in _strings(runs)]
+        return cls._trusted(masks, height, width, runs if frames else None)
 
     def areas(self) -> np.ndarray:
-        """Object pixels per frame, int64 (T,).
-
-        From the runs, since some versions of `pycocotools` fail to give the areas of more than 255 masks at once.
-        """
+        """Object pixels per frame, int64 (T,)."""
         areas = np.zeros(len(self), np.int64)
-        present = [i for i, mask in enumerate(self._clean) if mask is not None]
+        present = [i for i, mask in enumerate(self._masks) if mask is not None]
         if present:
             runs = self._read()
             areas[present] = np.add.reduceat(np.where(runs.on_object(), runs.lengths, 0), runs.starts, dtype=np.int64)
@@ -430,24 +441,33 @@ class MaskSequence(Sequence["RLE | None"]):
     def boxes(self) -> np.ndarray:
         """The smallest box around the object per frame, float64 (T, 4) as x, y, width, height in pixels; 0 for none."""
         boxes = np.zeros((len(self), 4))
-        present = [i for i, mask in enumerate(self._clean) if mask is not None]
-        if present:
-            boxes[present] = coco.toBbox([_native(self._clean[i]) for i in present])
+        first, last = self.intervals()
+        frame, begin = np.unique(first // (self.height * self.width), return_index=True)
+        if not len(frame):
+            return boxes
+        column, row = np.divmod(first, self.height)
+        last_column, last_row = np.divmod(last - 1, self.height)
+        across = column < last_column  # such a run touches the upper and the lower border
+        left = np.minimum.reduceat(column, begin) - frame * self.width
+        right = np.maximum.reduceat(last_column, begin) - frame * self.width
+        top = np.minimum.reduceat(np.where(across, 0, row), begin)
+        bottom = np.maximum.reduceat(np.where(across, self.height - 1, last_row), begin)
+        boxes[frame] = np.stack([left, top, right - left + 1, bottom - top + 1], axis=1)
         return boxes
 
     def runs(self) -> list[list[int] | None]:
         """COCO's uncompressed form: the lengths of alternating runs, background first, column by column; or null."""
-        if all(mask is None for mask in self._clean):
+        if all(mask is None for mask in self._masks):
             return [None] * len(self)
         runs = self._read()
         lengths = iter(np.split(runs.lengths, runs.starts[1:]))
-        return [None if mask is None else next(lengths).tolist() for mask in self._clean]
+        return [None if mask is None else next(lengths).tolist() for mask in self._masks]
 
 
-def _encode_frame(pixels: np.ndarray) -> RLE:
-    """The RLE of an array (height, width) of any dtype, from where it changes down its columns.
+def _edges(pixels: np.ndarray) -> np.ndarray:
+    """Where runs on the object begin and end, in turns, in an array (height, width) of any dtype: int64, ascending.
 
-    Ten times quicker than `pycocotools`, which reads every pixel, and wants them column by column.
+    From where it changes down its columns. `pycocotools`, which reads every pixel, takes ten times as long.
     """
     height, width = pixels.shape
     on = pixels if pixels.dtype == bool else pixels != 0
@@ -456,15 +476,44 @@ def _encode_frame(pixels: np.ndarray) -> RLE:
     np.not_equal(on[0, 1:], on[-1, :-1], out=changed[0, 1:])  # a column goes on from the foot of the one before
     changed[0, 0] = on[0, 0]
     row, column = np.divmod(np.flatnonzero(changed), width)
-    edges = np.sort(column * height + row)
-    counts = np.diff(edges, prepend=0, append=height * width)
-    return _from_native(coco.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width))
+    edges = np.sort(column.astype(np.int64) * height + row)
+    return np.append(edges, height * width) if len(edges) % 2 else edges
 
 
-def _encode(pixels: np.ndarray) -> list[RLE]:
-    """RLEs of an array (height, width, T) of 0 and 1."""
-    encoded: Any = coco.encode(np.asfortranarray(pixels, np.uint8))  # a list, whatever its stub says
-    return [_from_native(rle) for rle in encoded]
+def _runs_between(first: np.ndarray, last: np.ndarray, masks: int, pixels: int) -> _Runs:
+    """The runs of masks of `pixels` each from the intervals that are object, as `from_intervals` takes them."""
+    touching = (first[1:] == last[:-1]) & (first[1:] % pixels != 0)
+    first, last = first[np.append(True, ~touching)[: len(first)]], last[np.append(~touching, True)[: len(last)]]
+    borders = np.arange(masks + 1, dtype=np.int64) * pixels
+    before = 2 * np.searchsorted(first, borders)  # edges
+    edges = np.insert(np.stack([first, last], axis=1).ravel(), before, borders)
+    lengths = np.diff(edges).astype(np.int32)
+    starts = (before + np.arange(masks + 1))[:-1]
+    ends = np.append(starts[1:], len(lengths))[: len(starts)] - 1
+    needless = (lengths[ends] == 0) & (ends > starts)  # an object that goes on to the last pixel
+    return _Runs(np.delete(lengths, ends[needless]), starts - np.cumsum(needless) + needless)
+
+
+def _strings(runs: _Runs) -> list[str]:
+    """COCO's compressed strings of these runs, as `rleToString` writes them."""
+    if not len(runs.starts):
+        return []
+    numbers = runs.lengths.copy()
+    later = np.flatnonzero(runs.places() > 2)
+    numbers[later] -= runs.lengths[later - 2]
+    digits = np.ones(len(numbers), np.int64)
+    for bits in range(4, 5 * MAX_DIGITS, 5):  # of a number with its sign
+        digits += (numbers >= 1 << bits) | (numbers < -(1 << bits))
+    ends = np.cumsum(digits)
+    text = np.empty(ends[-1], np.uint8)
+    at = ends - digits
+    while len(at):
+        more = digits > 1
+        text[at] = 48 + (numbers & 31) + (more << 5)
+        at, numbers, digits = at[more] + 1, numbers[more] >> 5, digits[more] - 1
+    joined = text.tobytes().decode("ascii")
+    borders = [0, *ends[np.append(runs.starts[1:], len(ends)) - 1].tolist()]
+    return [joined[begin:end] for begin, end in itertools.pairwise(borders)]
 
 
 def _native(mask: RLE | None) -> Any:
@@ -479,9 +528,9 @@ def _from_native(encoded: Any) -> RLE:
 
 
 def _blank(height: int, width: int) -> RLE:
-    return {"size": [height, width], "counts": _blank_counts(height, width)}
+    return {"size": [height, width], "counts": _blank_counts(height * width)}
 
 
-@functools.lru_cache(maxsize=64)  # a video asks for it once a union, and encoding reads every pixel
-def _blank_counts(height: int, width: int) -> str:
-    return _encode(np.zeros((height, width, 1), np.uint8))[0]["counts"]
+@functools.lru_cache(maxsize=64)  # a video asks for it once a union
+def _blank_counts(pixels: int) -> str:
+    return _strings(_Runs(np.array([pixels], np.int32), np.zeros(1, np.int64)))[0]
