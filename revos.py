@@ -86,7 +86,7 @@ class RevosConfig(datasets.BuilderConfig):
     """
 
     version: str = VERSION
-    source: str | None = None
+    source: str | None = field(default=None, repr=False)  # may hold credentials
     decode_frames: bool = False
     missing_frames: str = "error"
     family: str = REVOS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -110,9 +111,9 @@ def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
         UsageError: there is a file of that name.
         FolderInUseError: another process writes there.
     """
-    make_folder(folder)
     lock = FileLock(folder / LOCK)
     try:
+        make_folder(folder)
         lock.acquire(timeout=PATIENCE)
     except NotImplementedError:  # a file system without locks: to work there is worth more than to be safe
         logging.getLogger(__name__).warning("%s cannot be locked: let only one process write there", folder)
@@ -124,6 +125,10 @@ def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
             ) from None
         logging.getLogger(__name__).warning("waiting for %s: %s", folder, owner)
         lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise UsageError(f"{folder} may not be written to: {error.strerror}") from None
     try:
         _sign(folder)
         yield

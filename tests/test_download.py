@@ -10,6 +10,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -35,6 +36,7 @@ class Server:
         self.break_after: dict[str, int] = {}  # bytes of body that a connection lives
         self.ignore_range = False
         self.wrong_range = 0  # how far from what was asked for a part begins
+        self.headers: dict[str, str] = {}  # sent with every file
         self.announce: dict[str, int] = {}  # added to Content-Length
         self.no_length = False
         self.refuse: dict[str, list[tuple[int, dict]]] = {}  # statuses and headers to answer with first
@@ -73,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name not in server.content and not path.is_file():
             return self.head(404, {"Content-Length": "0"})
         content = server.content.get(name, path.read_bytes() if path.is_file() else b"")
-        headers, status, start = {}, 200, 0
+        headers, status, start = dict(server.headers), 200, 0
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if wanted and not server.ignore_range:
             start = int(wanted[1])
@@ -246,6 +248,175 @@ def test_a_partial_file_longer_than_the_one_at_the_source_is_begun_anew(server, 
     size = (server.folder / TRACKS).stat().st_size
     (here.root / f"{TRACKS}.partial").write_bytes(b"x" * (size + 1))
     assert states(download.download(here, server.address))[TRACKS] == "fetched"
+
+
+# --- what is here is not lost for something worse ---------------------------------------------------------------------
+
+LOGIN = b"<!DOCTYPE html><title>Log in</title>"
+
+
+@pytest.mark.parametrize("no_length", [False, True], ids=["with its length", "without"])
+def test_a_page_in_place_of_a_file_costs_nothing_of_what_is_here(server, here, no_length):
+    here.root.mkdir()
+    begun = (server.folder / TRACKS).read_bytes()[:1000]
+    (here.root / f"{TRACKS}.partial").write_bytes(begun)
+    server.content[TRACKS], server.ignore_range, server.no_length = LOGIN, True, no_length
+    arrivals = {arrival.name: arrival for arrival in download.download(here, server.address)}
+    assert arrivals[TRACKS].state == "rejected"
+    assert "a web page" in arrivals[TRACKS].detail
+    assert "the 1,000 bytes that came before are kept" in arrivals[TRACKS].detail
+    assert (here.root / f"{TRACKS}.partial").read_bytes() == begun
+    server.content.clear()
+    server.ignore_range = server.no_length = False
+    server.requests.clear()
+    download.download(here, server.address)
+    assert all_official(here)
+    assert server.asked(TRACKS) == ["bytes=1000-"]
+
+
+def test_a_longer_page_is_not_appended_to_what_is_here(server, here):
+    here.root.mkdir()
+    begun = (server.folder / TRACKS).read_bytes()[:10]
+    (here.root / f"{TRACKS}.partial").write_bytes(begun)
+    server.content[TRACKS], server.ignore_range = LOGIN, True
+    assert states(download.download(here, server.address))[TRACKS] == "rejected"
+    assert (here.root / f"{TRACKS}.partial").read_bytes() == begun
+
+
+def test_another_file_after_a_break_is_fetched_anew_in_the_same_run(server, here, monkeypatch):
+    official = (server.folder / TRACKS).read_bytes()
+    server.content[TRACKS] = b"x" * len(official)
+    server.break_after[TRACKS] = 700
+
+    def correct(seconds: float) -> None:
+        server.content.clear()
+        server.break_after.clear()
+
+    monkeypatch.setattr(resuming.time, "sleep", correct)
+    assert states(download.download(here, server.address))[TRACKS] == "fetched"
+    assert server.asked(TRACKS) == ["", "bytes=700-", ""]
+    assert leftovers(here) == []
+
+
+def test_a_file_begun_anew_is_continued_by_the_next_run(server, here):
+    here.root.mkdir()
+    (here.root / f"{TRACKS}.anew").write_bytes((server.folder / TRACKS).read_bytes()[:600])
+    (here.root / f"{TRACKS}.partial").write_bytes(b"wrong")
+    download.download(here, server.address)
+    assert server.asked(TRACKS) == ["bytes=600-"]
+    assert all_official(here)
+    assert leftovers(here) == []
+
+
+def test_a_body_without_end_is_not_taken(server, here, monkeypatch):
+    monkeypatch.setattr(download, "MOST_BYTES_OF_ANNOTATIONS", 100)
+    server.no_length = True
+    with pytest.raises(DownloadError, match="sends more than 100 bytes, and does not say how many"):
+        download.download(here, server.address)
+
+
+# --- patience ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"])
+@pytest.mark.parametrize("source", ["web", "hub"])
+def test_who_is_offline_is_told_at_once(server, here, monkeypatch, variable, source, pauses):
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(DownloadError, match=rf"\${variable} is set"):
+        download.download(here, server.address if source == "web" else "hf://datasets/o/r")
+    assert pauses == []
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "file:///etc/passwd",
+        "http://[::1",
+        "http://127.0.0.1:99999/",
+        f"http://{'a' * 300}.org/",
+        "ftp://127.0.0.1/x",
+        "/data/mask_dict.json",
+        "http://\xff\xfe/",
+    ],
+    ids=["file", "malformed", "port", "host", "scheme", "loop", "bytes"],
+)
+def test_a_redirect_that_leads_nowhere_is_followed_once(server, here, target, pauses):
+    server.refuse[TRACKS] = [(302, {"Location": target, "Connection": "close"}) for _ in range(100)]
+    with pytest.raises(DownloadError) as raised:
+        download.download(here, server.address)
+    assert TRACKS in str(raised.value)
+    assert len(pauses) <= (5 if "\xff" in target else 0)  # a name that is text may become one that somebody has
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[::1",
+        "http://127.0.0.1:99999",
+        f"https://{'a' * 300}/",
+        "https://",
+        "http://user:secret@[::1?sig=secret",
+    ],
+)
+def test_a_malformed_address_is_refused_with_one_sentence(here, address, capsys):
+    assert main(["download", str(here.root), "--from", address]) == 2
+    printed = capsys.readouterr().err
+    assert "is not a web address" in printed
+    assert "secret" not in printed
+
+
+def test_headers_of_absurd_length_are_no_numbers(server, here, pauses):
+    absurd = {"Retry-After": "9" * 5000, "Content-Range": f"bytes 0-{'9' * 5000}/{'9' * 5000}"}
+    server.refuse[TRACKS] = [(503, absurd), (206, absurd)]
+    assert states(download.download(here, server.address))[TRACKS] in ("rejected", "fetched")
+
+
+def test_a_source_that_brings_a_byte_now_and_then_is_given_up(server, here, monkeypatch, pauses):
+    clock = itertools.count(0, 61)
+    server.break_after.update(dict.fromkeys(SHA256, 10))
+    monkeypatch.setattr(resuming, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=pauses.append))
+    with pytest.raises(DownloadError, match=r"brings [\d,]+ bytes a second.*\$REVOSKIT_MIN_RATE"):
+        download.download(here, server.address)
+
+
+def test_silence_is_given_up_after_two_minutes(here, monkeypatch, pauses):
+    clock = itertools.count(0, 30)
+    monkeypatch.setattr(resuming, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=pauses.append))
+    with pytest.raises(DownloadError, match="Given up after 4 tries"):
+        download.download(here, "http://127.0.0.1:9/data")
+
+
+def test_identity_in_any_spelling_is_no_compression(server, here):
+    server.headers["Content-Encoding"] = "Identity"
+    download.download(here, server.address)
+    assert all_official(here)
+
+
+# --- secrets, and where nothing may be written ------------------------------------------------------------------------
+
+
+def test_no_message_shows_credentials_or_a_query(server, here, mirror):
+    (mirror / FOREGROUND).unlink()
+    (mirror / TRACKS).unlink()
+    address = server.address.replace("http://", "http://user:secret@") + "?sig=secret"
+    with pytest.raises(DownloadError) as raised:
+        download.obtain(here, address)
+    assert "secret" not in str(raised.value)
+    assert "secret" not in repr(revos.Revos(data_dir=str(here.root), source=address).config)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to this user")
+def test_a_folder_that_may_not_be_written_to_is_named(server, here):
+    here.root.mkdir(mode=0o500)
+    with pytest.raises(UsageError, match="may not be written to"):
+        download.download(here, server.address)
+
+
+def test_nothing_is_written_where_all_is_here(server, here, monkeypatch):
+    download.download(here, server.address)
+    monkeypatch.setattr(download, "sole_writer", None)
+    assert set(states(download.download(here, server.address)).values()) == {"here"}
 
 
 def test_a_busy_server_is_waited_for_as_long_as_it_asks(server, here, pauses):

@@ -33,13 +33,17 @@ from revoskit.dataset.layout import (
 from revoskit.errors import DownloadError, MissingFilesError
 from revoskit.getting.checksums import count_frames, remember, sha256, sha256_remembered
 from revoskit.getting.hub import HUB, STAGING
-from revoskit.getting.resuming import bar_of
+from revoskit.getting.resuming import OtherFile, bar_of, size_of
 from revoskit.getting.sources import Source, open_source
 from revoskit.getting.unpack import unpack
+from revoskit.text import shown
 
 HERE, FETCHED, UNPACKED, UNOFFICIAL, REJECTED, ABSENT = (
     "here", "fetched", "unpacked", "not official", "rejected", "not at the source"
 )  # fmt: skip
+
+MOST_BYTES, MOST_BYTES_OF_ANNOTATIONS = 200 * 10**9, 2 * 10**9
+"""What is taken at most from a source that does not say how large its files are; the archive has 48 GB."""
 
 
 class Arrival(msgspec.Struct):
@@ -69,6 +73,9 @@ def download(
         DownloadError: the source cannot be read, or the disk has not enough room.
     """
     origin = open_source(source, token)
+    here = {name: _already(layout, name, expected[name]) for name in expected}
+    if all(here.values()):  # nothing need be written, which may not even be allowed
+        return [arrival for arrival in here.values() if arrival]
     with sole_writer(layout.root, wait=True):
         small_first = sorted(expected, key=lambda name: (name == FRAMES_ARCHIVE, name == TRACKS))
         there = {name: _already(layout, name, expected[name]) for name in small_first}
@@ -96,10 +103,10 @@ def obtain(layout: Layout, source: str, *, expected: Mapping[str, str] = SHA256,
     without = [arrival for arrival in absent if arrival.name not in EXPRESSIONS.values()]
     if wrong or without or len(absent) >= len(EXPRESSIONS):
         lines = [f"  {arrival.name}: {arrival.detail or arrival.state}" for arrival in wrong or absent]
-        raise DownloadError("\n".join([f"{source} does not give what is needed to load ReVOS:", *lines]))
+        raise DownloadError("\n".join([f"{shown(source)} does not give what is needed to load ReVOS:", *lines]))
     if absent:
         names = ", ".join(arrival.name for arrival in absent)
-        warnings.warn(f"{source} has no {names}: what is in there is left out", stacklevel=2)
+        warnings.warn(f"{shown(source)} has no {names}: what is in there is left out", stacklevel=2)
     if not _all_there(layout):  # in an archive that can be read as it lies they are
         unpack(layout).require_whole()
 
@@ -160,30 +167,42 @@ def _partial(root: Path, name: str) -> Path:
 
 
 def _fetch(layout: Layout, origin: Source, name: str, expected: str) -> Arrival:
-    partial = _partial(layout.root, name)
-    continued = partial.exists()
-    while True:
+    partial, anew = _partial(layout.root, name), layout.root / f"{name}.anew"
+    growing = anew if anew.exists() or not origin.continues else partial
+    most = MOST_BYTES if name == FRAMES_ARCHIVE else MOST_BYTES_OF_ANNOTATIONS
+    for _ in range(3):  # as it was begun; then, in case its parts come from different files, anew, and once more
         try:
-            origin.fetch(name, partial)
+            in_one_piece = origin.fetch(name, growing, most)
         except MissingFilesError as error:
             return Arrival(name, ABSENT, f"{error}{_other_archives(origin) if name == FRAMES_ARCHIVE else ''}")
+        except OtherFile:  # what is there stays until something better has been verified
+            digest, in_one_piece = "", False
         except DownloadError:
             # A server that announces more than it has looks like one that breaks off: the checksum tells.
-            if not (partial.exists() and sha256(partial) == expected):
+            if not (growing.exists() and sha256(growing) == expected):
                 raise
-        with bar_of(f"verifying {name}") as bar:
-            digest = sha256(partial, bar.update)
+            digest = expected
+        else:
+            with bar_of(f"verifying {name}") as bar:
+                digest = sha256(growing, bar.update)
         if digest == expected:
-            os.replace(partial, layout.root / name)
+            os.replace(growing, layout.root / name)
+            partial.unlink(missing_ok=True)
+            anew.unlink(missing_ok=True)
             remember(layout.root / name, digest)
             return Arrival(name, FETCHED)
-        if not continued:
+        if in_one_piece:
             break
-        continued = False  # perhaps the two halves come from different files: once more, from the start
-        partial.unlink()
+        if digest and growing == partial:  # it is whole, and wrong
+            partial.unlink()
+        growing = anew
+        anew.unlink(missing_ok=True)
+    if not growing.exists():
+        raise DownloadError(f"{name}: the source sends another file each time that it is asked")
     rejected = layout.root / f"{name}.rejected"
-    os.replace(partial, rejected)
-    return Arrival(name, REJECTED, f"{_describe(rejected, name, digest)}; kept as {rejected.name}, not used")
+    os.replace(growing, rejected)
+    kept = f"; the {size_of(partial):,} bytes that came before are kept" if partial.exists() else ""
+    return Arrival(name, REJECTED, f"{_describe(rejected, name, digest)}; kept as {rejected.name}, not used{kept}")
 
 
 def _describe(path: Path, name: str, digest: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
 from revoskit.errors import DownloadError, MissingFilesError, RevosError, UsageError
-from revoskit.getting.resuming import Broken, patiently, reason
+from revoskit.getting.resuming import Broken, patiently, reason, refuse_offline
+from revoskit.text import shown
 
 HUB = "hf://datasets/"
 STAGING = ".hub-download"
@@ -23,7 +24,9 @@ class Hub:
     repo_id: str
     folder: str
     revision: str | None
-    token: str | bool | None = None
+    token: str | bool | None = field(default=None, repr=False)
+
+    continues = False  # its own client keeps what came, elsewhere
 
     @classmethod
     def at(cls, address: str, token: str | bool | None = None) -> Hub:
@@ -33,11 +36,12 @@ class Hub:
             address,
         )
         if not match or (match["early"] and match["late"]) or ".." in match["folder"].split("/"):
-            raise UsageError(f"{address!r} is not of the form {HUB}<owner>/<repo>[/folder][@revision]")
+            raise UsageError(f"{shown(address)} is not of the form {HUB}<owner>/<repo>[/folder][@revision]")
         revision = match["early"] or match["late"]
         return cls(match["repo"], match["folder"].strip("/"), revision and unquote(revision), token)
 
     def size(self, name: str) -> int | None:
+        refuse_offline()
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         try:
@@ -56,7 +60,8 @@ class Hub:
             return []
         return [file for file in files if file.startswith(self._path(""))]
 
-    def fetch(self, name: str, partial: Path) -> None:
+    def fetch(self, name: str, partial: Path, most: int) -> bool:
+        refuse_offline()
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import (
             EntryNotFoundError,
@@ -80,7 +85,7 @@ class Hub:
             except EntryNotFoundError as error:
                 raise MissingFilesError(f"{self.repo_id} has no {self._path(name)}") from error
             except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError, OfflineModeIsEnabled) as error:
-                raise DownloadError(f"{self}: {error}") from error
+                raise DownloadError(shown(f"{self}: {error}")) from error
             except RevosError:
                 raise
             except Exception as error:  # the client's HTTP library, and so its errors, differ by version
@@ -90,6 +95,7 @@ class Hub:
             os.replace(got, partial)
 
         patiently(attempt, lambda: _size_below(staging), f"{self}: {name}")
+        return True
 
     def _path(self, name: str) -> str:
         return f"{self.folder}/{name}" if self.folder else name

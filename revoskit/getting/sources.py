@@ -13,6 +13,7 @@ from revoskit.errors import MissingFilesError, UsageError
 from revoskit.getting.hub import HUB, Hub
 from revoskit.getting.resuming import BLOCK, Broken, Stream, read_on
 from revoskit.getting.web import Web
+from revoskit.text import shown
 
 
 class Source(Protocol):
@@ -21,10 +22,17 @@ class Source(Protocol):
     def size(self, name: str) -> int | None:
         """The size of a file in bytes, null where the source does not tell."""
 
-    def fetch(self, name: str, partial: Path) -> None:
-        """Bring a file to `partial`, continuing what is there already.
+    continues: bool
+    """Whether it goes on with the beginning of a file that came from anywhere."""
+
+    def fetch(self, name: str, partial: Path, most: int) -> bool:
+        """Bring a file to `partial`, continuing what is there already; `most` bytes where its size is not known.
+
+        Returns:
+            Whether it came in one piece.
 
         Raises:
+            OtherFile: `partial` is not the beginning of it.
             MissingFilesError: the source does not have the file.
             DownloadError: it cannot be read.
         """
@@ -42,12 +50,12 @@ def open_source(address: str, token: str | bool | None = None) -> Source:
     if address.startswith("hf://"):
         return Hub.at(address, token)
     if address.startswith(("https://", "http://")):
-        return Web(address)
+        return Web.at(address)
     folder = Path(address).expanduser()
     if not folder.is_dir():
         raise UsageError(
-            f"{address!r} is not a source: expected {HUB}<owner>/<repo>[/folder][@revision], an https:// address below "
-            "which the files lie, or a folder that is there"
+            f"{shown(address)} is not a source: expected {HUB}<owner>/<repo>[/folder][@revision], an https:// "
+            "address below which the files lie, or a folder that is there"
         )
     return Folder(folder.resolve())
 
@@ -58,17 +66,19 @@ class Folder:
 
     path: Path
 
+    continues = True
+
     def size(self, name: str) -> int | None:
         return (self.path / name).stat().st_size if (self.path / name).is_file() else None
 
     def listing(self) -> list[str]:
         return os.listdir(self.path)
 
-    def fetch(self, name: str, partial: Path) -> None:
+    def fetch(self, name: str, partial: Path, most: int) -> bool:
         path = self.path / name
         if not path.is_file():
             raise MissingFilesError(f"{self.path} has no {name}")
-        read_on(lambda start: self._open(path, start), partial, name, str(path))
+        return read_on(lambda start: self._open(path, start), partial, name, str(path), most)
 
     @contextlib.contextmanager
     def _open(self, path: Path, start: int) -> Iterator[Stream]:

@@ -12,7 +12,8 @@ import requests
 import urllib3
 
 from revoskit.errors import DownloadError, MissingFilesError, UsageError
-from revoskit.getting.resuming import BLOCK, TIMEOUT, Broken, Stream, read_on, reason
+from revoskit.getting.resuming import BLOCK, TIMEOUT, Broken, Stream, read_on, reason, refuse_offline
+from revoskit.text import printable, shown
 
 
 @dataclass(frozen=True)
@@ -21,28 +22,42 @@ class Web:
 
     base: str
 
+    continues = True
+
+    @classmethod
+    def at(cls, address: str) -> Web:
+        """The files below this address.
+
+        Raises:
+            UsageError: it is malformed.
+        """
+        try:
+            parts = urlsplit(address)
+            host, _ = parts.hostname, parts.port
+        except ValueError as error:
+            raise UsageError(f"{shown(address)} is not a web address: {error}") from None
+        if not host or any(not 0 < len(label) <= 63 for label in host.rstrip(".").split(".")):
+            raise UsageError(f"{shown(address)} is not a web address: it names no host that there could be")
+        return cls(address)
+
     def size(self, name: str) -> int | None:
+        refuse_offline()
         try:
             answer = requests.head(self._url(name), headers=_PLAIN, timeout=TIMEOUT, allow_redirects=True)
-        except requests.RequestException:
+        except (requests.RequestException, ValueError):
             return None  # fetching will tell what is the matter
-        length = answer.headers.get("Content-Length", "")
-        return int(length) if answer.ok and length.isdecimal() else None
+        return _number(answer.headers.get("Content-Length", "")) if answer.ok else None
 
     def listing(self) -> list[str]:
         return []
 
-    def fetch(self, name: str, partial: Path) -> None:
-        read_on(lambda start: self._open(name, start), partial, name, self._shown(name))
+    def fetch(self, name: str, partial: Path, most: int) -> bool:
+        refuse_offline()
+        return read_on(lambda start: self._open(name, start), partial, name, shown(self._url(name)), most)
 
     def _url(self, name: str) -> str:
         parts = urlsplit(self.base)
         return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}", fragment=""))
-
-    def _shown(self, name: str) -> str:
-        """The address without what may be secret in it."""
-        parts = urlsplit(self._url(name))
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
     @contextlib.contextmanager
     def _open(self, name: str, start: int) -> Iterator[Stream]:
@@ -60,30 +75,41 @@ class Web:
             self._check(answer, name)
             partly = answer.status_code == 206
             total = _content_range(answer).rpartition("/")[2] if partly else answer.headers.get("Content-Length", "")
-            yield Stream(start if partly else 0, int(total) if total.isdecimal() else None, _blocks(answer))
+            yield Stream(start if partly else 0, _number(total), _blocks(answer))
 
     def _get(self, name: str, start: int) -> requests.Response:
         headers = _PLAIN | ({"Range": f"bytes={start}-"} if start else {})
         try:
             return requests.get(self._url(name), headers=headers, stream=True, timeout=TIMEOUT)
-        except requests.exceptions.InvalidURL as error:
-            raise UsageError(f"{self.base!r} is not a web address: {error}") from error
+        except _PERMANENT as error:
+            raise DownloadError(f"{shown(self._url(name))}: {reason(error)}") from None
         except requests.RequestException as error:
-            raise Broken(reason(error)) from error
+            raise Broken(reason(error)) from None
+        except ValueError as error:  # what a server sends back may be no address, or no text at all
+            raise DownloadError(
+                f"{shown(self._url(name))}: the server's answer is malformed: {reason(error)}"
+            ) from None
 
     def _check(self, answer: requests.Response, name: str) -> None:
-        status = f"{answer.status_code} {answer.reason}".strip()
+        status = printable(f"{answer.status_code} {answer.reason}".strip())
+        address = shown(self._url(name))
         if answer.status_code in (404, 410):
-            raise MissingFilesError(f"{self._shown(name)}: {status}")
+            raise MissingFilesError(f"{address}: {status}")
         if answer.status_code in (408, 416, 425, 429) or answer.status_code >= 500:
             wait = answer.headers.get("Retry-After", "")
-            raise Broken(f"the server says {status}", float(wait) if wait.isdecimal() else 0.0)
+            raise Broken(f"the server says {status}", float(_number(wait) or 0))
         if answer.status_code not in (200, 206):
-            raise DownloadError(f"{self._shown(name)}: the server says {status}")
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise DownloadError(f"{self._shown(name)}: the server compresses what it sends, although asked not to")
+            raise DownloadError(f"{address}: the server says {status}")
+        if answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+            raise DownloadError(f"{address}: the server compresses what it sends, although asked not to")
 
 
+_PERMANENT = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.TooManyRedirects,
+)
 _PLAIN = {"Accept-Encoding": "identity"}  # so that positions and lengths are those of the file
 
 
@@ -92,8 +118,11 @@ def _content_range(answer: requests.Response) -> str:
 
 
 def _range_start(answer: requests.Response) -> int | None:
-    start = _content_range(answer).partition("-")[0]
-    return int(start) if start.isdecimal() else None
+    return _number(_content_range(answer).partition("-")[0])
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _blocks(answer: requests.Response) -> Iterator[bytes]:

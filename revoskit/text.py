@@ -1,0 +1,41 @@
+"""Text that comes from files and servers, made fit to be shown: without secrets, and without power over a terminal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_CREDENTIALS = re.compile(r"(?<=//)[^/\s'\"]*@")
+_QUERY = re.compile(r"\?[^\s'\"<>]+")
+
+
+def without_secrets(address: str) -> str:
+    """An address, or a message that holds addresses, without user names, passwords and queries, however malformed."""
+    return _QUERY.sub("?…", _CREDENTIALS.sub("", address))
+
+
+def shown(address: str) -> str:
+    """An address, or a message that holds addresses, as people may see it."""
+    return printable(without_secrets(address))
+
+
+def printable(text: str) -> str:
+    """The same text with every character that a terminal would obey, or that no encoding has, as an escape.
+
+    Line ends and tabs stay: messages have several lines.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else _escape(char) for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    # Cc: control characters; Cs: halves of pairs, as file names that are not UTF-8 have; bidirectional overrides
+    return char in "\n\r\t" or not (unicodedata.category(char) in ("Cc", "Cs") or char in _OVERRIDES)
+
+
+_OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode()
