@@ -336,6 +336,23 @@ def test_several_processes_share_a_split(data, keys, adapter_file, tmp_path):
     assert len({line["extra"]["process"] for line in lines}) >= 2
 
 
+def test_on_ray_each_shard_is_a_task(data, keys, adapter_file, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.chdir(tmp_path)
+    report = predict("adapter.py:Model", data, output="out", num_proc=2, engine="ray")
+    assert report.mine.predicted == len(keys)
+    assert len({line["extra"]["process"] for line in lines_of(tmp_path / "out")}) == 2
+
+
+def test_an_adapter_that_was_changed_is_told_of_and_goes_on(data, adapter_file, tmp_path, monkeypatch):
+    predict(f"{adapter_file}:broken", data, output=tmp_path / "out", shard=(0, 2))
+    adapter_file.write_text(ADAPTER + "# changed")
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match="adapter.py:broken is not the file that it was"):
+        report = predict("adapter.py:broken", data, output="out", shard=(1, 2))
+    assert report.split.left == 0
+
+
 def test_an_adapter_that_cannot_be_made_ends_the_run_at_once(data, adapter_file, tmp_path):
     for num_proc in (1, 2):
         with pytest.raises(AdapterError, match="no argument 'lewel'; it has level, fail"):

@@ -31,9 +31,10 @@ Adapter = Callable[..., Any]
 
 
 def name_of(adapter: str | Adapter) -> str:
-    """How `run.json` calls an adapter."""
+    """How `run.json` calls an adapter: of a file, without its folder, which may be another one on another machine."""
     if isinstance(adapter, str):
-        return adapter
+        place, _, name = adapter.rpartition(":")
+        return f"{Path(place).name}:{name}" if place.endswith(".py") else adapter
     named = adapter if hasattr(adapter, "__qualname__") else type(adapter)
     return f"{named.__module__}:{named.__qualname__}"
 
@@ -47,6 +48,12 @@ def file_of(adapter: str | Adapter) -> str | None:
         return inspect.getsourcefile(adapter if hasattr(adapter, "__qualname__") else type(adapter))
     except (TypeError, OSError):
         return None
+
+
+def anywhere(adapter: str | Adapter) -> str | Adapter:
+    """The same adapter for a process that works in another folder."""
+    file = file_of(adapter) if isinstance(adapter, str) else None
+    return adapter if file is None else f"{Path(file).resolve()}:{str(adapter).rpartition(':')[2]}"
 
 
 def find(adapter: str | Adapter) -> Adapter:

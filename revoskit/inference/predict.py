@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -190,13 +191,18 @@ def predict(
         resize,
         file_sha256(adapters.file_of(adapter)),
     )
-    folder = Path(output)
-    if folder.resolve() == annotations.layout.root:
-        raise UsageError(f"{folder} is the dataset's own folder: name another one for the predictions")
+    folder = Path(output).resolve()
+    if folder == annotations.layout.root:
+        raise UsageError(f"{output} is the dataset's own folder: name another one for the predictions")
     make_folder(folder)
     with FileLock(folder / ".run.lock"):
-        agree_on_run(folder, run)
-    job = _Job(adapter, annotations, folder, run, retry_errors)
+        begun = agree_on_run(folder, run)
+    if begun.adapter_sha256 != run.adapter_sha256:
+        warnings.warn(
+            f"{run.adapter} is not the file that it was when {output} was begun: what is predicted there already stays",
+            stacklevel=2,
+        )
+    job = _Job(adapters.anywhere(adapter), annotations, folder, run, retry_errors)
     videos = part.videos(list(annotations))
     lines = Lines([folder])
     lines.refresh()
@@ -215,7 +221,7 @@ def predict(
     lines.refresh()
     failures = [lines.places[key] for key in _keys(videos) if key in lines.places and lines.places[key].failed]
     return Report(
-        folder,
+        Path(output),
         part,
         Progress.of(videos, lines),
         Progress.of(list(annotations), lines),
