@@ -412,6 +412,17 @@ def test_several_parts_are_scored_as_one(data, predicted, tmp_path):
     assert cli.main(command) == 0
 
 
+def test_predictions_for_another_copy_of_the_expressions_are_told_of(own_miniature, edit_json, tmp_path):
+    video = next(iter(open_annotations(Layout.at(own_miniature.root), "validation")))
+    with PredictionWriter(tmp_path, data_dir=own_miniature.root) as writer:
+        writer.write(video.video_id, "0", None)
+    assert evaluate(tmp_path, own_miniature.root).remarks == ()
+    expressions = own_miniature.root / EXPRESSIONS["validation"]
+    edit_json(expressions, lambda found: found["videos"][video.video_id]["expressions"]["0"].update(exp="another"))
+    (remark,) = evaluate(tmp_path, own_miniature.root).remarks
+    assert f"predicted for another {expressions.name}" in remark
+
+
 def test_a_failure_and_an_empty_prediction_are_two_things(data, annotations, tmp_path):
     video = next(iter(annotations))
     with PredictionWriter(tmp_path, data_dir=data) as writer:

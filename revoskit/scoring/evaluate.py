@@ -20,7 +20,7 @@ from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
 from revoskit.scoring.identity import Identity
-from revoskit.scoring.predictions import Predictions, open_predictions, refuse_a_dataset
+from revoskit.scoring.predictions import Predictions, open_predictions, refuse_a_dataset, remarks_on
 from revoskit.scoring.protocols import ExpressionScores, Protocol, protocols_of, require_scorable, score
 from revoskit.scoring.result import Result
 from revoskit.scoring.truth import Truth
@@ -113,7 +113,8 @@ def evaluate(
         result = Result.of(Identity.of(annotations), protocols, expressions, opened.extras(annotations))
         if only_predicted:
             result = result.only_predicted()
-        result = replace(result, excluded=excluded, verdicts=judged)
+        remarks = (*remarks_on(opened, annotations), *result.remarks)
+        result = replace(result, excluded=excluded, verdicts=judged, remarks=remarks)
         if output is not None:
             result.save(output)
     return result

@@ -146,6 +146,17 @@ def _refuse_other_splits(opened: Predictions, source: Any, annotations: Annotati
             )
 
 
+def remarks_on(opened: Predictions, annotations: Annotations) -> list[str]:
+    """What is odd about a set as a whole, in sentences: that its run had another copy of the expressions."""
+    data = _data(opened)
+    if data is None or data == Data.of(annotations):
+        return []
+    return [
+        f"These were predicted for another {data.file} ({data.expressions:,} expressions, SHA-256 "
+        f"{data.sha256[:12]}…): what an id means may have changed since."
+    ]
+
+
 def _data(opened: Predictions) -> Data | None:
     parts = opened.parts if isinstance(opened, Parts) else (opened,)
     return next((part.data for part in parts if isinstance(part, LineFiles) and part.data is not None), None)
