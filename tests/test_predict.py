@@ -143,8 +143,11 @@ def test_failures_are_tried_again_only_when_asked(data, keys, tmp_path):
     assert predict(adapter, data, output=tmp_path).mine.failed == 2
     assert calls == []
     calls += ["", ""]
-    assert predict(adapter, data, output=tmp_path, retry_errors=True).mine.predicted == len(keys)
+    seen = []
+    report = predict(adapter, data, output=tmp_path, retry_errors=True, progress=seen.append)
+    assert report.mine.predicted == len(keys)
     assert len(calls) == 4
+    assert [progress.left for progress in seen] == [2, 1, 0]
 
 
 def test_an_answer_that_does_not_fit_is_a_failure_and_not_the_end(data, keys, tmp_path):

@@ -36,6 +36,7 @@ from revoskit.inference.lines import (
     Failed,
     Key,
     Lines,
+    Place,
     Predicted,
     Run,
     agree_on_run,
@@ -65,12 +66,13 @@ class Progress:
         return self.expressions - self.predicted - self.failed
 
     @classmethod
-    def of(cls, videos: Collection[Video], lines: Lines) -> Progress:
-        """Of these videos, as lines that have been read tell it."""
+    def of(cls, videos: Collection[Video], lines: Lines, again: Collection[Place] = ()) -> Progress:
+        """Of these videos, as lines that have been read tell it, but for those `again`, which are to be replaced."""
         counts = Counter[str]()
         for video in videos:
             for expression in video.expressions:
                 place = lines.places.get((video.video_id, expression.expression_id))
+                place = None if place in again else place
                 counts["left" if place is None else "failed" if place.failed else "predicted"] += 1
                 counts["frames_done"] += 0 if place is None else len(video.frame_names)
         total = counts["left"] + counts["failed"] + counts["predicted"]
@@ -206,16 +208,25 @@ def predict(
     videos = part.videos(list(annotations))
     lines = Lines([folder])
     lines.refresh()
-    progress(Progress.of(videos, lines))
+    again = {place for place in lines.places.values() if place.failed and retry_errors}
+
+    def look(read: Lines) -> None:
+        progress(Progress.of(videos, read, again))
+
+    def look_again() -> None:
+        lines.refresh()
+        look(lines)
+
+    look(lines)
     stopped = False
     try:
         with Stopping() as stopping:
             if engine == "ray":
-                _on_ray(job, num_proc, address, partial(_look, videos, lines, progress))
+                _on_ray(job, num_proc, address, look_again)
             elif num_proc > 1:
-                _in_processes(job, num_proc, stopping, partial(_look, videos, lines, progress))
+                _in_processes(job, num_proc, stopping, look_again)
             else:
-                _run_shard(job, part, stopping, progress=progress)
+                _run_shard(job, part, stopping, look=look)
     except Stopped:
         stopped = True
     lines.refresh()
@@ -250,12 +261,6 @@ def _keys(videos: Collection[Video]) -> Iterator[Key]:
     return ((video.video_id, expression.expression_id) for video in videos for expression in video.expressions)
 
 
-def _look(videos: list[Video], lines: Lines, progress: Callable[[Progress], object]) -> None:
-    """Tell how far other processes have come."""
-    lines.refresh()
-    progress(Progress.of(videos, lines))
-
-
 # --- one shard --------------------------------------------------------------------------------------------------------
 
 
@@ -278,10 +283,10 @@ def _run_shard(
     shard: Shard,
     stopping: Stopping,
     *,
-    progress: Callable[[Progress], object] = lambda progress: None,
+    look: Callable[[Lines], object] = lambda lines: None,
     begun: Callable[[Key], object] = lambda key: None,
 ) -> None:
-    """Predict what is left of a shard; `begun` is called before each expression."""
+    """Predict what is left of a shard; `begun` is called before each expression, `look` after it."""
     videos = shard.videos(list(job.annotations))
     call: adapters.Adapter | None = None
     with job.writer(shard) as writer:
@@ -297,7 +302,7 @@ def _run_shard(
                     with stopping.held():
                         begun((video.video_id, expression.expression_id))
                         writer.append(_predict_one(call, frames, expression, job.run.resize))
-                        progress(Progress.of(videos, writer.lines))
+                        look(writer.lines)
 
 
 def _predict_one(call: adapters.Adapter, frames: VideoFrames, expression: Expression, resize: bool) -> bytes:
