@@ -119,24 +119,33 @@ def _size(video: Video) -> str:
 
 
 def table(statistics: list[Statistics]) -> str:
-    """The statistics for reading, a row for each split and source."""
+    """The statistics for reading, at most 100 columns wide: a row for each split and source, then the videos' sizes."""
     kinds = [kind for kind in dict.fromkeys(kind for row in statistics for kind in row.expressions) if kind != UNTYPED]
-    rows = []
+    rows, sizes = [], []
     for row in statistics:
-        sizes = [f"{size} ({videos})" for size, videos in row.sizes.items()]
-        shown = ", ".join(sizes[:2]) + (f", {len(sizes) - 2} more" if len(sizes) > 2 else "")
-        numbers = [row.videos, sum(row.expressions.values()), *(row.expressions[kind] for kind in kinds)]
+        of_kinds = [" + ".join(f"{row.expressions[kind]:,}" for kind in kinds)] if kinds else []
         tracks = f"{row.tracks:,}"
         covered = [f"{row.objects_per_expression:.2f}", f"{row.annotated:.1%}", f"{row.coverage:.1%}"]
         if row.hidden:
             tracks, covered = "-", ["-"] * 3
+        whole = row.source == ALL_SOURCES
         rows.append(
-            [row.split if row.source == ALL_SOURCES else "", row.source, *(f"{number:,}" for number in numbers)]
-            + [tracks, f"{row.frames:,}", *covered, shown]
+            [row.split if whole else f"· {row.source}", f"{row.videos:,}", f"{sum(row.expressions.values()):,}"]
+            + [*of_kinds, tracks, f"{row.frames:,}", *covered]
         )
-    headers = ["split", "source", "videos", "expressions", *kinds, "tracks", "frames"]
-    headers += ["objects per\nexpression", "annotated", "coverage", "sizes (videos)"]
-    alignment = ["left", "left", *["right"] * (len(headers) - 3), "left"]
+        if whole:
+            sizes.append(f"{row.split}: {_listed(row.sizes)}")
+    headers = ["split\n· source", "videos", "expres-\nsions", *([" +\n".join(kinds)] if kinds else [])]
+    headers += ["tracks", "frames", "objects\neach", "anno-\ntated", "cover-\nage"]
+    alignment = ["left", *["right"] * (len(headers) - 1)]
     text = tabulate(rows, headers, colalign=alignment, disable_numparse=True)
-    hidden = dict.fromkeys(row.split for row in statistics if row.hidden)
-    return f"{text}\n\nThe masks of {', '.join(hidden)} are kept back: there are none to count." if hidden else text
+    lines = [f"{text}\n", "Sizes of videos, width x height: " + "; ".join(sizes)]
+    if hidden := dict.fromkeys(row.split for row in statistics if row.hidden):
+        lines.append(f"The masks of {', '.join(hidden)} are kept back: there are none to count.")
+    return "\n".join(lines)
+
+
+def _listed(sizes: dict[str, int], shown: int = 3) -> str:
+    """The commonest sizes and how many videos have each."""
+    found = [f"{size} ({videos:,})" for size, videos in sizes.items()]
+    return ", ".join(found[:shown]) + (f", {len(found) - shown} more" if len(found) > shown else "")

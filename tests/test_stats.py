@@ -23,8 +23,16 @@ def test_counts_are_those_of_what_was_written(miniature):
 
 def test_the_table_reads_row_by_row(miniature):
     lines = table(measure(Layout.at(miniature.root), ["train_sub"])).splitlines()
-    assert lines[-2].split()[:5] == ["train_sub", "all", "1", "8", "4"]
-    assert lines[-1].split()[0] == "LV-VIS"
+    assert lines[-4].split()[:8] == ["train_sub", "1", "8", "4", "+", "3", "+", "1"]
+    assert lines[-3].split()[:2] == ["·", "LV-VIS"]
+    assert lines[-1] == "Sizes of videos, width x height: train_sub: 128x72 (1)"
+
+
+def test_the_table_of_a_dataset_of_the_real_size_fits_a_hundred_columns(miniature):
+    (row, *_) = measure(Layout.at(miniature.root), ["validation"])
+    expressions = {"referring": 20_071, "reasoning": 14_678, "nonexistent": 325}
+    large = msgspec.structs.replace(row, videos=1_042, frames=123_456, tracks=12_345, expressions=expressions)
+    assert max(map(len, table([large]).splitlines()[:-1])) <= 100
 
 
 def test_progress_is_told_of_every_video(miniature):
