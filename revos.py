@@ -11,6 +11,7 @@ name is looked up. `Revos(data_dir=...)` does the same without any registration.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import inspect
@@ -20,7 +21,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import datasets
 import datasets.exceptions
@@ -33,11 +34,13 @@ from revoskit.dataset.advice import about_frames
 from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations, open_splits
 from revoskit.dataset.changes import refuse_changes, unchanged
 from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
+from revoskit.dataset.expressions import scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
-from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, FileState, Layout, SplitFiles
+from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Faults, FileState, Layout, SplitFiles
+from revoskit.dataset.leaving_out import LeftOut, tell
 from revoskit.dataset.records import Video
 from revoskit.dataset.remapping import read_mapping
-from revoskit.errors import MissingFilesError, RevosError, UsageError
+from revoskit.errors import AnnotationError, MissingFilesError, RevosError, UnsizedError, UsageError
 from revoskit.frames import EncodedFrame
 
 NAME = "revos"
@@ -76,8 +79,13 @@ class RevosConfig(datasets.BuilderConfig):
             `data_dir` where that is named, or else in the cache of `datasets`.
         decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
             None is turned as its EXIF data may say: masks follow the rows and columns of the file.
-        missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, `"skip_video"`
-            leaves their videos out, `"keep"` puts null in their place.
+        faults: what to do about what is wrong: `"error"` stops at the first, `"skip"` leaves out the expressions that
+            are faulty or name a faulty track, such tracks, and the videos whose entries cannot be read or one of whose
+            frames is missing, broken off or of another shape. A warning says how much, and where all of it is listed.
+        missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, or with
+            `faults="skip"` leaves their videos out; `"keep"` puts null in their place.
+        splits: build no other than these, such as `["validation"]`. `datasets` builds every split, whichever one is
+            asked for, so that what is wrong with one stops all.
         family: whose files these are: `"revos"`, or a dataset with files of the same kind: `"mevis"`, `"mevis_v2"`,
             `"lv_vis"`, `"fevos"`, `"ref_sav"`. These have no expression types; where a split keeps its masks back,
             `masks` and `tracks` are empty lists.
@@ -88,7 +96,9 @@ class RevosConfig(datasets.BuilderConfig):
     version: str = VERSION
     source: str | None = field(default=None, repr=False)  # may hold credentials
     decode_frames: bool = False
+    faults: Faults = "error"
     missing_frames: str = "error"
+    splits: list[str] | None = None
     family: str = REVOS
     alignment: str | None = None
     state: FileState | None = field(default=None, init=False, repr=False)
@@ -96,23 +106,23 @@ class RevosConfig(datasets.BuilderConfig):
 
     @property
     def layout(self) -> Layout:
-        return Layout.at(self.data_dir, self.family, alignment=self.alignment)
+        return Layout.at(self.data_dir, self.family, alignment=self.alignment, faults=self.faults)
 
     def require_sizes(self, annotations: Annotations) -> None:
         """See that no video is to be kept whose size nothing tells."""
-        if annotations.unsized and self.missing_frames == "keep":
+        if annotations.unsized and self.missing_frames == "keep" and self.faults == "error":
             error = next(iter(annotations.unsized.values()))
-            raise error.advising("Or leave such videos out: missing_frames='skip_video'.")
+            raise error.advising("Or leave such videos out: faults='skip'.")
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
         """Name the cache after the data: where it is, however spelled, and the state of the files it is made from."""
         try:
-            layout = Layout.at(self.data_dir, self.family)
+            layout = Layout.at(self.data_dir, self.family, faults=self.faults)
         except UsageError:  # without data the builder can still be asked for its features
             return f"{self.name}-without-data"
         identity = {
             "layout": layout,
-            "options": (self.decode_frames, self.missing_frames, repr(custom_features)),
+            "options": (self.decode_frames, self.missing_frames, self.splits, repr(custom_features)),
             # by content: the same file elsewhere gives the same rows
             "alignment": sorted(read_mapping(self.alignment).items()) if self.alignment else None,
             # the files of a source may not be here yet, but what they will be is known: official
@@ -128,20 +138,29 @@ class RevosConfig(datasets.BuilderConfig):
         sized = FAMILIES[self.family].sized
         if self.alignment or not sized:
             forget_annotations()
-        folders = _video_folders(layout) if self.missing_frames != "error" or self.alignment or not sized else []
         self.state = self.layout.annotation_state()
-        times = [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
-        return layout.annotation_state(), layout.frame_state(), times
+        state = layout.annotation_state(), layout.frame_state()
+        if self.faults == "skip":  # which looks into every frame
+            return *state, [(str(folder), _frames_state(folder)) for folder in _folders(layout)]
+        folders = _folders(layout) if self.missing_frames != "error" or self.alignment or not sized else []
+        return *state, [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
 
 
-def _video_folders(layout: Layout) -> list[Path]:
-    splits = open_splits(layout).values()
-    folders = {
-        of_split.files.video_folder(video_id)
-        for of_split in splits
-        for video_id in [*of_split.videos, *of_split.unsized]
-    }
-    return sorted(folder for folder in folders if folder.is_dir())
+def _folders(layout: Layout) -> list[Path]:
+    """The folders of all videos, as far as their ids can be read."""
+    found = set()
+    for split in layout.splits():
+        with contextlib.suppress(AnnotationError):  # said when it is opened
+            videos, faults = scan_expressions(layout.split(split))
+            ids = [*videos, *(fault.record.video_id for fault in faults if isinstance(fault, UnsizedError))]
+            found |= {layout.split(split).video_folder(video_id) for video_id in ids}
+    return sorted(folder for folder in found if folder.is_dir())
+
+
+def _frames_state(folder: Path) -> list[tuple[str, int, int]]:
+    with os.scandir(folder) as entries:
+        status = {entry.name: entry.stat() for entry in entries}
+    return [(name, one.st_size, one.st_mtime_ns) for name, one in sorted(status.items())]
 
 
 class Revos(datasets.GeneratorBasedBuilder):
@@ -167,11 +186,21 @@ class Revos(datasets.GeneratorBasedBuilder):
         if kwargs.get("source") and not kwargs.get("data_dir"):
             kwargs["data_dir"] = _folder_in_cache(args[0] if args else kwargs.get("cache_dir"))
         _refuse_unknown(kwargs)
-        super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
-        if self.config.missing_frames not in ("error", "skip_video", "keep"):
-            raise UsageError(
-                f"missing_frames is {self.config.missing_frames!r}: expected 'error', 'skip_video' or 'keep'"
+        if kwargs.get("missing_frames") == "skip_video":
+            warnings.warn(
+                "missing_frames='skip_video' is now faults='skip', which leaves out whatever else is wrong, too",
+                FutureWarning,
+                stacklevel=2,
             )
+            kwargs |= {"missing_frames": "error", "faults": "skip"}
+        super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
+        if self.config.missing_frames not in ("error", "keep"):
+            raise UsageError(f"missing_frames is {self.config.missing_frames!r}: expected 'error' or 'keep'")
+        if self.config.faults not in get_args(Faults):
+            raise UsageError(f"faults is {self.config.faults!r}: expected 'error' or 'skip'")
+        known = FAMILIES[self.config.family].splits if self.config.family in FAMILIES else {}
+        if isinstance(self.config.splits, str) or not set(self.config.splits or ()) <= set(known):
+            raise UsageError(f"splits is {self.config.splits!r}: expected a list of some of {', '.join(known)}")
         if self.config.source and self.config.family != REVOS:
             raise UsageError(f"source gets the official files of ReVOS, not those of family={self.config.family!r}")
         self._obtained = False
@@ -206,24 +235,25 @@ class Revos(datasets.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         self._obtain()
         layout = self.config.layout
-        splits = open_splits(layout)
-        for of_split in splits.values():
-            self.config.require_sizes(of_split)
-        if self.config.alignment:
-            _warn_of_unknown(self.config.alignment, splits)
-        incomplete = {split: annotations.missing_frames() for split, annotations in splits.items()}
-        if self.config.missing_frames == "error":
-            _refuse_missing(splits, incomplete)
-        skip = {split: incomplete[split] if self.config.missing_frames == "skip_video" else {} for split in splits}
-        for note in published.differences(splits.values()):
-            warnings.warn(note, stacklevel=2)
-        splits = _not_empty(splits, skip)
+        with _naming_splits(self.config, layout):
+            splits = open_splits(layout, self.config.splits, silent=True)
+            for of_split in splits.values():
+                self.config.require_sizes(of_split)
+            if self.config.alignment:
+                _warn_of_unknown(self.config.alignment, splits)
+            for note in published.differences(splits.values()):
+                warnings.warn(note, stacklevel=2)
+            if self.config.faults == "skip":
+                splits = self._leave_out(splits)
+            elif self.config.missing_frames == "error":
+                _refuse_missing(splits, {split: of_split.missing_frames() for split, of_split in splits.items()})
+            splits = _not_empty(splits)
         # The list of ids is what `datasets` divides among processes and streams; masks never travel.
         return [
             datasets.SplitGenerator(
                 name=split,
                 gen_kwargs={
-                    "video_ids": [video_id for video_id in annotations.videos if video_id not in skip[split]],
+                    "video_ids": list(annotations.videos),
                     "layout": layout,
                     "split": split,
                     "state": annotations.state,
@@ -232,10 +262,21 @@ class Revos(datasets.GeneratorBasedBuilder):
             for split, annotations in splits.items()
         ]
 
+    def _leave_out(self, splits: dict[str, Annotations]) -> dict[str, Annotations]:
+        """The splits without videos whose frames are not as they ought to be; tells of all that is left out."""
+        missing = self.config.missing_frames == "error"
+        kept = {split: of_split.with_sound_frames(missing=missing) for split, of_split in splits.items()}
+        every = LeftOut()
+        for of_split in kept.values():
+            every.add(of_split.left_out)
+        if every:
+            tell(every, str(self.config.layout.root), Path(self._cache_dir_root) / NAME)
+        return kept
+
     def _generate_examples(
         self, video_ids: list[str], layout: Layout, split: str, state: FileState
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        annotations = open_annotations(layout, split)
+        annotations = open_annotations(layout, split, silent=True)
         refuse_changes(layout, state, annotations.state)
         for video_id in video_ids:
             video = annotations.video(video_id)
@@ -326,6 +367,20 @@ def _frames(files: SplitFiles, video: Video, decode: bool) -> list[EncodedFrame 
     return [None if frame is None else frame.row() for frame in found]
 
 
+@contextlib.contextmanager
+def _naming_splits(config: RevosConfig, layout: Layout) -> Iterator[None]:
+    """Where something is wrong, say how to do without the split that it is in."""
+    try:
+        yield
+    except (AnnotationError, MissingFilesError) as error:
+        here = layout.splits()
+        if config.splits is not None or len(here) < 2:
+            raise
+        raise error.advising(
+            f"`datasets` builds every split, whichever is asked for: splits=[{here[0]!r}] builds that one alone."
+        ) from None
+
+
 def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
     known = {video_id for split in splits.values() for video_id in [*split.videos, *split.unsized]}
     unknown = read_mapping(alignment).keys() - known
@@ -336,7 +391,7 @@ def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
         )
 
 
-def _not_empty(splits: dict[str, Annotations], skip: dict[str, dict[str, list[str]]]) -> dict[str, Annotations]:
+def _not_empty(splits: dict[str, Annotations]) -> dict[str, Annotations]:
     """The splits that have rows, since `datasets` cannot give one without; says what is left out.
 
     Raises:
@@ -344,12 +399,10 @@ def _not_empty(splits: dict[str, Annotations], skip: dict[str, dict[str, list[st
     """
     kept, notes = {}, []
     for split, of_split in splits.items():
-        if of_split.videos.keys() - skip[split].keys():
+        if of_split.videos:
             kept[split] = of_split
-            if skip[split]:
-                notes.append(f"{split}: left out {len(skip[split])} videos that lack frames on disk")
-        elif of_split.videos or of_split.unsized:
-            notes.append(f"{split} is left out: none of its videos has all its frames on disk")
+        elif of_split.left_out:
+            notes.append(f"{split} is left out: something is wrong with each of its videos")
         else:
             notes.append(f"{split} is left out: {of_split.files.expressions} has no videos")
     if not kept:
@@ -391,7 +444,7 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
         raise MissingFilesError(
             "\n".join([f"frames that the annotations list are not under {_frame_places(splits)}:", *lines])
             + (f"\n{instead.strip()}" if instead else "")
-            + f"\n{get_them}. Or load what is here with missing_frames='skip_video' (leaves their "
+            + f"\n{get_them}. Or load what is here with faults='skip' (leaves their "
             "videos out)" + ("." if any(of_split.unsized for of_split in splits.values()) else keep)
         )
 

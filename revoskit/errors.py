@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from revoskit.dataset.faults import Kind
     from revoskit.dataset.records import Video
 
 
@@ -23,6 +24,10 @@ class RevosError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (type(self), self.args, self.__dict__)
+
+    def advising(self, advice: str) -> Self:
+        """The same error, with what to do about it as a line of its own."""
+        return _remade(type(self), (f"{self}\n{advice}",), self.__dict__)  # type: ignore[return-value]
 
 
 def _remade(kind: type[RevosError], args: tuple[Any, ...], facts: dict[str, Any]) -> RevosError:
@@ -54,18 +59,16 @@ class Place(TypedDict, total=False):
 class AnnotationError(RevosError, ValueError):
     """An annotation file that does not say what the official format says.
 
-    `file`, `video`, `expression`, `track` (ids) and `frame` (a name) say where, each null where it does not apply.
+    `file`, `video`, `expression`, `track` (ids) and `frame` (a name) say where, each null where it does not apply;
+    `kind` says what, where it is about the data.
     """
 
-    def __init__(self, message: str, **place: Unpack[Place]) -> None:
+    def __init__(self, message: str, *, kind: Kind | None = None, **place: Unpack[Place]) -> None:
         super().__init__(message)
+        self.kind = kind
         self.file = None if place.get("file") is None else str(place["file"])
         self.video, self.expression = place.get("video"), place.get("expression")
         self.track, self.frame = place.get("track"), place.get("frame")
-
-    def advising(self, advice: str) -> Self:
-        """The same error, with what to do about it as a line of its own."""
-        return _remade(type(self), (f"{self}\n{advice}",), self.__dict__)  # type: ignore[return-value]
 
 
 class JsonError(AnnotationError):
@@ -107,8 +110,16 @@ class MaskError(AnnotationError):
     is wrong, without the place.
     """
 
-    def __init__(self, message: str, *, index: int | None = None, reason: str | None = None, **place: Unpack[Place]):
-        super().__init__(message, **place)
+    def __init__(
+        self,
+        message: str,
+        *,
+        index: int | None = None,
+        reason: str | None = None,
+        kind: Kind | None = None,
+        **place: Unpack[Place],
+    ) -> None:
+        super().__init__(message, kind=kind, **place)
         self.index, self.reason = index, message if reason is None else reason
 
 

@@ -247,7 +247,8 @@ def test_the_file_also_loads_as_a_script(miniature, cache):
 
 
 def nothing_half_built(cache):
-    return not [path for path in Path(cache).rglob("*") if path.is_file() and path.suffix != ".lock"]
+    files = [path for path in Path(cache).rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return not [path for path in files if not path.name.startswith("left-out-")]
 
 
 def test_without_a_folder_the_error_says_how_to_name_one(cache):
@@ -335,7 +336,7 @@ def test_missing_frames_are_counted_and_the_first_named(own_miniature, cache, st
         MissingFilesError, match=r"train: 2 of 12 frames, in 1 of 3 videos: UVO/all/-CiPki3XuVI/00005.jpg"
     ) as error:
         load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache, streaming=streaming)
-    assert "missing_frames='skip_video'" in str(error.value)
+    assert "faults='skip'" in str(error.value)
     assert "Put JPEGImages.zip into" in str(error.value)
     assert nothing_half_built(cache)
 
@@ -343,16 +344,16 @@ def test_missing_frames_are_counted_and_the_first_named(own_miniature, cache, st
 def test_videos_that_lack_frames_can_be_left_out(own_miniature, cache):
     remove_frames(own_miniature.root)
     options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "split": "train"}
-    with pytest.warns(UserWarning, match="train: left out 1 videos"):
-        rows = load_dataset("revos", "videos", missing_frames="skip_video", **options)
+    with pytest.warns(UserWarning, match="has left 1 video out of .* frame-missing: train"):
+        rows = load_dataset("revos", "videos", faults="skip", **options)
     assert rows["video_id"][:] == ["LV-VIS/train/01020", "MOSE/train/a1b2c3d4"]
 
 
 def test_a_split_without_a_whole_video_is_left_out_with_a_word(own_miniature, cache):
     shutil.rmtree(own_miniature.root / "JPEGImages" / "OVIS")
     options = {"data_dir": str(own_miniature.root), "cache_dir": cache}
-    with pytest.warns(UserWarning, match="validation is left out: none of its videos has all its frames on disk"):
-        loaded = load_dataset("revos", "videos", missing_frames="skip_video", **options)
+    with pytest.warns(UserWarning, match="validation is left out: something is wrong with each of its videos"):
+        loaded = load_dataset("revos", "videos", faults="skip", **options)
     assert list(loaded) == ["train", "train_sub"]
 
 
@@ -365,7 +366,7 @@ def test_a_file_without_videos_is_left_out_with_a_word(own_miniature, cache, edi
 
 def test_a_copy_of_which_nothing_is_left_is_an_error(own_miniature, cache):
     shutil.rmtree(own_miniature.root / "JPEGImages")
-    options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "missing_frames": "skip_video"}
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "faults": "skip"}
     with pytest.raises(
         MissingFilesError, match=r"(?s)nothing to load:.*train is left out.*JPEGImages.*missing_frames='keep'"
     ):
@@ -394,7 +395,7 @@ def test_frames_that_come_back_are_seen(own_miniature, cache):
 
 
 def test_an_unknown_way_to_treat_missing_frames_is_refused(miniature, cache):
-    with pytest.raises(UsageError, match="'error', 'skip_video' or 'keep'"):
+    with pytest.raises(UsageError, match="'error' or 'keep'"):
         load_dataset("revos", data_dir=str(miniature.root), missing_frames="ignore", cache_dir=cache)
 
 

@@ -13,6 +13,7 @@ from revoskit.cli.options import Command, Parser
 def _export_options(parser: Parser) -> None:
     options.add_root(parser)
     options.add_alignment(parser)
+    options.add_faults(parser)
     options.add_split(parser, None)
     parser.add_argument("--to", choices=["mevis", "ytvos", "webdataset", "coco"], required=True, help="whose layout")
     parser.add_argument("-o", "--output", type=options.path, required=True, metavar="FOLDER")

@@ -25,6 +25,7 @@ def _predict_options(parser: Parser) -> None:
     options.add_root(parser)
     options.add_family(parser)
     options.add_split_of_family(parser, "validation")
+    options.add_faults(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -78,6 +79,7 @@ def _predict(args: argparse.Namespace) -> int:
             output=args.output,
             split=args.split,
             family=args.family,
+            faults=args.faults,
             arguments=dict(map(parse_argument, args.arg)),
             shard=None if shard is None else (shard.index, shard.count),
             num_proc=args.num_proc,

@@ -19,6 +19,7 @@ def _show_options(parser: Parser) -> None:
     )
     options.add_root(parser)
     options.add_alignment(parser)
+    options.add_faults(parser)
     options.add_family(parser)
     parser.add_argument("--predictions", metavar="P", help="a method's masks, to stand beside the ground truth")
     parser.add_argument("--frames", type=int, default=6, metavar="N", help="how many on a contact sheet (default: 6)")
@@ -55,6 +56,7 @@ SHOW = Command("show", "draw masks on frames: a contact sheet, a GIF or an MP4",
 def _gallery_options(parser: Parser) -> None:
     options.add_root(parser)
     options.add_alignment(parser)
+    options.add_faults(parser)
     options.add_family(parser)
     options.add_split_of_family(parser, "validation")
     parser.add_argument("--predictions", metavar="P", help="a method's masks, as `evaluate` takes them")

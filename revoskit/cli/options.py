@@ -111,6 +111,16 @@ def add_alignment(parser: Parser) -> None:
     )
 
 
+def add_faults(parser: Parser) -> None:
+    """--faults: what to do about what is wrong with the annotations."""
+    parser.add_argument(
+        "--faults",
+        choices=["error", "skip"],
+        default="error",
+        help="error stops at what is wrong (default), skip leaves out expressions, tracks or videos, with a warning",
+    )
+
+
 def add_family(parser: Parser) -> None:
     """--family: whose files the dataset's are."""
     parser.add_argument(
@@ -130,14 +140,14 @@ def add_split_of_family(parser: Parser, default: str | None) -> None:
 
 
 def layout_of(args: argparse.Namespace) -> Layout:
-    """The copy of the dataset that ROOT or --data-dir names, of the family and with the alignment that are named.
+    """The copy of the dataset that ROOT or --data-dir names, of the family, with the alignment and without the faults.
 
     Raises:
         UsageError: they name two, or neither is given and $REVOS_ROOT is not set.
     """
     if args.root and args.data_dir and os.path.realpath(args.root) != os.path.realpath(args.data_dir):
         raise UsageError(f"two datasets are named, {args.root} and --data-dir {args.data_dir}: leave one out")
-    chosen = {name: value for name in ("family", "alignment") if (value := getattr(args, name, None))}
+    chosen = {name: value for name in ("family", "alignment", "faults") if (value := getattr(args, name, None))}
     return Layout.at(args.root or args.data_dir, **chosen)
 
 

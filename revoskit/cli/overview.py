@@ -40,6 +40,7 @@ DEMO = Command("demo", "make a miniature of the dataset, load it, and show what 
 def _stats_options(parser: Parser) -> None:
     options.add_root(parser)
     options.add_alignment(parser)
+    options.add_faults(parser)
     options.add_family(parser)
     options.add_split_of_family(parser, None)
     options.add_json(parser)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def _publish_options(parser: Parser) -> None:
     options.add_root(parser)
     options.add_alignment(parser)
+    options.add_faults(parser)
     parser.add_argument(
         "-o", "--output", type=options.path, required=True, metavar="FOLDER", help="continued where it exists"
     )

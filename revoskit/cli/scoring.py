@@ -26,6 +26,7 @@ def _evaluate_options(parser: Parser) -> None:
     parser.add_argument("--more", nargs="+", default=[], metavar="P", help="further parts of the same predictions")
     options.add_root(parser)
     options.add_alignment(parser)
+    options.add_faults(parser)
     options.add_family(parser)
     options.add_split_of_family(parser, "validation")
     parser.add_argument(
@@ -98,6 +99,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             extra=args.extra,
             exclude=args.exclude,
             verdicts=args.verdicts,
+            faults=layout.faults,
             num_proc=args.num_proc,
             engine=args.engine,
             address=args.address,
@@ -135,6 +137,7 @@ def _compare_options(parser: Parser) -> None:
     )
     parser.add_argument("--data-dir", metavar="ROOT", help="the dataset, where predictions are still to be scored")
     options.add_alignment(parser)
+    options.add_faults(parser)
     options.add_family(parser)
     options.add_split_of_family(parser, "validation")
     parser.add_argument("--protocol", choices=["binary", "official"], default="binary", help="default: binary")
@@ -164,6 +167,7 @@ def _compare(args: argparse.Namespace) -> int:
             split=args.split,
             protocol=args.protocol,
             alignment=args.alignment,
+            faults=args.faults,
             num_proc=args.num_proc,
             output=args.output,
             progress=show,

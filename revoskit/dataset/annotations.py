@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from huggingface_hub import constants
 
 from revoskit.dataset.changes import refuse_changes, unchanged
 from revoskit.dataset.expressions import read_expressions, scan_expressions
+from revoskit.dataset.faults import of_error
 from revoskit.dataset.layout import FileState, Layout, SplitFiles
+from revoskit.dataset.leaving_out import LeftOut, frame_faults, sound_part, tell
 from revoskit.dataset.records import Video
 from revoskit.dataset.remapping import apply_mapping, read_mapping
 from revoskit.dataset.subset import read_subset
@@ -38,12 +42,19 @@ class Annotations:
         self.files = layout.split(split)
         self.unsized: dict[str, UnsizedError] = {}
         """The videos that are not among `videos`, since nothing tells their size: they lack all their frames."""
+        self.left_out = LeftOut()
+        """What is not here because of a fault, where the layout says to go on without."""
+        self.told = False
         with self.files.advising():
             self.videos, faults = _read(self.files)
             for fault in faults:
-                if not isinstance(fault, UnsizedError):
+                if isinstance(fault, UnsizedError):
+                    self.unsized[fault.record.video_id] = fault
+                elif layout.faults == "error":
                     raise fault
-                self.unsized[fault.record.video_id] = fault
+                else:
+                    of_expression = fault.expression is not None
+                    self.left_out.add(LeftOut(of_expression, 0, not of_expression, [of_error(fault, split)]))
             self.hidden = self.files.hidden and not (
                 self.files.tracks.is_file() and any(video.annotation_ids for video in self.videos.values())
             )
@@ -52,11 +63,50 @@ class Annotations:
             else:
                 self._tracks = open_once(TrackFile, self.files.tracks)
                 self._foreground = _open_foreground(self.files.foreground)
+                if layout.faults == "skip":
+                    self._leave_out()
+        self._excluded: frozenset[str] = frozenset()
         self._filed: dict[str, Video] = {}
         self._kept: dict[str, list[int]] = {}
         if layout.alignment is not None:
             self._align(layout.alignment)
         refuse_changes(layout, self.state, layout.annotation_state())
+
+    def _leave_out(self) -> None:
+        """Go on without what is wrong with the masks."""
+        parts = {video.video_id: sound_part(video, self._tracks, self.files) for video in self}
+        for _, left_out in parts.values():
+            self.left_out.add(left_out)
+        self.videos = {video_id: video for video_id, (video, _) in parts.items() if video is not None}
+
+    def without(self, video_ids: Collection[str]) -> Annotations:
+        """The same split without some videos; in another process, too."""
+        kept = object.__new__(Annotations)  # not copy.copy(), which would open this very one again
+        kept.__dict__.update(self.__dict__)
+        kept._excluded = self._excluded | frozenset(video_ids)
+        kept.videos = {video_id: video for video_id, video in self.videos.items() if video_id not in kept._excluded}
+        kept.unsized = {video_id: error for video_id, error in self.unsized.items() if video_id not in kept._excluded}
+        return kept
+
+    def with_sound_frames(self, *, missing: bool = True) -> Annotations:
+        """The same split without the videos whose frames are not as they ought to be; what goes is in `left_out`.
+
+        Args:
+            missing: a frame that is not on disk is such, too.
+        """
+        unsized = [error.record for error in self.unsized.values()] if missing else []
+        faults = frame_faults([*self, *unsized], self.files, missing=missing)
+        kept = self.without([*faults, *self.unsized])
+        kept.left_out = LeftOut()
+        kept.left_out.add(self.left_out)
+        kept.left_out.add(LeftOut(videos=len(faults), faults=[fault for of in faults.values() for fault in of]))
+        return kept
+
+    def tell(self) -> None:
+        """Warn of what is left out, and write all of it to a file in the cache."""
+        if self.left_out:
+            folder = Path(constants.HF_HOME) / "revoskit" / "left-out"
+            tell(self.left_out, f"{self.split} of {self.layout.root}", folder)
 
     def _align(self, path: Path) -> None:
         """Apply a file of accepted mappings."""
@@ -78,7 +128,7 @@ class Annotations:
             self.videos[video_id] = msgspec.structs.replace(filed, frame_names=kept)
 
     def __reduce__(self) -> tuple[Any, ...]:  # another process maps the files itself and so shares their pages
-        return _open_again, (self.layout, self.split, self.state)
+        return _open_again, (self.layout, self.split, self.state, self._excluded)
 
     def unchanged(self) -> contextlib.AbstractContextManager[None]:
         """See that the files are and stay as they were when they were read; raises as `changes.unchanged` does."""
@@ -167,8 +217,10 @@ def _without_tracks(video: Video) -> Video:
     return msgspec.structs.replace(video, expressions=tuple(nameless))
 
 
-def open_annotations(layout: Layout, split: str) -> Annotations:
+def open_annotations(layout: Layout, split: str, *, silent: bool = False) -> Annotations:
     """The annotations of a split, read once a process as long as the files stay as they are.
+
+    What `faults="skip"` leaves out is warned of once, unless `silent`. Frames are not looked at.
 
     Raises:
         MissingFilesError: files are missing.
@@ -182,17 +234,30 @@ def open_annotations(layout: Layout, split: str) -> Annotations:
     lacking = (error.record for error in found.unsized.values())
     if any(any(files.frames(video)) for video in lacking):  # they came since
         found = Annotations(layout, split)
+    if found.left_out and not (silent or found.told or parent_process()):
+        found.told = True
+        found.tell()
     return found
 
 
-def _open_again(layout: Layout, split: str, state: FileState) -> Annotations:
+def _open_again(layout: Layout, split: str, state: FileState, excluded: frozenset[str]) -> Annotations:
     """In another process, the annotations that this one has."""
     found = open_annotations(layout, split)
     refuse_changes(layout, state, found.state)
+    return found.without(excluded) if excluded else found
+
+
+def open_with_frames(layout: Layout, splits: Sequence[str] | None = None) -> dict[str, Annotations]:
+    """Like `open_splits`, for those who need every frame: `faults="skip"` leaves out videos that lack any, too."""
+    if layout.faults == "error":
+        return open_splits(layout, splits)
+    found = {name: split.with_sound_frames() for name, split in open_splits(layout, splits, silent=True).items()}
+    for split in found.values():
+        split.tell()
     return found
 
 
-def open_splits(layout: Layout, splits: Sequence[str] | None = None) -> dict[str, Annotations]:
+def open_splits(layout: Layout, splits: Sequence[str] | None = None, *, silent: bool = False) -> dict[str, Annotations]:
     """The annotations of several splits, by default of all that are here.
 
     A part of another split (train_sub) that cannot be read is then left out, with a warning: few need it.
@@ -202,19 +267,23 @@ def open_splits(layout: Layout, splits: Sequence[str] | None = None) -> dict[str
     """
     layout.require()
     if splits is not None:
-        return {split: open_annotations(layout, split) for split in splits}
-    found = {split: _open_or_leave_out(layout, split) for split in layout.splits()}
+        return {split: open_annotations(layout, split, silent=silent) for split in splits}
+    found = {split: _open_or_leave_out(layout, split, silent) for split in layout.splits()}
     return {split: annotations for split, annotations in found.items() if annotations is not None}
 
 
-def _open_or_leave_out(layout: Layout, split: str) -> Annotations | None:
+def _open_or_leave_out(layout: Layout, split: str, silent: bool) -> Annotations | None:
     try:
-        return open_annotations(layout, split)
+        return open_annotations(layout, split, silent=silent)
     except AnnotationError as error:
         if layout.split(split).whole is None:
             raise
         warnings.warn(f"{split} is left out, since it cannot be read: {error}", stacklevel=3)
         return None
+
+
+def _reopened(layout: Layout, split: str, excluded: frozenset[str]) -> Annotations:
+    return open_annotations(layout, split).without(excluded)
 
 
 def forget_annotations() -> None:

@@ -177,10 +177,17 @@ def _video(video_id: str, value: Any, files: SplitFiles, path: Path, faults: lis
     for name in entry.frames:
         check_file_stem(_text(name, where, place), f"{where}: frame", **(place | {"frame": name}))
     expressions: list[Expression] = []
-    for key, expression in _object(value.get("expressions"), f"{where}: 'expressions'", place).items():
+    every: list[Expression] = []
+    for key, said in _object(value.get("expressions"), f"{where}: 'expressions'", place).items():
+        before = len(expressions)
         with _noting(faults):
-            expressions.append(_expression(key, expression, where, place, files))
+            expressions.append(_expression(key, said, where, place, files))
+        every.append(expressions[-1] if len(expressions) > before else _named_by(said))
     video = Video(video_id, entry.height or 0, entry.width or 0, tuple(entry.frames), tuple(expressions))
+    if len(every) > len(expressions):  # whatever else is wrong with an expression, its tracks are still the video's
+        whole = msgspec.structs.replace(video, expressions=tuple(every))
+        tracks = tuple((i, whole.object_id(i)) for i in whole.annotation_ids)
+        video = msgspec.structs.replace(video, kept_tracks=tracks)
     if entry.height is None or entry.width is None:
         height, width = _size_of(video, files, where, place)
         if entry.height not in (None, height) or entry.width not in (None, width):
@@ -190,6 +197,21 @@ def _video(video_id: str, value: Any, files: SplitFiles, path: Path, faults: lis
             )
         return msgspec.structs.replace(video, height=height, width=width)
     return video
+
+
+class _Named(msgspec.Struct):
+    """What of an expression can be read even where the rest cannot: the tracks that it names."""
+
+    obj_id: list[_ObjectId]
+    anno_id: list[_AnnotationId]
+
+
+def _named_by(said: Any) -> Expression:
+    """An expression of which only the tracks count; none where not even those can be read."""
+    with contextlib.suppress(msgspec.ValidationError, UnicodeEncodeError, TypeError):
+        named = msgspec.convert(spellings.expression(said), _Named)
+        return Expression("", "", None, tuple(named.obj_id), spellings.without_none(named.anno_id))
+    return Expression("", "", None, (), ())
 
 
 def _size_of(video: Video, files: SplitFiles, where: str, place: Place) -> tuple[int, int]:

@@ -1,8 +1,12 @@
-"""What can be wrong with a copy of the dataset: the kinds, and how grave each is."""
+"""What can be wrong with a copy of the dataset: the kinds, how grave each is, and the record of one fault."""
 
 from __future__ import annotations
 
 import enum
+
+import msgspec
+
+from revoskit.errors import AnnotationError
 
 
 class Severity(str, enum.Enum):
@@ -87,3 +91,28 @@ class Kind(str, enum.Enum):
         return kind
 
     __str__ = str.__str__
+
+
+class Fault(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
+    """One thing that is wrong: where, and what was found there."""
+
+    kind: Kind
+    found: str = ""
+    file: str = ""
+    split: str = ""
+    video: str = ""
+    expression: str = ""
+    track: str = ""
+    frame: str = ""
+
+    def __str__(self) -> str:
+        place = [self.split, self.video]
+        place += [f"{what} {getattr(self, what)}" for what in ("expression", "track", "frame") if getattr(self, what)]
+        return ": ".join(text for text in (" · ".join(part for part in place if part), self.found) if text)
+
+
+def of_error(error: AnnotationError, split: str) -> Fault:
+    """The record of an error in the annotations."""
+    place = {what: getattr(error, what) or "" for what in ("file", "video", "expression", "track", "frame")}
+    found = str(error).removeprefix(f"{place['file']}: ")
+    return Fault(error.kind or Kind.ENTRY_MALFORMED, found, split=split, **place)

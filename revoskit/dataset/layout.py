@@ -17,14 +17,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from revoskit.dataset.advice import about_root
 from revoskit.dataset.families import FAMILIES, REVOS, SplitPaths
 from revoskit.dataset.families import FRAMES_FOLDER as FRAMES_FOLDER
 from revoskit.dataset.frame_archive import FrameArchive, archive_state, frame_archive, unusable_archive
 from revoskit.dataset.records import Video
-from revoskit.errors import AnnotationError, MissingFilesError, Place, UsageError
+from revoskit.errors import AnnotationError, JsonError, MissingFilesError, Place, UsageError
 from revoskit.frames import Frame, FrameFile
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ SHA256_FIRST_RELEASE = {
 WHERE_TO_GET_THEM = f"The official files are at {ONEDRIVE} (or {BAIDU})."
 
 
+Faults = Literal["error", "skip"]
+
+
 @dataclass(frozen=True)
 class Layout:
     """The files of one copy of ReVOS, or of a dataset of its `family`, under an absolute `root`."""
@@ -71,6 +74,8 @@ class Layout:
     family: str = REVOS
     alignment: Path | None = None
     """A mapping file (`revoskit.dataset.remapping`), applied wherever annotations of this copy are opened."""
+    faults: Faults = "error"
+    """What is done about faults there: `"error"` stops, `"skip"` leaves the smallest unit out that is wrong."""
 
     @classmethod
     def at(
@@ -79,16 +84,21 @@ class Layout:
         family: str = REVOS,
         *,
         alignment: str | os.PathLike[str] | None = None,
+        faults: Faults = "error",
     ) -> Layout:
         """The copy in the folder `root`, however it is spelled, or for ReVOS in the one that $REVOS_ROOT names.
 
         Args:
             family: whose files these are, a key of `FAMILIES`.
             alignment: a file of accepted mappings: which frame each mask belongs to, where that is not as filed.
+            faults: `"error"` stops at the first thing that is wrong; `"skip"` leaves out the expressions that are
+                faulty or name a faulty track, such tracks, and the videos whose entries cannot be read, with a warning.
 
         Raises:
-            UsageError: no folder is named, or there is no such family.
+            UsageError: no folder is named, or there is no such family or way to treat faults.
         """
+        if faults not in get_args(Faults):
+            raise UsageError(f"faults is {faults!r}: expected {' or '.join(map(repr, get_args(Faults)))}")
         if family not in FAMILIES:
             raise UsageError(f"there is no family {family!r}: expected one of {', '.join(FAMILIES)}")
         root = root or (os.environ.get(ROOT_VARIABLE) if family == REVOS else None)
@@ -100,7 +110,7 @@ class Layout:
                 f"$REVOS_ROOT to the folder that holds {TRACKS} and {FRAMES_FOLDER}/. {WHERE_TO_GET_THEM}"
             )
         accepted = None if alignment is None else Path(os.path.realpath(os.path.expanduser(alignment)))
-        return cls(Path(os.path.realpath(os.path.expanduser(root))), family, accepted)
+        return cls(Path(os.path.realpath(os.path.expanduser(root))), family, accepted, faults)
 
     def split(self, name: str) -> SplitFiles:
         """The files of one split.
@@ -157,9 +167,13 @@ class Layout:
         return [*self.annotation_files(), *([self.alignment] if self.alignment and self.alignment.is_file() else [])]
 
     def annotation_state(self) -> FileState:
-        """Name, size in bytes and time of change in ns of each of these: others, other content."""
+        """Name, size in bytes and time of change in ns of each of these: others, other content.
+
+        That faults are left out is an entry of its own.
+        """
         state = [(file, file.stat()) for file in self.files_of_annotations()]
-        return tuple((self.name_of(file), status.st_size, status.st_mtime_ns) for file, status in state)
+        found = tuple((self.name_of(file), status.st_size, status.st_mtime_ns) for file, status in state)
+        return found if self.faults == "error" else (*found, (f"faults={self.faults}", 0, 0))
 
     def frame_state(self) -> tuple[object, ...]:
         """Whether each folder of frames is there, and the state of the archive: rows say where their frames lie."""
@@ -268,7 +282,8 @@ class SplitFiles:
             advice = "`revoskit check` lists all that is wrong with a copy of ReVOS."
             if self.layout.family != REVOS:
                 advice = f"See {FAMILIES[self.layout.family].homepage}."
-            raise error.advising(f"Correct the file or get it anew. {advice}") from None
+            skip = "" if isinstance(error, JsonError) else " Or leave out what is wrong: faults='skip' (--faults skip)."
+            raise error.advising(f"Correct the file or get it anew. {advice}{skip}") from None
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:

@@ -37,6 +37,8 @@ class Video(msgspec.Struct, frozen=True):
     width: int
     frame_names: tuple[str, ...]
     expressions: tuple[Expression, ...]
+    kept_tracks: tuple[tuple[int, int | None], ...] | None = None
+    """Its tracks in ascending order, each with its object, where expressions that name them were left out."""
 
     @property
     def source(self) -> str:
@@ -46,10 +48,14 @@ class Video(msgspec.Struct, frozen=True):
     @property
     def annotation_ids(self) -> tuple[int, ...]:
         """The tracks that the expressions name, each once, in ascending order."""
+        if self.kept_tracks is not None:
+            return tuple(annotation_id for annotation_id, _ in self.kept_tracks)
         return tuple(sorted({i for expression in self.expressions for i in expression.annotation_ids}))
 
     def object_id(self, annotation_id: int) -> int | None:
         """The object that a track belongs to: what the first expression that names the track pairs it with."""
+        if self.kept_tracks is not None:
+            return dict(self.kept_tracks).get(annotation_id)
         for expression in self.expressions:
             for obj, annotation in zip(expression.object_ids, expression.annotation_ids, strict=False):
                 if annotation == annotation_id:

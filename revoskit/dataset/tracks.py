@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from revoskit.dataset import spellings
+from revoskit.dataset.faults import Kind
 from revoskit.dataset.records import Video
 from revoskit.errors import AnnotationError, JsonError, MaskError, Place
 from revoskit.masks.rle import RLE, MaskSequence
@@ -54,9 +55,10 @@ class MappedObject:
         try:
             return msgspec.convert(form.spelled(msgspec.json.decode(self._members[key])), form.strict.type)
         except MaskError as error:
-            raise MaskError(f"{self.path}: {where}: {error}", index=error.index, reason=error.reason, **place) from None
+            message = f"{self.path}: {where}: {error}"
+            raise MaskError(message, index=error.index, reason=error.reason, kind=Kind.MASK_RUNS, **place) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise AnnotationError(f"{self.path}: {where}: {error}", **place) from None
+            raise AnnotationError(f"{self.path}: {where}: {error}", kind=Kind.TRACK_MALFORMED, **place) from None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class TrackFile(MappedObject):
             raise AnnotationError(
                 f"{self.path} has no track {key!r}, which expression {named_by!r} of video {video.video_id!r} names. "
                 "The two files may be of different releases: compare their SHA-256 with the official ones.",
+                kind=Kind.TRACK_MISSING,
                 file=self.path,
                 video=video.video_id,
                 expression=named_by,
@@ -158,6 +161,7 @@ def _fit(masks: list[RLE | None], video: Video, where: str, place: Place) -> Mas
     if len(masks) < frames:
         raise AnnotationError(
             f"{file}: {where} has {len(masks)} masks, expected one for each of the video's {frames} frames",
+            kind=Kind.TRACK_LENGTH,
             **place,
         )
     try:
@@ -167,7 +171,13 @@ def _fit(masks: list[RLE | None], video: Video, where: str, place: Place) -> Mas
         if index is not None:
             name = video.frame_names[index]
             at, place = f", frame {name!r} (number {index})", place | {"frame": name}
-        raise MaskError(f"{file}: {where}{at}: {reason}", index=index, reason=reason, **place) from None
+        kind = Kind.MASK_RUNS if index is None or _states(masks[index], video) else Kind.MASK_SIZE
+        raise MaskError(f"{file}: {where}{at}: {reason}", index=index, reason=reason, kind=kind, **place) from None
+
+
+def _states(mask: RLE | None, video: Video) -> bool:
+    """Whether a mask says that it has the size of the video."""
+    return mask is not None and mask["size"] == [video.height, video.width]
 
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -21,7 +21,7 @@ import msgspec
 
 from revoskit import workers
 from revoskit.atomic import is_of_lock, remove_parts, sole_writer, whole
-from revoskit.dataset.annotations import Annotations, open_splits
+from revoskit.dataset.annotations import Annotations, open_with_frames
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
@@ -73,7 +73,7 @@ def export(
     if frames not in get_args(How):
         raise UsageError(f"frames is {frames!r}: expected one of {', '.join(get_args(How))}")
     workers.require(num_proc)
-    opened = open_splits(layout, splits)
+    opened = open_with_frames(layout, splits)
     _require_masks(opened)
     _require_frames(opened)
     if to == "ytvos":

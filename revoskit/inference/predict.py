@@ -24,7 +24,7 @@ from revoskit import workers
 from revoskit.atomic import make_folder
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.layout import Faults, Layout
 from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError, WorkerError
 from revoskit.inference import adapter as adapters
@@ -144,6 +144,7 @@ def predict(
     output: str | os.PathLike[str],
     split: str = "validation",
     family: str = REVOS,
+    faults: Faults = "error",
     arguments: Mapping[str, Any] | None = None,
     shard: tuple[int, int] | None = None,
     num_proc: int = 1,
@@ -163,7 +164,7 @@ def predict(
             row)`, or a class that is made once a process, with `device` and `arguments`, and called the same way.
             `frames` is a `VideoFrames`, `text` the expression, `row` a dict (see `revoskit.inference.adapter`). It
             gives masks as `as_rles` takes them, or a pair of masks and a dict of what else the model says.
-        data_dir, split, family: what to predict, as `open_annotations` takes it.
+        data_dir, split, family, faults: what to predict, as `open_annotations` takes it.
         output: the folder of the predictions, for `evaluate` and for this function to go on with.
         arguments: for a class.
         shard: predict this part only, `(i, n)`, counted from 0. Without it, and with one process, the environment tells
@@ -184,7 +185,7 @@ def predict(
         WorkerError: processes died again and again before they could predict anything.
     """
     workers.require(num_proc, engine, address)
-    annotations = open_annotations(Layout.at(data_dir, family), split)
+    annotations = open_annotations(Layout.at(data_dir, family, faults=faults), split)
     part = _part(shard, num_proc, engine)
     run = Run(
         Data.of(annotations),

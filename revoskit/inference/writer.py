@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from revoskit.atomic import make_folder
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.layout import Faults, Layout
 from revoskit.dataset.records import Video
 from revoskit.errors import UsageError
 from revoskit.inference import division
@@ -43,6 +43,7 @@ class PredictionWriter:
         split: str = "validation",
         data_dir: str | os.PathLike[str] | None = None,
         family: str = REVOS,
+        faults: Faults = "error",
         shard: tuple[int, int] | None = None,
         resize: bool = False,
         retry_errors: bool = False,
@@ -51,7 +52,7 @@ class PredictionWriter:
 
         Args:
             output: the folder.
-            split, data_dir, family: what is predicted, as `open_annotations` takes it.
+            split, data_dir, family, faults: what is predicted, as `open_annotations` takes it.
             shard: this process's number, from 0, and how many there are: by default what torchrun, accelerate or Slurm
                 say in the environment. Processes that are told nothing must not share a folder.
             resize: take masks of another size than the video's, see `as_rles`.
@@ -61,7 +62,7 @@ class PredictionWriter:
             UsageError: the folder holds the predictions of something else, or another process writes the same shard.
             MissingFilesError, AnnotationError: the dataset is not there or not sound.
         """
-        annotations = open_annotations(Layout.at(data_dir, family), split)
+        annotations = open_annotations(Layout.at(data_dir, family, faults=faults), split)
         run = Run(Data.of(annotations), None, {}, resize)
         part = division.checked(*shard) if shard else division.from_environment()
         self._open(Path(output), annotations, part, run, retry_errors)

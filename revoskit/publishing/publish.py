@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from revoskit import stats
 from revoskit.atomic import remove_parts, require_room, sole_writer, write_whole
-from revoskit.dataset.annotations import Annotations, open_splits
+from revoskit.dataset.annotations import Annotations, open_splits, open_with_frames
 from revoskit.dataset.changes import unchanged
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout, SplitFiles
@@ -112,7 +112,7 @@ def make_plan(
 
 
 def _plan(layout: Layout, content: Content, configs: tuple[str, ...], shard_bytes: int, embedding: bool) -> Plan:
-    opened = open_splits(layout)
+    opened = open_with_frames(layout) if embedding else open_splits(layout)
     frames = _FrameFiles(layout) if embedding else None
     shards: list[Shard] = []
     for config in configs:

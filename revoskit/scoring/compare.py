@@ -20,7 +20,7 @@ from tabulate import tabulate
 from revoskit.atomic import write_whole
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.families import FAMILIES, REVOS
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.layout import Faults, Layout
 from revoskit.errors import UsageError
 from revoskit.scoring.attributes import order
 from revoskit.scoring.evaluate import evaluate
@@ -274,6 +274,7 @@ def compare(
     split: str = "validation",
     protocol: Protocol = "binary",
     alignment: str | os.PathLike[str] | None = None,
+    faults: Faults = "error",
     num_proc: int = 1,
     output: str | os.PathLike[str] | None = None,
     resamples: int = RESAMPLES,
@@ -287,7 +288,7 @@ def compare(
             `scores.json` and `scores.csv` to, or its `Result`.
         data_dir: the dataset's folder (default: $REVOS_ROOT); not needed where all methods have been scored.
         names: what to call the methods (default: the last parts of their paths).
-        family, split, alignment: what predictions are scored against, as `evaluate` takes them.
+        family, split, alignment, faults: what predictions are scored against, as `evaluate` takes them.
         protocol: `binary` or `official`.
         num_proc: how many videos are scored at a time.
         output: a folder for `comparison.json`, `comparison.csv`, and the scores of what had to be scored.
@@ -305,7 +306,7 @@ def compare(
     earlier = {number: found for number, one in enumerate(methods) if (found := _scored_earlier(one, protocol))}
     known = [(called[number], found.identity) for number, found in earlier.items()]
     if len(earlier) < len(methods) or data_dir is not None:
-        annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment), split)
+        annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment, faults=faults), split)
         known.append((f"the data in {annotations.layout.root}", Identity.of(annotations)))
     _require_same(known)
 
@@ -322,6 +323,7 @@ def compare(
             split=split,
             protocol=protocol,
             alignment=alignment,
+            faults=faults,
             num_proc=num_proc,
             output=folder,
             resume=folder is not None and not Scored.is_in(folder) and isinstance(one, (str, os.PathLike)),

@@ -17,7 +17,7 @@ from revoskit import workers as engines
 from revoskit.atomic import remove_parts, sole_writer, write_whole
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.layout import Faults, Layout
 from revoskit.errors import UsageError
 from revoskit.scoring.identity import Identity
 from revoskit.scoring.predictions import Predictions, open_predictions, refuse_a_dataset, remarks_on
@@ -38,6 +38,7 @@ def evaluate(
     split: str = "validation",
     protocol: Protocol | Literal["both"] = "binary",
     alignment: str | os.PathLike[str] | None = None,
+    faults: Faults = "error",
     extra: bool = False,
     exclude: str | os.PathLike[str] | None = None,
     verdicts: str | os.PathLike[str] | None = None,
@@ -62,6 +63,7 @@ def evaluate(
         protocol: `binary` (what is meant), `official` (what the published evaluator computes) or `both`.
         alignment: a file of accepted mappings (docs/alignment.md): predictions are then expected for the frames that
             it maps masks to. Such scores cannot be compared with published ones.
+        faults: `"skip"` leaves out what is wrong with the annotations (see `Layout.at`), and so its expressions.
         extra: score in the measures of other benchmarks, too (docs/protocol.md).
         exclude: a file that names videos, as `video_lists.read_videos` takes it: the means without them are given
             beside those of the whole split.
@@ -88,7 +90,7 @@ def evaluate(
     excluded = None if exclude is None else VideoList.read(exclude)
     judged = None if verdicts is None else read_verdicts(verdicts)
     refuse_a_dataset(predictions)
-    annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment), split)
+    annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment, faults=faults), split)
     require_scorable(annotations, protocols)
     opened = open_predictions(predictions, annotations)
     fingerprint = {

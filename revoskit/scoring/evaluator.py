@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.families import REVOS
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.layout import Faults, Layout
 from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError
 from revoskit.scoring.identity import Identity
@@ -35,10 +35,11 @@ class Evaluator:
         split: str = "validation",
         protocol: Protocol | Literal["both"] = "binary",
         alignment: str | os.PathLike[str] | None = None,
+        faults: Faults = "error",
         extra: bool = False,
     ) -> None:
         self.protocols = protocols_of(protocol)
-        self._annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment), split)
+        self._annotations = open_annotations(Layout.at(data_dir, family, alignment=alignment, faults=faults), split)
         require_scorable(self._annotations, self.protocols)
         self._found: dict[tuple[str, str], ExpressionScores] = {}
         self._extra = extra

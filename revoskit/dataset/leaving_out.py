@@ -1,0 +1,161 @@
+"""What `faults="skip"` leaves out of a split: the smallest unit that is wrong, and nothing else.
+
+An expression goes that is faulty itself or names a track that is; such a track goes from its video; a video goes whose
+entry cannot be read, or, where frames are looked at, one of whose frames is missing, broken off or of another shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from revoskit.atomic import write_whole
+from revoskit.dataset.faults import Fault, Kind, of_error
+from revoskit.dataset.layout import SplitFiles
+from revoskit.dataset.records import Video
+from revoskit.dataset.tracks import TrackFile
+from revoskit.errors import AnnotationError, FrameError, FrameFault
+from revoskit.frames import Frame
+from revoskit.masks.rle import MAX_PIXELS
+
+_READERS = 16  # frames looked at at a time: a disk, and a network more so, answers many at once
+_SHAPE_TOLERANCE = 0.01
+_OF_FRAMES = {
+    FrameFault.UNREADABLE: Kind.FRAME_UNREADABLE,
+    FrameFault.TRUNCATED: Kind.FRAME_TRUNCATED,
+    FrameFault.DAMAGED: Kind.FRAME_DAMAGED,
+    FrameFault.SIZE: Kind.FRAME_SIZE,
+}
+
+
+class LeftOut(msgspec.Struct):
+    """How much was left out of a split, and each thing that was wrong."""
+
+    expressions: int = 0
+    tracks: int = 0
+    videos: int = 0
+    faults: list[Fault] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.faults)
+
+    def add(self, other: LeftOut) -> None:
+        self.expressions += other.expressions
+        self.tracks += other.tracks
+        self.videos += other.videos
+        self.faults += other.faults
+
+
+def sound_part(video: Video, tracks: TrackFile, files: SplitFiles) -> tuple[Video | None, LeftOut]:
+    """A video less what is wrong with its masks; null where that is all of it."""
+    if video.height * video.width > MAX_PIXELS:
+        said = f"{video.height}x{video.width} pixels (height x width) are more than a frame can have"
+        place = {"file": str(files.expressions), "split": files.name, "video": video.video_id}
+        return None, LeftOut(videos=1, faults=[Fault(Kind.ENTRY_MALFORMED, said, **place)])
+    faults: dict[int, Fault] = {}
+    missing: set[int] = set()
+    for annotation_id in video.annotation_ids:
+        if str(annotation_id) not in tracks:
+            missing.add(annotation_id)
+        elif fault := _fault_of(video, annotation_id, tracks, files):
+            faults[annotation_id] = fault
+    wrong = missing | faults.keys()
+    if not wrong:
+        return video, LeftOut()
+    found = list(faults.values())
+    for expression in video.expressions:
+        # one for each expression: a file may name any number of tracks that are not there
+        if gone := [i for i in expression.annotation_ids if i in missing]:
+            said = f"{len(gone):,} of its {len(expression.annotation_ids):,} tracks are not in {tracks.path.name}"
+            place = {"file": str(tracks.path), "split": files.name, "video": video.video_id}
+            found.append(
+                Fault(Kind.TRACK_MISSING, said, expression=expression.expression_id, track=str(gone[0]), **place)
+            )
+    kept = tuple(e for e in video.expressions if wrong.isdisjoint(e.annotation_ids))
+    left_out = LeftOut(len(video.expressions) - len(kept), len(faults), faults=found)
+    sound = tuple((i, video.object_id(i)) for i in video.annotation_ids if i not in wrong)
+    return msgspec.structs.replace(video, expressions=kept, kept_tracks=sound), left_out
+
+
+def _fault_of(video: Video, annotation_id: int, tracks: TrackFile, files: SplitFiles) -> Fault | None:
+    try:
+        tracks.read(annotation_id, video)
+    except AnnotationError as error:
+        return of_error(error, files.name)
+    return None
+
+
+# --- frames -----------------------------------------------------------------------------------------------------------
+
+
+def frame_faults(videos: Iterable[Video], files: SplitFiles, *, missing: bool = True) -> dict[str, list[Fault]]:
+    """What is wrong with the frames that videos list, by id of the videos that are concerned.
+
+    The header and the end of every frame are looked at, many at a time.
+
+    Args:
+        missing: count frames that are not there, too.
+    """
+    found: dict[str, list[Fault]] = {}
+    with ThreadPoolExecutor(_READERS) as threads:
+        for video, faults in threads.map(lambda video: (video, _of_video(video, files, missing)), videos):
+            if faults:
+                found[video.video_id] = faults
+    return found
+
+
+def _of_video(video: Video, files: SplitFiles, missing: bool) -> list[Fault]:
+    place = {"split": files.name, "video": video.video_id}
+    found = []
+    gone = files.video_folder(video.video_id)
+    for name, frame in zip(video.frame_names, files.frames(video), strict=True):
+        if frame is not None and (wrong := _frame_fault(frame, video)):
+            found.append(Fault(wrong[0], wrong[1], file=frame.file or "", frame=name, **place))
+        elif frame is None and missing:
+            found.append(Fault(Kind.FRAME_MISSING, file=str(gone / f"{name}.jpg"), frame=name, **place))
+    return found
+
+
+def _frame_fault(frame: Frame, video: Video) -> tuple[Kind, str] | None:
+    try:
+        height, width = frame.size()
+        if not same_shape((height, width), (video.height, video.width)):
+            found = f"{height}x{width} pixels (height x width), the annotations say {video.height}x{video.width}"
+            return Kind.FRAME_SIZE, found
+        frame.examine(height, width)
+    except FrameError as error:
+        return _OF_FRAMES[error.fault], error.problem
+    return None
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (height, width) are in the same proportion, to one in a hundred."""
+    return abs(one[0] * other[1] - one[1] * other[0]) <= _SHAPE_TOLERANCE * max(one[0] * other[1], one[1] * other[0])
+
+
+# --- telling ----------------------------------------------------------------------------------------------------------
+
+
+def tell(left_out: LeftOut, what: str, folder: Path) -> None:
+    """Warn of what was left out, once, and write all of it to a file in a folder."""
+    content = msgspec.json.format(msgspec.json.encode(left_out), indent=2)
+    path = folder / f"left-out-{hashlib.sha256(content).hexdigest()[:12]}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content + b"\n")
+    kinds = Counter(fault.kind for fault in left_out.faults)
+    numbers = {name: getattr(left_out, f"{name}s") for name in ("expression", "track", "video")}
+    much = ", ".join(f"{number:,} {name}{'s' * (number != 1)}" for name, number in numbers.items() if number)
+    first = "; ".join(str(fault) for fault in itertools.islice(left_out.faults, 3))
+    warnings.warn(
+        f"faults='skip' has left {much or 'nothing'} out of {what}, for "
+        f"{', '.join(f'{count:,} {kind}' for kind, count in kinds.most_common())}: {first}"
+        f"{'; …' if len(left_out.faults) > 3 else ''}. All of it: {path}",
+        stacklevel=3,
+    )
