@@ -135,8 +135,8 @@ def table(statistics: list[Statistics]) -> str:
         )
         if whole:
             sizes.append(f"{row.split}: {_listed(row.sizes)}")
-    headers = ["split\n· source", "videos", "expres-\nsions", *([" +\n".join(kinds)] if kinds else [])]
-    headers += ["tracks", "frames", "objects\neach", "anno-\ntated", "cover-\nage"]
+    headers = ["split\n· source", "videos", "ex-\npres-\nsions", *([" +\n".join(kinds)] if kinds else [])]
+    headers += ["tracks", "frames", "ob-\njects", "anno-\ntated", "co-\nvered"]
     alignment = ["left", *["right"] * (len(headers) - 1)]
     text = tabulate(rows, headers, colalign=alignment, disable_numparse=True)
     lines = [f"{text}\n", "Sizes of videos, width x height: " + "; ".join(sizes)]
