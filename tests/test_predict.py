@@ -430,6 +430,18 @@ def test_adapters_are_found_by_name_and_missed_by_name(adapter_file, tmp_path, m
         make(f"{tmp_path / 'faulty.py'}:f", {})
 
 
+def test_an_adapter_may_be_typed_at_a_prompt(data, keys, tmp_path):
+    namespace: dict = {"__name__": "__main__"}
+    exec(compile("def typed(frames, text, row):\n    return None", "<stdin>", "exec"), namespace)
+    assert predict(namespace["typed"], data, output=tmp_path).mine.predicted == len(keys)
+
+
+def test_what_other_processes_would_not_find_is_refused_before_anything_is_written(data, tmp_path):
+    with pytest.raises(AdapterError, match=r"cannot be sent to other processes .*name it \(file.py:name\)"):
+        predict(lambda frames, text, row: None, data, output=tmp_path / "out", num_proc=2)
+    assert not (tmp_path / "out").exists()
+
+
 def test_arguments_are_json_where_they_can_be():
     assert parse_argument("level=0.5") == ("level", 0.5)
     assert parse_argument("checkpoint=a=b.pt") == ("checkpoint", "a=b.pt")

@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import pickle
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -45,15 +46,31 @@ def file_of(adapter: str | Adapter) -> str | None:
         place = adapter.rpartition(":")[0]
         return place if place.endswith(".py") and Path(place).is_file() else None
     try:
-        return inspect.getsourcefile(adapter if hasattr(adapter, "__qualname__") else type(adapter))
+        file = inspect.getsourcefile(adapter if hasattr(adapter, "__qualname__") else type(adapter))
     except (TypeError, OSError):
         return None
+    return file if file is not None and Path(file).is_file() else None  # what is typed at a prompt has none
 
 
 def anywhere(adapter: str | Adapter) -> str | Adapter:
     """The same adapter for a process that works in another folder."""
     file = file_of(adapter) if isinstance(adapter, str) else None
     return adapter if file is None else f"{Path(file).resolve()}:{str(adapter).rpartition(':')[2]}"
+
+
+def require_portable(adapter: str | Adapter) -> None:
+    """See that an adapter can be sent to another process.
+
+    Raises:
+        AdapterError: it is a function or class that another process does not find.
+    """
+    try:
+        pickle.dumps(adapter)
+    except Exception as error:  # whatever pickle, or the adapter's own pickling, may raise
+        raise AdapterError(
+            f"{name_of(adapter)} cannot be sent to other processes ({error}): put it into a file, and name it "
+            "(file.py:name)"
+        ) from None
 
 
 def find(adapter: str | Adapter) -> Adapter:

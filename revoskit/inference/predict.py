@@ -187,6 +187,8 @@ def predict(
     workers.require(num_proc, engine, address)
     annotations = open_annotations(Layout.at(data_dir, family, faults=faults), split)
     part = _part(shard, num_proc, engine)
+    if num_proc > 1 or engine == "ray":
+        adapters.require_portable(adapter)
     run = Run(
         Data.of(annotations),
         adapters.name_of(adapter),
