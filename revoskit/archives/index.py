@@ -150,12 +150,18 @@ class Archive:
         return max(times, default=0)
 
     def _behind_header(self, position: int, name_length: int, packed: int) -> bytes:
-        """What lies behind a member's local header, whose own length it alone tells; in one reading as a rule."""
-        block = self._source.read_at(position, LOCAL_HEADER.size + name_length + _GUESS + packed)
+        """What lies behind a member's local header, whose own length it alone tells.
+
+        From a server both are asked for at once. Here two readings cost less than the copy of what one would bring.
+        """
+        block = self._source.read_at(
+            position, LOCAL_HEADER.size + (name_length + _GUESS + packed if self.is_remote else 0)
+        )
         if len(block) < LOCAL_HEADER.size or block[:4] != b"PK\3\4":
             raise ArchiveError("it has no header where the archive's directory says")
-        lengths = LOCAL_HEADER.unpack_from(block)[-2:]
-        start = LOCAL_HEADER.size + sum(lengths)
+        start = LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack_from(block)[-2:])
+        if len(block) == LOCAL_HEADER.size:
+            return self._source.read_at(position + start, packed)
         if start + packed > len(block):
             block += self._source.read_at(position + len(block), start + packed - len(block))
         return block[start : start + packed]
@@ -204,7 +210,16 @@ def open_archive(address: str) -> Archive:
         OSError: it cannot be read.
     """
     place = address.rpartition("::")[2]
-    return _opened(address, stamp_of([remote_file(place)] if is_remote(place) else parts_of(Path(place))))
+    if is_remote(place):
+        return _opened(address, stamp_of([remote_file(place)]))
+    status = os.stat(place)
+    return _opened(address, stamp_of(_parts(place, status.st_size, status.st_mtime_ns)))
+
+
+@functools.lru_cache(maxsize=8)
+def _parts(place: str, *state: int) -> list[Path]:
+    """The files of an archive, looked for again when the last of them changes: each frame asks."""
+    return parts_of(Path(place))
 
 
 def stamp_of(files: Iterable[Path | RemoteFile]) -> _Stamp:
