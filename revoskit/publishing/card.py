@@ -8,7 +8,6 @@ import re
 
 from datasets import DatasetInfo
 from datasets.info import DatasetInfosDict
-from datasets.splits import SplitDict, SplitInfo
 from huggingface_hub import DatasetCardData
 from tabulate import tabulate
 
@@ -127,15 +126,12 @@ def _splits(config: str, written: list[WrittenShard]) -> dict[str, tuple[int, in
 
 
 def _dataset_info(config: str, content: Content, written: list[WrittenShard]) -> DatasetInfo:
-    splits = SplitDict()
-    for split, (rows, num_bytes) in _splits(config, written).items():
-        splits.add(SplitInfo(split, num_bytes=num_bytes, num_examples=rows))
+    """Without the rows of each split: `datasets` would take those for a promise, and refuse to load with `filters`."""
     return DatasetInfo(
         config_name=config,
         features=published_features(config, content),
-        splits=splits,
         download_size=sum(one.file_bytes for one in written if one.shard.config == config),
-        dataset_size=sum(split.num_bytes for split in splits.values()),
+        dataset_size=sum(num_bytes for _, num_bytes in _splits(config, written).values()),
     )
 
 

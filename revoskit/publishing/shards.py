@@ -36,13 +36,19 @@ from revoskit.workers import interrupts_held
 
 CONFIGS = ("expressions", "videos")
 VIDEO_INDEX = "video_index"
+WRITER = 3  # one more whenever the same shard comes out as other bytes, so that none is taken for another's
 # In a shard's footer: what it is, and what its rows take once loaded.
 IDENTITY = b"revoskit.shard"
 NUM_BYTES = b"revoskit.num_bytes"
 SQUEEZED = b"revoskit.squeezed"  # the videos whose frames were encoded anew for a row to hold them, as JSON
 
-# A row group is the least that a reader can take, and what the writer holds. It ends with the row that fills it.
+# A row group is the least that a reader can take, and what the writer holds. It has the rows of one video, so that a
+# filter by video reads nothing else, and a changed video leaves the bytes of the others as they were; a video whose
+# expressions take more than this has several.
 ROW_GROUP_BYTES = 16_000_000
+# What `datasets` writes too, as its own writer names it in the footer: pages end where the content says so.
+CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
+CHUNKED = b"content_defined_chunking"
 EMPTY_MASK_BYTES = 40  # of a mask that covers nothing, and the name of its frame
 
 
@@ -89,7 +95,7 @@ class Shard(msgspec.Struct, frozen=True):
 
 def identity(shard: Shard, content: Content) -> str:
     """What a shard's footer says it is, wherever and whenever it was written."""
-    what = msgspec.json.encode([msgspec.structs.replace(shard, frames=""), content])
+    what = msgspec.json.encode([WRITER, msgspec.structs.replace(shard, frames=""), content])
     return hashlib.sha256(what).hexdigest()
 
 
@@ -120,7 +126,7 @@ def published_features(config: str, content: Content) -> Features:
 def write_shard(shard: Shard, layout: Layout, state: FileState, folder: Path, content: Content) -> None:
     """Write a shard under a temporary name, and rename it into place once it is whole.
 
-    In memory are two row groups, each of `ROW_GROUP_BYTES` and one video more at most, and the encoded form of one.
+    In memory are the rows of two videos, or `ROW_GROUP_BYTES` of each, and the encoded form of one.
 
     Raises:
         ChangedError: the annotation files are not, or do not stay, in the state that they were planned in.
@@ -142,17 +148,26 @@ def write_shard(shard: Shard, layout: Layout, state: FileState, folder: Path, co
 
 def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:
     schema = arrow_schema(published_features(shard.config, content))
-    with _Writer(path, schema) as writer, Frames(layout.split(shard.split)) as frames:
-        for group in _row_groups(_tables(shard, layout, content, schema, frames)):
-            writer.write(group)
+    chunked = "frames" not in schema.names  # to look for where to end pages in JPEGs takes longer than to write them
+    with _Writer(path, schema, chunked) as writer, Frames(layout.split(shard.split)) as frames:
+        for table in _tables(shard, layout, content, schema, frames):
+            writer.write(table)
+            del table  # or it would be kept while the next video is read
         writer.finish({IDENTITY: identity(shard, content).encode(), SQUEEZED: msgspec.json.encode(frames.squeezed)})
 
 
 class _Writer:
     """Writes row groups in a thread: native code that needs no interpreter, so that meanwhile the next are made."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, **_encodings(schema))
+    def __init__(self, path: Path, schema: pa.Schema, chunked: bool) -> None:
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            write_page_index=True,
+            use_content_defined_chunking=CHUNKING if chunked else False,
+            **_encodings(schema),
+        )
+        self._footer = {CHUNKED: json.dumps(CHUNKING).encode()} if chunked else {}
         self._thread = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self._num_bytes = 0
@@ -173,7 +188,7 @@ class _Writer:
 
     def finish(self, metadata: dict[bytes, bytes]) -> None:
         self._wait()
-        footer = {**metadata, NUM_BYTES: str(self._num_bytes).encode()}
+        footer = {**self._footer, **metadata, NUM_BYTES: str(self._num_bytes).encode()}
         self._writer.add_key_value_metadata({key.decode(): value.decode() for key, value in footer.items()})
 
     def _wait(self) -> None:
@@ -202,22 +217,8 @@ def _encodings(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The rows of several videos together, until they take `ROW_GROUP_BYTES`."""
-    waiting: list[pa.Table] = []
-    for table in tables:
-        waiting.append(table)
-        if sum(one.nbytes for one in waiting) >= ROW_GROUP_BYTES:
-            group, waiting = pa.concat_tables(waiting), []
-            del table  # or it would be kept while the next video is read
-            yield group
-            del group
-    if waiting:
-        yield pa.concat_tables(waiting)
-
-
 def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, frames: Frames) -> Iterator[pa.Table]:
-    """The rows of each video."""
+    """The rows of each video, a row group at a time."""
     annotations = open_annotations(layout, shard.split)
     for index, video_id in enumerate(shard.video_ids, shard.first_video):
         video = annotations.video(video_id)
