@@ -150,10 +150,9 @@ from datasets import load_dataset
 from PIL import Image
 from pycocotools.mask import decode
 
-expressions = load_dataset("{repository}", "expressions", split="{split}")
-videos = load_dataset("{repository}", "videos", split="{split}")
-row = expressions[0]
-video = videos[row["video_index"]]
+row = next(iter(load_dataset("{repository}", "expressions", split="{split}", streaming=True)))
+its = [("video_id", "==", row["video_id"])]  # read nothing but that video
+video = next(iter(load_dataset("{repository}", "videos", split="{split}", streaming=True, filters=its)))
 frames = [Image.open({frame}) for {each}]
 masks = decode(row["masks"])  # height x width x frames, 1 on the object
 ```"""
