@@ -46,6 +46,15 @@ def test_levels_of_overlap_are_those_of_the_sum(masks):
         np.testing.assert_array_equal(mask.overlap(layers[0]), ((total >= level) & (masks[0] > 0)).sum((1, 2)))
 
 
+@settings(max_examples=40)
+@given(sequences(1))
+def test_what_stays_from_one_frame_to_the_next_is_counted(masks):
+    (pixels,) = masks
+    want = (pixels[:-1] & pixels[1:]).sum((1, 2))
+    np.testing.assert_array_equal(pack(pixels).overlap_with_next(), want)
+    np.testing.assert_array_equal(pack(MaskSequence.encode(pixels)).overlap_with_next(), want)
+
+
 @settings(max_examples=30)
 @given(sequences(2))
 @pytest.mark.parametrize("radius", [1, 2, 3])

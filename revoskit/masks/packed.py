@@ -7,6 +7,7 @@ decoded to full frames.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -86,6 +87,18 @@ class PackedMasks:
         return self._per_frame(
             None if a is None or b is None else _count_common(a.fill, b.fill) for a, b in self._beside(other)
         )
+
+    def overlap_with_next(self) -> np.ndarray:
+        """Pixels that are object both in a frame and in the one after it, int64 (T - 1,)."""
+        counts = self._per_frame(
+            None if box is None else _count(box.fill.bits & (box.fill.bits >> np.uint8(1))) for box in self._boxes
+        )
+        for number, (box, following) in enumerate(itertools.pairwise(self._boxes), 1):
+            if box is not None and following is not None:
+                mine, theirs = _shared(box.fill, following.fill)
+                last = mine >> np.uint8(FRAMES_PER_BYTE - 1)
+                counts[number * FRAMES_PER_BYTE - 1] = np.count_nonzero(last & theirs)
+        return counts[:-1]
 
     def boundary_near(self, other: PackedMasks, radius: float | np.ndarray) -> np.ndarray:
         """Pixels of this boundary that have one of the other's within `radius` pixels, of each frame, int64 (T,).

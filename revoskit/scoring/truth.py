@@ -80,12 +80,13 @@ class Truth:
         if key not in self._counted:
             masks = self._masks.union(key)
             areas, overlaps = [], []
-            for begin, end, part in self.parts():
+            for begin, _, part in self.parts():
                 here = part.of(key)
-                following = masks.take(min(frame + 1, len(masks) - 1) for frame in range(begin, end))
                 areas.append(here.areas)
-                overlaps.append(here.overlap(pack(following)))
-            self._counted[key] = np.concatenate(areas), np.concatenate(overlaps)[:-1]
+                if begin:  # from the last frame of the part before
+                    overlaps.append(pack(masks.take([begin - 1, begin])).overlap_with_next())
+                overlaps.append(here.overlap_with_next())
+            self._counted[key] = np.concatenate(areas), np.concatenate(overlaps)
         return self._counted[key]
 
     def levels(self, annotation_ids: tuple[int, ...]) -> list[PackedMasks]:
