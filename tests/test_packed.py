@@ -55,6 +55,12 @@ def test_what_stays_from_one_frame_to_the_next_is_counted(masks):
     np.testing.assert_array_equal(pack(MaskSequence.encode(pixels)).overlap_with_next(), want)
 
 
+def test_nothing_stays_of_an_object_that_jumps_to_the_other_end_of_the_frame():
+    pixels = np.zeros((17, 60, 80), np.uint8)
+    pixels[:8, :20, :9] = pixels[8:16, 40:, 70:] = 1
+    assert pack(pixels).overlap_with_next().tolist() == [180] * 7 + [0] + [200] * 7 + [0]
+
+
 @settings(max_examples=30)
 @given(sequences(2))
 @pytest.mark.parametrize("radius", [1, 2, 3])

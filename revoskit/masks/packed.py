@@ -96,8 +96,9 @@ class PackedMasks:
         for number, (box, following) in enumerate(itertools.pairwise(self._boxes), 1):
             if box is not None and following is not None:
                 mine, theirs = _shared(box.fill, following.fill)
-                last = mine >> np.uint8(FRAMES_PER_BYTE - 1)
-                counts[number * FRAMES_PER_BYTE - 1] = np.count_nonzero(last & theirs)
+                if mine.size and theirs.size:
+                    last = mine >> np.uint8(FRAMES_PER_BYTE - 1)
+                    counts[number * FRAMES_PER_BYTE - 1] = np.count_nonzero(last & theirs)
         return counts[:-1]
 
     def boundary_near(self, other: PackedMasks, radius: float | np.ndarray) -> np.ndarray:
