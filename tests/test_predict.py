@@ -30,7 +30,7 @@ from revoskit.inference import division
 from revoskit.inference.adapter import make, masks_and_extra, parse_argument
 from revoskit.inference.answers import as_rles
 from revoskit.inference.division import Shard, from_environment, parse_shard
-from revoskit.inference.lines import Lines
+from revoskit.inference.lines import Data, Lines, Run
 from revoskit.inference.predict import predict
 from revoskit.inference.video_frames import VideoFrames
 from revoskit.inference.writer import PredictionWriter
@@ -337,6 +337,33 @@ def test_several_processes_share_a_split(data, keys, adapter_file, tmp_path):
     assert (seen[0].frames_done, seen[-1].left) == (0, 0)
     lines = [line for line in lines_of(out) if "error" not in line]
     assert len({line["extra"]["process"] for line in lines}) >= 2
+    with pytest.raises(UsageError, match="of another run"):
+        predict(f"{adapter_file}:Model", data, output=out, num_proc=2)
+
+
+def test_what_fails_again_is_not_tried_for_ever(data, keys, adapter_file, tmp_path):
+    out = tmp_path / "out"
+    options = {"fail": "0", "die": list(keys[-1])}
+    shards = {"num_proc": 2, "arguments": options, "output": out}
+    with PredictionWriter.for_run(out, *described(data, adapter_file, options)) as writer:
+        for video_id, expression_id in keys:
+            if expression_id == "0" or [video_id, expression_id] == options["die"]:
+                writer.error(video_id, expression_id, "before")
+            else:
+                writer.write(video_id, expression_id, None)
+    report = predict(f"{adapter_file}:Model", data, retry_errors=True, **shards)
+    assert report.mine.failed == 4
+    assert {f.error for f in report.failures} == {
+        "RuntimeError: as asked",
+        "the process died 3 times on this expression (it exited with status 9)",
+    }
+    errors = [line for line in whole_lines_of(out) if "error" in line]
+    assert len(errors) == 8  # each once before and once again
+
+
+def described(data, adapter_file, options) -> tuple:
+    annotations = open_annotations(Layout.at(data), "validation")
+    return annotations, Shard(0, 1), Run(Data.of(annotations), "adapter.py:Model", options, False)
 
 
 def test_on_ray_each_shard_is_a_task(data, keys, adapter_file, tmp_path, monkeypatch):

@@ -176,6 +176,10 @@ class Lines:
                 start += len(line)
         self.read_to[path] = start
 
+    def failures(self) -> frozenset[Place]:
+        """Where the lines are that count and tell of a failure."""
+        return frozenset(place for place in self.places.values() if place.failed)
+
     def broken_off(self) -> set[Key]:
         """The expressions whose line breaks off and that have no other."""
         pattern = re.compile(rb'\{"video_id":("(?:[^"\\]|\\.)*"),"expression_id":("(?:[^"\\]|\\.)*")')

@@ -134,7 +134,8 @@ class Report:
 
 
 def _first_line(text: str) -> str:
-    return next(iter(text.splitlines()), "")
+    line = next(iter(text.splitlines()), "")
+    return "".join(char if char.isprintable() else "?" for char in line)  # it goes to a terminal
 
 
 def predict(
@@ -202,16 +203,16 @@ def predict(
     make_folder(folder)
     with FileLock(folder / ".run.lock"):
         begun = agree_on_run(folder, run)
-    if begun.adapter_sha256 != run.adapter_sha256:
+    if begun.adapter_sha256 not in (None, run.adapter_sha256):
         warnings.warn(
             f"{run.adapter} is not the file that it was when {output} was begun: what is predicted there already stays",
             stacklevel=2,
         )
-    job = _Job(adapters.anywhere(adapter), annotations, folder, run, retry_errors)
     videos = part.videos(list(annotations))
     lines = Lines([folder])
     lines.refresh()
-    again = {place for place in lines.places.values() if place.failed and retry_errors}
+    again = lines.failures() if retry_errors else frozenset()
+    job = _Job(adapters.anywhere(adapter), annotations, folder, run, again)
 
     def look(read: Lines) -> None:
         progress(Progress.of(videos, read, again))
@@ -275,10 +276,11 @@ class _Job:
     annotations: Annotations
     output: Path
     run: Run
-    retry_errors: bool
+    again: frozenset[Place]
+    """Failures that are tried again: those from before, not what fails while others are tried."""
 
     def writer(self, shard: Shard) -> PredictionWriter:
-        return PredictionWriter.for_run(self.output, self.annotations, shard, self.run, retry_errors=self.retry_errors)
+        return PredictionWriter.for_run(self.output, self.annotations, shard, self.run, self.again)
 
 
 def _run_shard(

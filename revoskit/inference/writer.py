@@ -18,7 +18,7 @@ from revoskit.errors import UsageError
 from revoskit.inference import division
 from revoskit.inference.answers import as_rles
 from revoskit.inference.division import Shard
-from revoskit.inference.lines import SUFFIX, Data, Lines, Predicted, Run, agree_on_run, encode, failed
+from revoskit.inference.lines import SUFFIX, Data, Lines, Place, Predicted, Run, agree_on_run, encode, failed
 
 _PATIENCE = 5.0  # seconds that a process which was killed may take to be gone
 
@@ -56,7 +56,7 @@ class PredictionWriter:
             shard: this process's number, from 0, and how many there are: by default what torchrun, accelerate or Slurm
                 say in the environment. Processes that are told nothing must not share a folder.
             resize: take masks of another size than the video's, see `as_rles`.
-            retry_errors: what failed is not done.
+            retry_errors: what has failed before is not done.
 
         Raises:
             UsageError: the folder holds the predictions of something else, or another process writes the same shard.
@@ -65,23 +65,24 @@ class PredictionWriter:
         annotations = open_annotations(Layout.at(data_dir, family, faults=faults), split)
         run = Run(Data.of(annotations), None, {}, resize)
         part = division.checked(*shard) if shard else division.from_environment()
-        self._open(Path(output), annotations, part, run, retry_errors)
+        self._open(Path(output), annotations, part, run)
+        self._again = self.lines.failures() if retry_errors else frozenset()
 
     @classmethod
     def for_run(
-        cls, output: Path, annotations: Annotations, shard: Shard, run: Run, *, retry_errors: bool
+        cls, output: Path, annotations: Annotations, shard: Shard, run: Run, again: frozenset[Place] = frozenset()
     ) -> PredictionWriter:
-        """The same for a run that is described already; raises as the constructor does."""
+        """The same for a run that is described already, in which some failures are tried again; raises as the other."""
         self = cls.__new__(cls)
-        self._open(output, annotations, shard, run, retry_errors)
+        self._open(output, annotations, shard, run)
+        self._again = again
         return self
 
-    def _open(self, output: Path, annotations: Annotations, shard: Shard, run: Run, retry_errors: bool) -> None:
+    def _open(self, output: Path, annotations: Annotations, shard: Shard, run: Run) -> None:
         self.output = output
         self.shard = shard
         self.path = output / f"{shard.name}{SUFFIX}"
         self._annotations = annotations
-        self._retry_errors = retry_errors
         self._resize = run.resize
         make_folder(output)
         self._lock = _locked(output / f".{shard.name}.lock", _PATIENCE)
@@ -121,7 +122,7 @@ class PredictionWriter:
     def done(self, video_id: str, expression_id: str) -> bool:
         """Whether the expression has masks, or an error that is not to be tried again, from whichever process."""
         place = self.lines.places.get((video_id, str(expression_id)))
-        return place is not None and not (place.failed and self._retry_errors)
+        return place is not None and place not in self._again
 
     def write(
         self,

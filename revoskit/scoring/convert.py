@@ -111,7 +111,7 @@ def convert(
     folder = result.output if to == "lines" else _work_folder(result.output, _FILES[to])
     make_folder(folder)
     run = Run(Data.of(annotations), None, {"predictions": _name(predictions)}, False)
-    with PredictionWriter.for_run(folder, annotations, _ALONE, run, retry_errors=False) as writer:
+    with PredictionWriter.for_run(folder, annotations, _ALONE, run) as writer:
         todo = [
             video.video_id
             for video in annotations
