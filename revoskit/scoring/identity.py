@@ -20,7 +20,7 @@ class Identity(msgspec.Struct, frozen=True):
     family: str
     split: str
     data: dict[str, str]
-    """SHA-256 of the files that the true masks come from, by what they hold."""
+    """SHA-256 of the files that the true masks come from, by what they hold; and that faults were left out, if so."""
     version: str
     """Of this package."""
 
@@ -35,6 +35,8 @@ class Identity(msgspec.Struct, frozen=True):
             "alignment": layout.alignment,
         }
         data = {what: _sha256(file) for what, file in paths.items() if file is not None and file.is_file()}
+        if layout.faults != "error":
+            data["faults"] = layout.faults
         if layout.faults != "error":
             data["faults"] = layout.faults
         return cls(layout.family, annotations.split, data, revoskit.__version__)
