@@ -28,6 +28,7 @@ from PIL import Image, UnidentifiedImageError, features
 from revoskit.archives.index import open_archive
 from revoskit.archives.remote import CONNECTIONS, is_remote, shown
 from revoskit.errors import ArchiveError, DownloadError, FrameError, FrameFault
+from revoskit.regular import open_regular
 
 try:
     import simplejpeg
@@ -314,7 +315,7 @@ class FrameFile(Frame):
         return self.path
 
     def _open(self) -> File:
-        return open(self.path, "rb", buffering=0)
+        return open_regular(self.path)
 
     def _status(self) -> tuple[int, int]:
         status = os.stat(self.path)

@@ -20,6 +20,7 @@ from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.records import Video
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.frames import Frame, FrameFile
+from revoskit.regular import open_regular
 
 FRAMES = "JPEGImages"
 How = Literal["link", "copy", "symlink"]
@@ -185,6 +186,7 @@ def _place_file(source: str, target: Path, how: How) -> Placed:
             return "linked"
         except OSError:  # another file system, or one without links
             pass
+    open_regular(source).close()  # a device has no end
     with replacing(target) as part:
         shutil.copyfile(source, part)
         shutil.copystat(source, part)  # by its time, the next run knows it for the same

@@ -20,12 +20,13 @@ from typing import Any, NamedTuple, TypedDict, overload
 import numpy as np
 from pycocotools import mask as coco
 
+from revoskit import regular
 from revoskit.errors import MaskError
 
 # A COCO digit has five bits and one that says "more follows". Six digits reach 2**29, so every sum stays exact and
 # a run cannot overflow the 32 bits that native code gives it.
 MAX_DIGITS = 6
-MAX_PIXELS = 2**29 - 1
+MAX_PIXELS = min(regular.MAX_PIXELS, 2**29 - 1)
 MASKS_AT_ONCE = 32  # that are pixels while they are resampled
 
 
@@ -131,12 +132,18 @@ def _shape_faults(masks: Sequence[RLE | None], height: int, width: int) -> list[
     try:
         sizes = [mask["size"] for mask in present]
         strings = [mask["counts"] for mask in present]
-        if sizes.count([height, width]) == len(present) and all(strings) and "".join(strings).isascii():
+        usual = sizes.count([height, width]) == len(present) and all(strings) and "".join(strings).isascii()
+        if usual and max(map(len, strings), default=0) <= _most_counts(height, width):
             return []
     except (TypeError, KeyError, IndexError):
         pass  # found again below, where it gets its words
     reasons = ((i, _shape_fault(mask, height, width)) for i, mask in enumerate(masks) if mask is not None)
     return [Fault(i, reason) for i, reason in reasons if reason]
+
+
+def _most_counts(height: int, width: int) -> int:
+    """Characters of counts that are read: some for every pixel, and for runs without any."""
+    return 4 * height * width + 1000
 
 
 def _shape_fault(mask: RLE, height: int, width: int) -> str | None:
@@ -148,6 +155,8 @@ def _shape_fault(mask: RLE, height: int, width: int) -> str | None:
         return "its counts are empty"
     if not mask["counts"].isascii():
         return _FOREIGN
+    if len(mask["counts"]) > _most_counts(height, width):
+        return f"its counts have {len(mask['counts']):,} characters, which no mask of {height}x{width} pixels needs"
     return None
 
 
@@ -285,7 +294,9 @@ class MaskSequence(Sequence["RLE | None"]):
 
     @classmethod
     def empty(cls, frames: int, height: int, width: int) -> MaskSequence:
-        """`frames` masks that are background throughout."""
+        """`frames` masks that are background throughout; raises MaskError where they would be too large."""
+        if not 0 <= height * width <= MAX_PIXELS:
+            raise MaskError(f"masks of {height}x{width} pixels are not supported")
         blank = _blank(height, width)
         return cls._trusted([blank] * frames, height, width)
 

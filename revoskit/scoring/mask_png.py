@@ -8,13 +8,16 @@ change is then compared with what the file says, so the result is right or it is
 
 from __future__ import annotations
 
+import io
 import struct
+import warnings
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 from zlib_ng import zlib_ng
 
 from revoskit.masks.packed import Patch
@@ -46,6 +49,21 @@ def decode(data: bytes) -> MaskImage | None:
         if image is not None:
             return image
     return _by_opencv(data)
+
+
+def claimed_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width that the header of an image file claims, whatever its kind; null where it has none."""
+    if data.startswith(SIGNATURE):
+        return (int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")) if len(data) >= 24 else None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the caller knows what is too large
+            with Image.open(io.BytesIO(data)) as image:
+                return image.height, image.width
+    except Image.DecompressionBombError:
+        return 1 << 20, 1 << 20
+    except (OSError, SyntaxError, ValueError):
+        return None
 
 
 def _by_opencv(data: bytes) -> MaskImage | None:

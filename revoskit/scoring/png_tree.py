@@ -19,6 +19,7 @@ from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError
 from revoskit.inference.lines import Key
 from revoskit.masks.packed import FRAMES_PER_BYTE, PackedMasks, Patch, join, pack_patches
+from revoskit.regular import MAX_PIXELS, open_regular
 from revoskit.scoring import mask_png
 from revoskit.scoring.prediction import (
     GreyMasks,
@@ -113,12 +114,18 @@ class PngTree:
     @staticmethod
     def _image(folder: Path, frame_name: str) -> mask_png.MaskImage | _NoImage:
         try:
-            with open(os.path.join(folder, f"{frame_name}.png"), "rb") as file:
-                data = file.read()
+            with open_regular(os.path.join(folder, f"{frame_name}.png")) as file:
+                data = file.readall()
         except FileNotFoundError:
             return _NoImage(ProblemKind.MISSING, "missing")
         except OSError as error:
             return _NoImage(ProblemKind.UNREADABLE, f"unreadable ({error.strerror})")
+        size = mask_png.claimed_size(data)
+        if size is not None and size[0] * size[1] > MAX_PIXELS:
+            return _NoImage(
+                ProblemKind.UNREADABLE,
+                f"unreadable (it claims {size[0]:,} x {size[1]:,} pixels; at most {MAX_PIXELS:,} are decoded)",
+            )
         broken = _NoImage(ProblemKind.UNREADABLE, f"unreadable ({len(data):,} bytes that are no whole image)")
         return mask_png.decode(data) or broken
 

@@ -14,6 +14,31 @@ from revoskit.errors import UsageError
 from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, extras_of, from_rles, nothing
 
 
+def _require_plain(name: str, feature: Any) -> None:
+    """See that a column holds plain values, of which to read one is all that happens.
+
+    A table says itself what its columns are, and an `Image`, `Audio`, `Video` or `Pdf` is opened when it is read, be it
+    a file of this machine or an address.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    from datasets import Value
+
+    if isinstance(feature, dict):
+        for part in feature.values():
+            _require_plain(name, part)
+    elif isinstance(feature, list):
+        _require_plain(name, feature[0])
+    elif hasattr(feature, "feature"):  # the lists of `datasets`, which it calls otherwise in each version
+        _require_plain(name, feature.feature)
+    elif type(feature) is not Value:
+        raise UsageError(
+            f"the column {name} holds {type(feature).__name__}, which would have to be opened: expected plain values, "
+            "ids as strings and masks as lists of RLEs"
+        )
+
+
 class Table:
     """A `datasets` table with the columns video_id, expression_id and masks ([RLE or null]).
 
@@ -29,6 +54,8 @@ class Table:
         if lacking:
             raise UsageError(f"the table lacks {', '.join(lacking)}: expected the columns {', '.join(self.COLUMNS)}")
         further = [name for name in self.FURTHER if name in table.column_names]
+        for name in (*self.COLUMNS, *further):
+            _require_plain(name, table.features[name])
         self._table = table.select_columns([*self.COLUMNS, *further]).with_format(None)
         ids = self._table.select_columns(["video_id", "expression_id"])[:]
         self._keys = [(str(v), str(e)) for v, e in zip(ids["video_id"], ids["expression_id"], strict=True)]
