@@ -152,6 +152,8 @@ class ForegroundFile(MappedObject):
         """The foreground masks of `video`, one per frame, null read as empty; raises as `TrackFile.read` does."""
         where = f"video {video.video_id!r}"
         place: Place = {"file": self.path, "video": video.video_id}
+        if video.video_id not in self:
+            raise AnnotationError(f"{self.path} has no {where}", kind=Kind.FOREGROUND_ABSENT, **place)
         entry = self._decode(video.video_id, self._form, where, place)
         return _fit(entry.masks_rle, video, where, place).filled()
 

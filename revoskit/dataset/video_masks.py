@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
+import msgspec
+
 from revoskit.dataset.layout import SplitFiles
 from revoskit.dataset.records import Expression, Video
 from revoskit.dataset.tracks import ForegroundFile, TrackFile
@@ -35,6 +37,18 @@ class VideoMasks(Protocol):
 
     def foreground(self) -> MaskSequence:
         """The union of every track that the video's expressions name."""
+        ...
+
+    def filed_foreground(self) -> MaskSequence:
+        """What the file of foregrounds says, stale or not; where there is no such file, the same as `foreground`.
+
+        Raises:
+            AnnotationError: the file does not have the video, or what it has does not fit the video.
+        """
+        ...
+
+    def of_size(self, height: int, width: int) -> VideoMasks:
+        """The same masks for a video that states another size: those that have another than this are faulty."""
         ...
 
 
@@ -76,6 +90,16 @@ class FiledMasks(VideoMasks):
             filed = self._filed_foreground()
             self._foreground = self.union(self.video.annotation_ids) if filed is None else filed
         return self._foreground
+
+    def filed_foreground(self) -> MaskSequence:
+        if self._foreground_file is None:
+            return self.union(self.video.annotation_ids)
+        with self._files.advising():
+            return self._foreground_file.read(self.video)
+
+    def of_size(self, height: int, width: int) -> VideoMasks:
+        video = msgspec.structs.replace(self.video, height=height, width=width)
+        return FiledMasks(video, self._files, self._tracks, self._foreground_file)
 
     def _filed_foreground(self) -> MaskSequence | None:
         """What the file of foregrounds says, null where it does not know the video as it is.
@@ -124,6 +148,13 @@ class KeptMasks(VideoMasks):
     def foreground(self) -> MaskSequence:
         return self._filed.foreground().take(self._kept)
 
+    def filed_foreground(self) -> MaskSequence:
+        return self._filed.filed_foreground().take(self._kept)
+
+    def of_size(self, height: int, width: int) -> VideoMasks:
+        video = msgspec.structs.replace(self.video, height=height, width=width)
+        return KeptMasks(video, self._filed.of_size(height, width), self._kept)
+
 
 class HiddenMasks(VideoMasks):
     """The masks of a video whose split keeps them back: none at all, which is something else than empty masks."""
@@ -139,3 +170,9 @@ class HiddenMasks(VideoMasks):
 
     def foreground(self) -> MaskSequence:
         return MaskSequence.empty(0, self.video.height, self.video.width)
+
+    def filed_foreground(self) -> MaskSequence:
+        return self.foreground()
+
+    def of_size(self, height: int, width: int) -> VideoMasks:
+        return HiddenMasks(msgspec.structs.replace(self.video, height=height, width=width))

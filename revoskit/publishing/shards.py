@@ -305,5 +305,11 @@ class _ResizedMasks(VideoMasks):
     def foreground(self) -> MaskSequence:
         return self._resized(self._masks.foreground())
 
+    def filed_foreground(self) -> MaskSequence:
+        return self._resized(self._masks.filed_foreground())
+
+    def of_size(self, height: int, width: int) -> VideoMasks:
+        return _ResizedMasks(self.video, self._masks.of_size(height, width))
+
     def _resized(self, masks: MaskSequence) -> MaskSequence:
         return masks.resampled(self._rows, self._columns)

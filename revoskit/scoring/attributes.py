@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from revoskit.dataset.records import Expression
+from revoskit.dataset.records import Expression, Video
 from revoskit.scoring import measures
 from revoskit.scoring.truth import Truth
 
@@ -64,6 +64,11 @@ def attributes(truth: Truth, expression: Expression) -> Attributes:
         length=_below(_LENGTHS, len(video.frame_names)),
         tracks=_below(_TRACKS, len(video.annotation_ids)) if video.annotation_ids else NONE,
     )
+
+
+def unknown(video: Video) -> Attributes:
+    """Those of an expression of whose target nothing can be told, since its true masks are faulty."""
+    return Attributes(video.source or NONE, NONE, NONE, NONE, NONE, _below(_LENGTHS, len(video.frame_names)), NONE)
 
 
 def _below(limits: tuple[tuple[float, str], ...], value: float) -> str:

@@ -31,6 +31,8 @@ class ProblemKind(str, enum.Enum):
     WRONG_SIZE = "wrong size"
     WRONG_LENGTH = "wrong length"
     MALFORMED = "malformed"
+    UNSCORABLE = "unscorable"
+    """There is nothing wrong with it, but with the true masks that it is held against."""
     EXTRA = "extra"
     """Nothing, but nobody asked for it."""
 

@@ -6,6 +6,7 @@ its expressions, as long as they have room; a long video is scored in parts.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import Literal, get_args
@@ -16,12 +17,12 @@ import numpy as np
 from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.records import Expression, ExpressionType
-from revoskit.errors import UsageError
+from revoskit.errors import AnnotationError, UsageError
 from revoskit.masks.packed import PackedMasks, Patch
 from revoskit.scoring import measures
-from revoskit.scoring.attributes import Attributes, attributes
+from revoskit.scoring.attributes import Attributes, attributes, unknown
 from revoskit.scoring.extra import Extra, extra, frames_of
-from revoskit.scoring.prediction import GreyMasks, Note, Prediction, Problem
+from revoskit.scoring.prediction import GreyMasks, Note, Prediction, Problem, ProblemKind
 from revoskit.scoring.truth import Truth
 
 Protocol = Literal["binary", "official"]
@@ -117,8 +118,17 @@ def score(
         area = float(masks.areas.mean() / masks.pixels_per_frame)
     if "binary" in protocols:
         binary = Measures() if masks is None else _means(_binary(truth, ids, masks))
+    problem = prediction.problem
     if "official" in protocols:
-        official = _official_or_nothing(truth, ids, prediction.official)
+        try:
+            official = _official_or_nothing(truth, ids, prediction.official)
+        except AnnotationError as error:  # the published evaluator goes on, and gives it nothing
+            official = Measures()
+            problem = problem or Problem(
+                video.video_id, expression.expression_id, ProblemKind.UNSCORABLE, f"its true masks are faulty: {error}"
+            )
+        if official != Measures() and "binary" not in protocols:
+            problem = None  # what would be wrong with it is not wrong here, such as a size that only the video states
     return ExpressionScores(
         video_id=video.video_id,
         expression_id=expression.expression_id,
@@ -128,11 +138,21 @@ def score(
         official=official,
         empty=empty,
         area=area,
-        attributes=attributes(truth, expression),
+        attributes=_attributes(truth, expression, protocols),
         extra=_further(truth, ids, masks) if further else None,
-        problem=prediction.problem,
+        problem=problem,
         notes=prediction.notes,
     )
+
+
+def _attributes(truth: Truth, expression: Expression, protocols: Collection[Protocol]) -> Attributes:
+    """What kind of target it is; nothing can be told of one whose masks are faulty, which only one protocol scores."""
+    try:
+        return attributes(truth, expression)
+    except AnnotationError:
+        if "binary" in protocols:
+            raise
+        return unknown(truth.video)
 
 
 def _further(truth: Truth, annotation_ids: tuple[int, ...], predicted: PackedMasks | None) -> Extra:
@@ -175,7 +195,7 @@ def _official(truth: Truth, annotation_ids: tuple[int, ...], predicted: GreyMask
     return (
         *_jaccard_and_boundary(levels[0], masks, common[0]),
         agreeing / pixels,
-        measures.robustness_of(wrong, truth.foreground_areas),
+        measures.robustness_of(wrong, truth.filed_foreground_areas),
     )
 
 
@@ -200,6 +220,10 @@ def _official_or_nothing(truth: Truth, annotation_ids: tuple[int, ...], predicte
     if predicted is None:
         return Measures()
     size = (predicted.masks.height, predicted.masks.width)
+    if size != (truth.video.height, truth.video.width):
+        with contextlib.suppress(AnnotationError):  # which size a video states, nobody asks
+            others = truth.of_size(size).parts()
+            return _means(_official(part, annotation_ids, predicted.some(begin, end)) for begin, end, part in others)
     parts = []
     for begin, end, part in truth.parts():
         same = size == (truth.video.height, truth.video.width)

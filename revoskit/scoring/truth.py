@@ -64,6 +64,11 @@ class Truth:
         resized._size, resized._part = size, self._part
         return resized
 
+    def of_size(self, size: tuple[int, int]) -> Truth:
+        """The same masks for a video that states another size, height and width; see `VideoMasks.of_size`."""
+        masks = self._masks.of_size(*size)
+        return Truth(masks.video, masks)
+
     def of(self, annotation_ids: Collection[int]) -> PackedMasks:
         """What any of these tracks covers."""
         key = frozenset(annotation_ids)
@@ -115,6 +120,12 @@ class Truth:
     @cached_property
     def foreground_areas(self) -> np.ndarray:
         areas = self._masks.foreground()[self._part].areas()
+        return areas if self._size is None else areas * (self._size[0] * self._size[1] // self.pixels_per_frame)
+
+    @cached_property
+    def filed_foreground_areas(self) -> np.ndarray:
+        """Those of the foreground as its file has it, which the published evaluator reads."""
+        areas = self._masks.filed_foreground()[self._part].areas()
         return areas if self._size is None else areas * (self._size[0] * self._size[1] // self.pixels_per_frame)
 
     @property
