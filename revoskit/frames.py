@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -116,6 +116,18 @@ class Grid:
         )
 
 
+class Header(NamedTuple):
+    """What the header of a frame says: its size in pixels, and whether it is to be turned before it is shown."""
+
+    height: int
+    width: int
+    turned: bool
+
+
+def _is_turned(image: Image.Image) -> bool:
+    return image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+
+
 class Frame(abc.ABC):
     """One frame. Every way to read it raises FrameError, which names it, where it is gone or no sound JPEG."""
 
@@ -163,11 +175,15 @@ class Frame(abc.ABC):
     def is_turned(self) -> bool:
         """Whether its EXIF data say that it is to be turned or mirrored before it is shown."""
         with self._opened() as (image, _):
-            return image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+            return _is_turned(image)
+
+    def unturned(self) -> bytes:
+        """Its bytes, less EXIF data that would have it turned by whoever shows it."""
+        return _without_exif(self.read()) if self.is_turned() else self.read()
 
     def unturned_row(self) -> EncodedFrame:
         """It as a row of which decoders that turn frames, as that of `datasets`, leave rows and columns as they are."""
-        return {"path": None, "bytes": _without_exif(self.read())} if self.is_turned() else self.row()
+        return {"path": None, "bytes": self.unturned()} if self.is_turned() else self.row()
 
     def image(self, least: tuple[int, int] | int | None = None, *, grey: bool = False) -> Image.Image:
         """Its pixels as an image of mode RGB, or of mode L where it has no colour and `grey` allows it.
@@ -238,17 +254,20 @@ class Frame(abc.ABC):
             with self._opened() as (image, file):
                 _decode_all(image, file)
 
-    def examine(self, height: int, width: int, *, decode: bool = False) -> None:
-        """See that it is a whole JPEG of this size: by its header and its end.
+    def examine(self, height: int, width: int, *, decode: bool = False) -> Header:
+        """See that it is a whole JPEG of the shape of this size: by its header and its end.
 
         Args:
             decode: by decoding it, too. With `simplejpeg` installed this finds data that is damaged in the middle;
                 Pillow alone takes it, since libjpeg paints over it.
         """
         with self._opened() as (image, file):
-            self.require_size(image.height, image.width, height, width)
+            header = Header(image.height, image.width, _is_turned(image))
+            if not same_shape((image.height, image.width), (height, width)):
+                self.require_size(image.height, image.width, height, width)
             if decode or _ends(file)[1] != _END:
                 _decode_all(image, file)
+        return header
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[Image.Image, File]]:

@@ -212,6 +212,12 @@ def spoil_frame(path, how):
         path.write_bytes(buffer.getvalue())
     elif how == "other size":
         Image.new("RGB", (64, 47)).save(path)
+    elif how == "half the size":
+        Image.new("RGB", (32, 24)).save(path)
+    elif how == "turned":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.open(io.BytesIO(content)).save(path, exif=exif)
     elif how == "more":
         shutil.copy(path, path.with_name("99999.jpg"))
     elif how == "a folder":
@@ -233,6 +239,8 @@ def spoil_frame(path, how):
         ("truncated", "frame-truncated"),
         ("zeros at the end", "frame-truncated"),
         ("other size", "frame-size"),
+        ("half the size", "frame-scaled"),
+        ("turned", "frame-turned"),
         ("more", "frames-unlisted"),
         ("stray", "folder-unlisted"),
     ],

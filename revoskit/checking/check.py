@@ -453,9 +453,15 @@ def _check_frames(split: SplitFiles, video: Video, decode: bool, tally: Tally, p
     for name, frame in zip(video.frame_names, frames, strict=True):
         if frame is not None:
             try:
-                frame.examine(video.height, video.width, decode=decode)
+                header = frame.examine(video.height, video.width, decode=decode)
             except FrameError as error:
                 tally.add(_OF_FRAMES[error.fault], error.problem, frame=name, **place)
+                continue
+            if (header.height, header.width) != (video.height, video.width):
+                found = f"{header.height}x{header.width} pixels, the annotations say {video.height}x{video.width}"
+                tally.add(Kind.FRAME_SCALED, found, frame=name, **place)
+            if header.turned:
+                tally.add(Kind.FRAME_TURNED, frame=name, **place)
     listed = {f"{name}.jpg" for name in video.frame_names}
     if extra := set(filter(_is_jpeg, split.frame_files(video.video_id))) - listed:
         tally.add(Kind.FRAMES_UNLISTED, f"{len(extra)} more than listed, such as {min(extra)}", len(extra), **place)

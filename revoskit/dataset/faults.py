@@ -50,7 +50,17 @@ class Kind(str, enum.Enum):
     FRAME_UNREADABLE = "frame-unreadable", ERROR, "a frame is not a JPEG image that can be read"
     FRAME_TRUNCATED = "frame-truncated", ERROR, "a JPEG breaks off before its end"
     FRAME_DAMAGED = "frame-damaged", ERROR, "a JPEG's data cannot be decoded without gaps"
-    FRAME_SIZE = "frame-size", ERROR, "a JPEG's size is not the video's"
+    FRAME_SIZE = "frame-size", ERROR, "a JPEG has not the shape of the video's size"
+    FRAME_SCALED = (
+        "frame-scaled",
+        WARNING,
+        "a JPEG's size is not the video's, but of the same shape; it is sampled on a grid of its own",
+    )
+    FRAME_TURNED = (
+        "frame-turned",
+        WARNING,
+        "a JPEG's EXIF data want it turned; masks follow the file's rows and columns, as all that reads it here does",
+    )
     VIDEO_TWICE = "video-twice", WARNING, "a video is in both train and validation"
     SUBSET_DIFFERS = "subset-differs", WARNING, "a video of train_sub is not in train, or differs there"
     VIDEO_WITHOUT_EXPRESSIONS = "video-without-expressions", WARNING, "a video has no expression"

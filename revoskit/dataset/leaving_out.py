@@ -26,7 +26,6 @@ from revoskit.frames import Frame
 from revoskit.masks.rle import MAX_PIXELS
 
 _READERS = 16  # frames looked at at a time: a disk, and a network more so, answers many at once
-_SHAPE_TOLERANCE = 0.01
 _OF_FRAMES = {
     FrameFault.UNREADABLE: Kind.FRAME_UNREADABLE,
     FrameFault.TRUNCATED: Kind.FRAME_TRUNCATED,
@@ -125,19 +124,10 @@ def _of_video(video: Video, files: SplitFiles, missing: bool) -> list[Fault]:
 
 def _frame_fault(frame: Frame, video: Video) -> tuple[Kind, str] | None:
     try:
-        height, width = frame.size()
-        if not same_shape((height, width), (video.height, video.width)):
-            found = f"{height}x{width} pixels (height x width), the annotations say {video.height}x{video.width}"
-            return Kind.FRAME_SIZE, found
-        frame.examine(height, width)
+        frame.examine(video.height, video.width)
     except FrameError as error:
         return _OF_FRAMES[error.fault], error.problem
     return None
-
-
-def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes (height, width) are in the same proportion, to one in a hundred."""
-    return abs(one[0] * other[1] - one[1] * other[0]) <= _SHAPE_TOLERANCE * max(one[0] * other[1], one[1] * other[0])
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------

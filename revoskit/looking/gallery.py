@@ -318,9 +318,9 @@ class _VideoWriter:
         frames = annotations.files.frames(video)
         script = f"data/videos/{video_id}.js"
         files = [script]
-        if self.max_side is None and all(frame is None or isinstance(frame, FrameFile) for frame in frames):
+        if self.max_side is None and _can_be_linked(frames):
             address = _address_of(annotations.files.video_folder(video_id), self.folder)
-        else:  # a page from disk shows no member of an archive
+        else:
             address = quote(f"frames/{video_id}")
             names = _write_frames(video, frames, self.folder / "frames" / video_id, self.max_side)
             files += [f"frames/{video_id}/{name}" for name in names]
@@ -502,6 +502,18 @@ def _address_of(target: Path, folder: Path) -> str:
         return target.as_uri()
 
 
+def _can_be_linked(frames: list[Frame | None]) -> bool:
+    """Whether a page from disk shows them where they lie: no member of an archive, and no frame that browsers turn.
+
+    Those of one video are all turned or none, as a camera was held.
+    """
+    there = [frame for frame in frames if frame is not None]
+    try:
+        return all(isinstance(frame, FrameFile) for frame in there) and not (there and there[0].is_turned())
+    except FrameError:  # one that is broken shows as such, wherever it lies
+        return True
+
+
 def _write_frames(video: Video, frames: list[Frame | None], folder: Path, max_side: int | None) -> list[str]:
     """Copies of frames whose longer side is at most `max_side`; those that an earlier run finished are kept.
 
@@ -520,7 +532,7 @@ def _write_frames(video: Video, frames: list[Frame | None], folder: Path, max_si
             continue
         with replacing(target) as part:
             if bounded == size:
-                part.write_bytes(frame.read())
+                part.write_bytes(frame.unturned())
             else:
                 small = frame.image(bounded[::-1]).resize(bounded[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
                 small.save(part, "JPEG", quality=JPEG_QUALITY)
