@@ -12,6 +12,7 @@ import pytest
 from datasets import load_dataset
 from pycocotools import mask as coco
 
+import revos
 from revoskit import cli, stats
 from revoskit.dataset import spellings
 from revoskit.dataset.annotations import open_annotations, open_splits
@@ -332,8 +333,8 @@ def test_neither_file_blocks_those_who_load_count_or_look(sound, root, tmp_path,
     cut(root / FOREGROUND)
     cut(root / SUB)
     with pytest.warns(UserWarning, match="train_sub is left out"):
-        loaded = load_dataset("revos", "videos", data_dir=str(root), cache_dir=str(tmp_path / "cache"))
-    expected = load_dataset("revos", "videos", data_dir=str(sound), cache_dir=str(tmp_path / "cache"))
+        loaded = load_dataset(revos.NAME, "videos", data_dir=str(root), cache_dir=str(tmp_path / "cache"))
+    expected = load_dataset(revos.NAME, "videos", data_dir=str(sound), cache_dir=str(tmp_path / "cache"))
     assert list(loaded) == ["train", "validation"]
     for split in loaded:
         assert list(loaded[split].remove_columns("frames")) == list(expected[split].remove_columns("frames"))
