@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import datasets
 import datasets.exceptions
@@ -29,6 +29,7 @@ import datasets.load
 from datasets.data_files import DataFilesDict
 
 import revoskit
+from revoskit.archives.cache import FOLDER_VARIABLE
 from revoskit.dataset import published
 from revoskit.dataset.advice import about_frames
 from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations, open_splits
@@ -77,6 +78,10 @@ class RevosConfig(datasets.BuilderConfig):
         source: where to get the official files, as `revoskit download --from` takes it: hf://datasets/<owner>/<repo>,
             an https:// address or a folder. What is missing is downloaded and verified before the dataset is built: in
             `data_dir` where that is named, or else in the cache of `datasets`.
+        frames: `"local"`, or `"remote"`: download the annotation files of `source` alone, and leave the archive of
+            frames where it is. Its directory is read once and kept; a frame is a request when it is opened.
+        frame_cache: a folder in which frames from a server are kept ($REVOS_FRAME_CACHE), as many as fit into
+            $REVOS_FRAME_CACHE_GB.
         decode_frames: give PIL images instead of `{"path", "bytes"}`. Opening a row then decodes all its frames.
             None is turned as its EXIF data may say: masks follow the rows and columns of the file.
         faults: what to do about what is wrong: `"error"` stops at the first, `"skip"` leaves out the expressions that
@@ -95,18 +100,26 @@ class RevosConfig(datasets.BuilderConfig):
 
     version: str = VERSION
     source: str | None = field(default=None, repr=False)  # may hold credentials
+    frames: Literal["local", "remote"] = "local"
+    frame_cache: str | None = None
     decode_frames: bool = False
     faults: Faults = "error"
     missing_frames: str = "error"
     splits: list[str] | None = None
     family: str = REVOS
     alignment: str | None = None
+    token: str | bool | None = field(default=None, init=False, repr=False)
     state: FileState | None = field(default=None, init=False, repr=False)
     """That of the annotation files when the cache was named after them; null where a source brings them."""
 
     @property
     def layout(self) -> Layout:
-        return Layout.at(self.data_dir, self.family, alignment=self.alignment, faults=self.faults)
+        options: dict[str, Any] = {"alignment": self.alignment, "faults": self.faults}
+        if self.frames == "remote" and self.source:
+            from revoskit.getting.sources import remote_archive
+
+            options["far_archive"] = remote_archive(self.source, self.token)
+        return Layout.at(self.data_dir, self.family, **options)
 
     def require_sizes(self, annotations: Annotations) -> None:
         """See that no video is to be kept whose size nothing tells."""
@@ -122,7 +135,7 @@ class RevosConfig(datasets.BuilderConfig):
             return f"{self.name}-without-data"
         identity = {
             "layout": layout,
-            "options": (self.decode_frames, self.missing_frames, self.splits, repr(custom_features)),
+            "options": (self.frames, self.decode_frames, self.missing_frames, self.splits, repr(custom_features)),
             # by content: the same file elsewhere gives the same rows
             "alignment": sorted(read_mapping(self.alignment).items()) if self.alignment else None,
             # the files of a source may not be here yet, but what they will be is known: official
@@ -184,7 +197,10 @@ class Revos(datasets.GeneratorBasedBuilder):
         if data_files:
             raise UsageError("ReVOS is loaded from a folder: pass data_dir='path/to/ReVOS', not data_files")
         if kwargs.get("source") and not kwargs.get("data_dir"):
-            kwargs["data_dir"] = _folder_in_cache(args[0] if args else kwargs.get("cache_dir"))
+            from revoskit.getting.download import folder_in_cache
+
+            cache_dir = (args[0] if args else kwargs.get("cache_dir")) or datasets.config.HF_DATASETS_CACHE
+            kwargs["data_dir"] = folder_in_cache(cache_dir)
         _refuse_unknown(kwargs)
         if kwargs.get("missing_frames") == "skip_video":
             warnings.warn(
@@ -203,6 +219,15 @@ class Revos(datasets.GeneratorBasedBuilder):
             raise UsageError(f"splits is {self.config.splits!r}: expected a list of some of {', '.join(known)}")
         if self.config.source and self.config.family != REVOS:
             raise UsageError(f"source gets the official files of ReVOS, not those of family={self.config.family!r}")
+        if self.config.frames not in ("local", "remote"):
+            raise UsageError(f"frames is {self.config.frames!r}: expected 'local' or 'remote'")
+        if self.config.frames == "remote" and not self.config.source:
+            raise UsageError("frames='remote' needs a source: source='hf://datasets/<owner>/<repo>' or 'https://…'")
+        if self.config.frame_cache:  # which workers have from their parent
+            os.environ[FOLDER_VARIABLE] = os.path.abspath(os.path.expanduser(self.config.frame_cache))
+        self.config.token = self.token
+        if self.config.frames == "remote":
+            _ = self.config.layout  # a source that is no server is told before anything is downloaded
         self._obtained = False
         # Rows in memory at a time, and in a row group when written as Parquet. A row of `videos` holds every track.
         self._writer_batch_size = kwargs.get("writer_batch_size") or (8 if self.config.name == "videos" else 64)
@@ -229,7 +254,8 @@ class Revos(datasets.GeneratorBasedBuilder):
         if self.config.source and not self._obtained:
             from revoskit.getting import download
 
-            download.obtain(self.config.layout, self.config.source, token=self.token)
+            expected = SHA256 if self.config.frames == "local" else _without_archive()
+            download.obtain(self.config.layout, self.config.source, expected=expected, token=self.token)
             self._obtained = True
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -354,9 +380,8 @@ def _sister_info(family: str, features: datasets.Features) -> datasets.DatasetIn
     return datasets.DatasetInfo(description=description, features=features, homepage=sister.homepage)
 
 
-def _folder_in_cache(cache_dir: str | None) -> str:
-    """Where downloaded files go: one folder for every source, since only official files get into it."""
-    return os.path.join(os.path.expanduser(cache_dir or datasets.config.HF_DATASETS_CACHE), "downloads", NAME)
+def _without_archive() -> dict[str, str]:
+    return {name: digest for name, digest in SHA256.items() if name != FRAMES_ARCHIVE}
 
 
 def _frames(files: SplitFiles, video: Video, decode: bool) -> list[EncodedFrame | None]:

@@ -12,13 +12,21 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 
+import huggingface_hub
+import numpy as np
 import pytest
+from datasets import load_dataset
+from official_files import release
+from standin_hub import TOKEN, Repository, StandInHub
 
+import revos
+from revoskit import Clips, cli, open_frame
 from revoskit.archives import cache, index, remote
 from revoskit.archives.index import open_archive
-from revoskit.errors import ArchiveError, DownloadError, UsageError
+from revoskit.dataset.layout import FRAMES_ARCHIVE
+from revoskit.errors import ArchiveError, DownloadError, FrameError, UsageError
 
 CONTENTS = {f"LV-VIS/train/{i // 10:05d}/{i % 10:05d}.jpg": random.Random(i).randbytes(5000 + i) for i in range(200)}
 NAME = "LV-VIS/train/00003/00004.jpg"
@@ -29,6 +37,7 @@ class Server:
 
     def __init__(self, content: bytes) -> None:
         self.content, self.etag = content, '"one"'
+        self.files: dict[str, bytes] = {}  # others, which are asked for whole
         self.requests: list[str] = []
         self.sent = 0
         self.authorizations: list[str | None] = []
@@ -56,8 +65,22 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server_of
         server.requests.append(f"{self.path} {self.headers.get('Range', 'all')}")
         server.authorizations.append(self.headers.get("Authorization"))
-        if not server.fault(self):
+        name = self.path.partition("?")[0].rpartition("/")[2]
+        if name in server.files and "Range" not in self.headers:
+            self.whole(server.files[name])
+        elif name not in server.files and name.endswith(".json"):
+            self.refuse(404)
+        elif not server.fault(self):
             self.stretch()
+
+    def do_HEAD(self) -> None:
+        self.refuse(200)
+
+    def whole(self, content: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def stretch(self, **changed) -> None:
         """Answer as asked, but for what is `changed`."""
@@ -71,9 +94,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server_of.etag:
             self.send_header("ETag", self.server_of.etag)
         self.end_headers()
+        self.server_of.sent += len(body)
         with contextlib.suppress(ConnectionError):
             self.wfile.write(body)
-        self.server_of.sent += len(body)
 
     def refuse(self, status: int, **headers) -> bool:
         self.send_response(status)
@@ -344,3 +367,128 @@ def test_a_size_of_the_cache_that_is_none_is_told(tmp_path, monkeypatch, size):
     monkeypatch.setenv(cache.SIZE_VARIABLE, size)
     with pytest.raises(UsageError, match="expected how many gigabytes"):
         cache.frame_cache()
+
+
+# --- the dataset with its frames on a server --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A server with all that is official, and the folder that it serves."""
+    folder = release(tmp_path / "mirror", monkeypatch, frames=9)
+    with Server((folder / FRAMES_ARCHIVE).read_bytes()) as running:
+        running.files = {path.name: path.read_bytes() for path in folder.glob("*.json")}
+        running.source = running.address.removesuffix(f"/{FRAMES_ARCHIVE}")
+        running.folder = folder
+        yield running
+
+
+def load(tmp_path, source: str, **options):
+    options = {"cache_dir": str(tmp_path / "cache"), "frames": "remote"} | options
+    return load_dataset(revos.NAME, source=source, split="train", **options)
+
+
+def expected_of(mirror, tmp_path):
+    """The same rows from a copy that is here."""
+    return load(tmp_path, str(mirror.folder), frames="local", data_dir=str(mirror.folder))
+
+
+def test_a_dataset_is_loaded_without_its_frames_which_come_when_they_are_opened(mirror, tmp_path):
+    rows = load(tmp_path, mirror.source)
+    assert not list((tmp_path / "cache").rglob("*.zip"))
+    local = expected_of(mirror, tmp_path)
+    assert rows[0]["frames"][4]["path"].endswith(f"::{mirror.address}")
+    mirror.requests.clear()
+    assert open_frame(rows[0]["frames"][4]) == open_frame(local[0]["frames"][4])
+    assert len(mirror.requests) <= 1
+    for one, other in zip(rows.with_transform(Clips(3, size=24)), local.with_transform(Clips(3, size=24)), strict=True):
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_the_frames_of_a_clip_are_asked_for_at_once(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "_TAIL", 1)
+    clips = load(tmp_path, mirror.source).with_transform(Clips(6, size=24, training=False))
+    waiting = Barrier(6)
+
+    def together(handler) -> bool:
+        waiting.wait(10)  # breaks unless six requests are under way at a time
+        return False
+
+    mirror.fault = together
+    assert clips[0]["valid"].all()
+    assert waiting.n_waiting == 0
+
+
+def test_a_row_streams_with_its_frames_on_the_server(mirror, tmp_path):
+    row = next(iter(load(tmp_path, mirror.source, streaming=True)))
+    assert open_frame(row["frames"][0]).size == (64, 48)
+
+
+def test_a_frame_that_cannot_be_had_is_named_and_can_be_done_without(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "_TAIL", 1)
+    row = load(tmp_path, mirror.source)[0]
+    mirror.fault = lambda handler: handler.refuse(404)
+    with pytest.raises(FrameError, match=r"frame '.*' \(number \d\): .*\.jpg in http://.* cannot be read: .*says 404"):
+        Clips(2)(row)
+
+
+def test_frames_that_were_kept_need_no_server(mirror, tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, "")  # and put back as it was
+    monkeypatch.setattr(remote, "_TAIL", 1)
+    clips = load(tmp_path, mirror.source, frame_cache=str(tmp_path / "kept")).with_transform(Clips(9, size=24))
+    first = clips[0]
+    mirror.requests.clear()
+    assert np.array_equal(clips[0]["frames"], first["frames"])
+    assert mirror.requests == []
+
+
+def test_what_cannot_be_on_a_server_is_told(mirror, tmp_path):
+    with pytest.raises(UsageError, match="is a folder: frames on a server"):
+        load(tmp_path, str(mirror.folder))
+    with pytest.raises(UsageError, match="frames='remote' needs a source"):
+        load(tmp_path, None, data_dir=str(mirror.folder))
+    with pytest.raises(UsageError, match="expected 'local' or 'remote'"):
+        load(tmp_path, mirror.source, frames="far")
+
+
+def test_a_contact_sheet_is_drawn_of_a_few_frames_alone(mirror, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(remote, "_TAIL", 1)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    output = tmp_path / "sheet.png"
+    command = ["show", "LV-VIS/train/01020", "--frames", "3", "-o", str(output)]
+    assert cli.main([*command, "--source", mirror.source]) == 0
+    stretches = [request for request in mirror.requests if f"{FRAMES_ARCHIVE} bytes" in request]
+    assert len(stretches) <= 3 + 12  # the directory's, each small
+    assert cli.main([*command[:-1], str(tmp_path / "local.png"), "--data-dir", str(mirror.folder)]) == 0
+    assert output.read_bytes() == (tmp_path / "local.png").read_bytes()
+
+
+def test_the_token_travels_to_the_hub_alone(tmp_path, monkeypatch):
+    """The stand-in Hub asks for it and leads to a store elsewhere, which must not see it."""
+    folder = release(tmp_path / "mirror", monkeypatch)
+    content = (folder / FRAMES_ARCHIVE).read_bytes()
+    with Server(content) as store, StandInHub() as hub:
+        hub.repositories["someone/revos"] = repository = Repository(private=True)
+        for path in folder.iterdir():
+            repository.files[path.name] = hub.keep(path.read_bytes())
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.address)
+        monkeypatch.setattr(
+            huggingface_hub.constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            hub.address + "/{repo_id}/resolve/{revision}/{filename}",
+        )
+        address = f"hf://datasets/someone/revos/{FRAMES_ARCHIVE}"
+        remote.use_token(address, TOKEN)
+        assert len(open_archive(address)) > 0
+        forget()
+        remote._led_to[address] = store.address
+        archive = open_archive(address)
+        name = f"LV-VIS/train/01020/{archive.names('LV-VIS/train/01020')[0]}"
+        assert archive.read(name)[:2] == b"\xff\xd8"
+        assert store.authorizations
+        assert set(store.authorizations) == {None}
+        remote._led_to.clear()
+        forget()
+        remote.use_token(address, "wrong")
+        with pytest.raises(DownloadError, match="says 401"):
+            open_archive(address)

@@ -12,7 +12,7 @@ import random
 import re
 import time
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 import urllib3
@@ -209,7 +209,8 @@ def _origin(address: str) -> str:
     match = _HUB.fullmatch(address)
     if match is None:
         raise DownloadError(f"{address!r} is not of the form hf://datasets/<owner>/<repo>[@revision]/<path>")
-    return hf_hub_url(match["repo"], match["path"], repo_type="dataset", revision=match["revision"])
+    revision = match["revision"] and unquote(match["revision"])
+    return hf_hub_url(match["repo"], match["path"], repo_type="dataset", revision=revision)
 
 
 def _where(address: str) -> tuple[str, dict[str, str]]:

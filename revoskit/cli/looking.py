@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from revoskit.cli import options
 from revoskit.cli.options import Command, Parser
+from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Layout
 
 
 def _show_options(parser: Parser) -> None:
@@ -21,6 +23,12 @@ def _show_options(parser: Parser) -> None:
     options.add_alignment(parser)
     options.add_faults(parser)
     options.add_family(parser)
+    parser.add_argument(
+        "--source",
+        metavar="SOURCE",
+        help="a server (hf://datasets/…, https://…): what is not here of the annotations is downloaded, and of the "
+        "archive of frames no more than is shown (default ROOT: the cache)",
+    )
     parser.add_argument("--predictions", metavar="P", help="a method's masks, to stand beside the ground truth")
     parser.add_argument("--frames", type=int, default=6, metavar="N", help="how many on a contact sheet (default: 6)")
     parser.add_argument("--fps", type=float, default=6, help="frames a second of a GIF or MP4 (default: 6)")
@@ -37,7 +45,8 @@ def _show(args: argparse.Namespace) -> int:
     if args.root is None and args.expression and Path(args.expression).is_dir():
         args.root, args.expression = args.expression, None  # VIDEO ROOT: an expression's id is no folder
     style = pictures.Style(args.opacity, args.outline)
-    subject = pictures.find_scene(options.layout_of(args), args.video, args.expression, args.predictions)
+    layout = _far_layout(args) if args.source else options.layout_of(args)
+    subject = pictures.find_scene(layout, args.video, args.expression, args.predictions)
     name = "_".join(filter(None, (args.video.replace("/", "_"), args.expression)))
     output = args.output or Path(f"{name}.png")
     with tqdm(total=subject.frame_count, unit="frame", desc="drawing", disable=None, leave=False) as bar:
@@ -48,6 +57,21 @@ def _show(args: argparse.Namespace) -> int:
         print(f"{subject.hidden_split} keeps its masks back: the frames are shown without any", file=sys.stderr)
     print(output)
     return 0
+
+
+def _far_layout(args: argparse.Namespace) -> Layout:
+    """The annotations here, downloaded where they are missing, and the frames in an archive on a server."""
+    import datasets
+
+    from revoskit.getting.download import folder_in_cache, obtain
+    from revoskit.getting.sources import remote_archive
+
+    args.root = args.root or args.data_dir or folder_in_cache(datasets.config.HF_DATASETS_CACHE)
+    args.data_dir = None
+    layout = replace(options.layout_of(args), far_archive=remote_archive(args.source))
+    expected = {name: digest for name, digest in SHA256.items() if name != FRAMES_ARCHIVE}
+    obtain(layout, args.source, expected=expected)
+    return layout
 
 
 SHOW = Command("show", "draw masks on frames: a contact sheet, a GIF or an MP4", _show_options, _show)

@@ -89,6 +89,21 @@ def frame_archive(root: Path) -> FrameArchive | None:
     return found if isinstance(found, FrameArchive) else None
 
 
+def far_archive(address: str) -> FrameArchive:
+    """The archive of frames at a web address, or `hf://datasets/<owner>/<repo>[@revision]/<path>`.
+
+    Raises:
+        DownloadError: it cannot be had.
+        ArchiveError: it cannot be read as it lies, there or at all.
+    """
+    return _far(open_archive(address))
+
+
+@functools.lru_cache(maxsize=2)
+def _far(archive: Archive) -> FrameArchive:
+    return FrameArchive(archive)
+
+
 def unusable_archive(root: Path) -> str | None:
     """What is wrong with the archive of frames under a root, where it cannot be read as it lies."""
     found = _of(root)

@@ -15,17 +15,18 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from revoskit.dataset.advice import about_root
 from revoskit.dataset.families import FAMILIES, REVOS, SplitPaths
 from revoskit.dataset.families import FRAMES_FOLDER as FRAMES_FOLDER
-from revoskit.dataset.frame_archive import FrameArchive, archive_state, frame_archive, unusable_archive
+from revoskit.dataset.frame_archive import FrameArchive, archive_state, far_archive, frame_archive, unusable_archive
 from revoskit.dataset.records import Video
 from revoskit.errors import AnnotationError, JsonError, MissingFilesError, Place, UsageError
 from revoskit.frames import Frame, FrameFile
+from revoskit.text import shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -76,6 +77,8 @@ class Layout:
     """A mapping file (`revoskit.dataset.remapping`), applied wherever annotations of this copy are opened."""
     faults: Faults = "error"
     """What is done about faults there: `"error"` stops, `"skip"` leaves the smallest unit out that is wrong."""
+    far_archive: str | None = field(default=None, repr=False)  # may hold credentials
+    """The address of the archive of frames on a server, for those that are not here."""
 
     @classmethod
     def at(
@@ -85,6 +88,7 @@ class Layout:
         *,
         alignment: str | os.PathLike[str] | None = None,
         faults: Faults = "error",
+        far_archive: str | None = None,
     ) -> Layout:
         """The copy in the folder `root`, however it is spelled, or for ReVOS in the one that $REVOS_ROOT names.
 
@@ -93,6 +97,8 @@ class Layout:
             alignment: a file of accepted mappings: which frame each mask belongs to, where that is not as filed.
             faults: `"error"` stops at the first thing that is wrong; `"skip"` leaves out the expressions that are
                 faulty or name a faulty track, such tracks, and the videos whose entries cannot be read, with a warning.
+            far_archive: the address of the archive of frames on a server (https://…, hf://datasets/…), from which those
+                are read that are not here.
 
         Raises:
             UsageError: no folder is named, or there is no such family or way to treat faults.
@@ -110,7 +116,7 @@ class Layout:
                 f"$REVOS_ROOT to the folder that holds {TRACKS} and {FRAMES_FOLDER}/. {WHERE_TO_GET_THEM}"
             )
         accepted = None if alignment is None else Path(os.path.realpath(os.path.expanduser(alignment)))
-        return cls(Path(os.path.realpath(os.path.expanduser(root))), family, accepted, faults)
+        return cls(Path(os.path.realpath(os.path.expanduser(root))), family, accepted, faults, far_archive)
 
     def split(self, name: str) -> SplitFiles:
         """The files of one split.
@@ -235,16 +241,18 @@ class SplitFiles:
 
     @property
     def archive(self) -> FrameArchive | None:
-        """The archive of frames, where one is here that can be read as it lies."""
-        return frame_archive(self.layout.root) if self.layout.family == REVOS else None
+        """The archive of frames, where one is here that can be read as it lies, or else the one on a server."""
+        here = frame_archive(self.layout.root) if self.layout.family == REVOS else None
+        return far_archive(self.layout.far_archive) if here is None and self.layout.far_archive else here
 
     @property
     def frame_places(self) -> str:
         """Where frames are looked for, in words; and why not in an archive that is here."""
-        folders = " or ".join(map(str, self.frame_folders))
+        places = " or ".join(map(str, self.frame_folders))
         archive = self.archive
         unusable = unusable_archive(self.layout.root) if self.layout.family == REVOS else None
-        return folders + (f", nor in {archive.address}" if archive else "") + (f" ({unusable})" if unusable else "")
+        places += f", nor in {shown(archive.address)}" if archive else ""
+        return places + (f" ({unusable})" if unusable else "")
 
     def frame_files(self, video_id: str) -> list[str]:
         """The names of all files that lie in a video's folder, on disk or in the archive of frames."""

@@ -93,6 +93,9 @@ def download(
 def obtain(layout: Layout, source: str, *, expected: Mapping[str, str] = SHA256, token: Any = None) -> None:
     """Download and verify what is needed to load the dataset, as far as it is not there already.
 
+    Args:
+        expected: SHA-256 by file name; without the archive, frames are not looked for.
+
     Raises:
         DownloadError: a file that is needed cannot be had, or is not official.
         ArchiveError: the frames cannot be unpacked.
@@ -107,8 +110,13 @@ def obtain(layout: Layout, source: str, *, expected: Mapping[str, str] = SHA256,
     if absent:
         names = ", ".join(arrival.name for arrival in absent)
         warnings.warn(f"{shown(source)} has no {names}: what is in there is left out", stacklevel=2)
-    if not _all_there(layout):  # in an archive that can be read as it lies they are
+    if FRAMES_ARCHIVE in expected and not _all_there(layout):  # in an archive that can be read as it lies they are
         unpack(layout).require_whole()
+
+
+def folder_in_cache(cache: str | os.PathLike[str]) -> str:
+    """Where downloaded files go in the cache of `datasets`: one folder for every source, all files being official."""
+    return os.path.join(os.path.expanduser(cache), "downloads", "revos")
 
 
 def complete(arrivals: list[Arrival]) -> bool:

@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from revoskit.errors import DownloadError, MissingFilesError, RevosError, UsageError
 from revoskit.getting.resuming import Broken, patiently, reason, refuse_offline
@@ -96,6 +96,11 @@ class Hub:
 
         patiently(attempt, lambda: _size_below(staging), f"{self}: {name}")
         return True
+
+    def address(self, name: str) -> str:
+        """Where a file is, as fsspec writes it."""
+        revision = f"@{quote(self.revision, safe='')}" if self.revision else ""
+        return f"{HUB}{self.repo_id}{revision}/{self._path(name)}"
 
     def _path(self, name: str) -> str:
         return f"{self.folder}/{name}" if self.folder else name

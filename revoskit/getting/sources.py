@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from revoskit.archives.remote import use_token
+from revoskit.dataset.layout import FRAMES_ARCHIVE
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.getting.hub import HUB, Hub
 from revoskit.getting.resuming import BLOCK, Broken, Stream, read_on
@@ -39,6 +41,22 @@ class Source(Protocol):
 
     def listing(self) -> list[str]:
         """The names of the files there, as far as the source tells them."""
+
+
+def remote_archive(address: str, token: str | bool | None = None) -> str:
+    """The address of the archive of frames at a source that is a server; `token` is used for it in this process.
+
+    Raises:
+        UsageError: the source is none, or a folder.
+    """
+    source = open_source(address, token)
+    if isinstance(source, Folder):
+        raise UsageError(f"{source.path} is a folder: frames on a server are those of hf://datasets/… and https://…")
+    assert isinstance(source, Hub | Web)
+    archive = source.address(FRAMES_ARCHIVE)
+    if isinstance(source, Hub):
+        use_token(archive, token)
+    return archive
 
 
 def open_source(address: str, token: str | bool | None = None) -> Source:

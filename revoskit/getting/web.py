@@ -48,6 +48,10 @@ class Web:
             return None  # fetching will tell what is the matter
         return _number(answer.headers.get("Content-Length", "")) if answer.ok else None
 
+    def address(self, name: str) -> str:
+        """Where a file is."""
+        return self._url(name)
+
     def listing(self) -> list[str]:
         return []
 

@@ -10,7 +10,7 @@ import textwrap
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
@@ -23,7 +23,7 @@ from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import Expression, Video
 from revoskit.errors import AnnotationError, UsageError
-from revoskit.frames import Frame
+from revoskit.frames import Frame, at_hand
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring.predictions import open_predictions
 
@@ -305,6 +305,7 @@ def contact_sheet(subject: Scene, *, frames: int = 6, style: Style | None = None
         raise UsageError(f"frames is {frames}: a contact sheet needs at least one")
     video = subject.video
     chosen = evenly_spaced(len(video.frame_names), frames)
+    subject = _at_hand(subject, chosen)
     if style is None or style.panel_width is None:
         style = _fitting(style or Style(), video, len(chosen) * len(subject.panels))
     panel_width, panel_height = style.panel_size(video)
@@ -328,6 +329,13 @@ def contact_sheet(subject: Scene, *, frames: int = 6, style: Style | None = None
             x = left + number * (panel_width + 4)
             draw.text((x, top + panel_height + 5), _fit(label, _font(13), panel_width), FAINT, font=_font(13))
     return page
+
+
+def _at_hand(subject: Scene, chosen: Sequence[int]) -> Scene:
+    """The same scene; of the frames that are chosen, those on a server have come, all at once."""
+    wanted = {index: frame for index in chosen if (frame := subject.frames[index]) is not None}
+    come = dict(zip(wanted, at_hand(list(wanted.values())), strict=True))
+    return replace(subject, frames=tuple(come.get(index, frame) for index, frame in enumerate(subject.frames)))
 
 
 def save_animation(
