@@ -278,7 +278,13 @@ def how_it_ended(exitcode: int | None) -> str:
     if exitcode is None or exitcode >= 0:
         return f"it exited with status {exitcode}"
     name = signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else "a signal"
-    return f"killed by {name}" + (", as the system does when memory runs out" if name == "SIGKILL" else "")
+    return f"killed by {name}{_WHY.get(name, '')}"
+
+
+_WHY = {
+    "SIGKILL": ", as the system does when memory runs out",
+    "SIGBUS": ", as happens when mask_dict.json or another file is cut short while it is read: is it being written to?",
+}
 
 
 def _worker_error(lost: list[str]) -> WorkerError:

@@ -306,3 +306,27 @@ def test_a_folder_of_something_else_is_left_without_a_trace(name, miniature, tmp
         Path(file).write_text("mine")
     assert main([name, str(miniature.root), *WRITERS[name], "--num-proc", "1"]) == 2
     assert sorted(path.name for path in Path("out").iterdir()) == ["README.md", "index.html"]
+
+
+# --- names from elsewhere ---------------------------------------------------------------------------------------------
+
+
+def test_no_name_moves_the_cursor_of_a_terminal(capsys):
+    assert main(["stats", "no\x1b[2Jwhere\x07"]) == 2
+    printed = capsys.readouterr().err
+    assert "\x1b" not in printed
+    assert r"no\x1b[2Jwhere\x07" in printed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its names are text")
+def test_a_folder_whose_name_is_no_text_is_reported_like_any_other(own_miniature, tmp_path, capsys):
+    os.mkdir(os.fsencode(own_miniature.root / "JPEGImages") + b"/\xff\xfe")
+    os.makedirs(os.fsencode(tmp_path / "P") + b"/\xff\xfe/0")
+    root = str(own_miniature.root)
+    assert main(["check", root, "--num-proc", "1"]) in (0, 1, 3)
+    assert main(["check", root, "--num-proc", "1", "--json"]) in (0, 1, 3)
+    assert main(["verify", root]) in (0, 1)
+    assert main(["evaluate", str(tmp_path / "P"), root, "--num-proc", "1", "-o", str(tmp_path / "scores")]) == 1
+    assert main(["evaluate", str(tmp_path / "P"), root, "--num-proc", "1", "--json"]) == 1
+    assert main(["stats", os.fsdecode(os.fsencode(root) + b"\xff")]) == 2
+    assert r"\udcff" in capsys.readouterr().err

@@ -128,6 +128,12 @@ def test_an_item_that_always_kills_its_worker_is_named_after_all_others_are_done
     assert sorted(results) == [0, 1, 3, 4, 5]
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGBUS"), reason="there is no such signal")
+def test_a_worker_that_a_truncated_file_kills_is_said_to_have_read_one():
+    assert "mask_dict.json or another file is cut short" in workers.how_it_ended(-signal.SIGBUS)
+    assert "memory runs out" in workers.how_it_ended(-signal.SIGKILL)
+
+
 def test_closing_the_iterator_stops_the_workers():
     results = workers.run(process_id, range(1000), num_proc=2)
     pids = {next(results)[1] for _ in range(4)}

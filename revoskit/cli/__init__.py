@@ -9,6 +9,7 @@ A new subcommand is a function and its options in the file of its group, and a l
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
@@ -16,6 +17,7 @@ import sys
 from revoskit import __version__
 from revoskit.cli import checking, export, getting, inference, looking, overview, publishing, scoring
 from revoskit.cli.options import Command, Parser
+from revoskit.cli.terminal import guarded
 from revoskit.errors import RevosError
 from revoskit.workers import Terminated, termination_raised
 
@@ -54,7 +56,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run what was typed, and return the exit status."""
     sys.stdout = sys.stdout or io.StringIO()  # closed by who called: `>&-`
     sys.stderr = sys.stderr or io.StringIO()
-    args = parser().parse_args(argv)
+    with guarded():
+        return _run(parser().parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         with termination_raised():
             status: int = args.run(args)

@@ -17,6 +17,7 @@ from revoskit.errors import MaskError
 from revoskit.inference.answers import compressed
 from revoskit.masks.packed import PackedMasks, Patch, pack_patches, pack_rles
 from revoskit.masks.rle import MaskSequence
+from revoskit.text import printable
 
 
 class ProblemKind(str, enum.Enum):
@@ -239,7 +240,8 @@ def nothing(video: Video, expression: Expression, kind: ProblemKind, reason: str
 def extra_of(annotations: Annotations, video_id: str, expression_id: str | None) -> Problem:
     """That there is a prediction for something that the split does not have."""
     what = "such video" if expression_id is None else "such expression of the video"
-    return Problem(video_id, expression_id, ProblemKind.EXTRA, f"the split {annotations.split} has no {what}")
+    names = printable(video_id), None if expression_id is None else printable(expression_id)  # as files may be called
+    return Problem(*names, ProblemKind.EXTRA, f"the split {annotations.split} has no {what}")
 
 
 def extras_of(annotations: Annotations, video_id: str, expression_ids: Iterable[str]) -> Iterator[Problem]:
