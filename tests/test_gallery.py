@@ -177,7 +177,7 @@ def test_frames_that_are_not_on_disk_are_counted(tmp_path):
 def test_scores_of_other_predictions_are_refused(gallery, tmp_path):
     other = tmp_path / "other.json"
     other.write_text(gallery.predictions.read_text())
-    with pytest.raises(UsageError, match="are of other predictions"):
+    with pytest.raises(UsageError, match=r"are of other predictions: found [^\[\]]+, expected [^\[\]]+\. Score"):
         write_gallery(gallery.layout, "validation", tmp_path / "page", predictions=other, scores=gallery.scores)
     assert not (tmp_path / "page").exists()
 

@@ -484,6 +484,24 @@ def test_a_folder_above_or_below_the_one_that_is_meant_is_refused_with_its_name(
     assert opened.has_video(other)
 
 
+def test_what_has_nothing_for_any_video_is_refused_with_the_runs_that_lie_in_it(tmp_path, annotations, video):
+    for name in ("A", "B"):
+        with PredictionWriter(tmp_path / "runs" / name, data_dir=annotations.layout.root) as writer:
+            writer.write(video.video_id, "0", None)
+    with pytest.raises(UsageError, match=r"nothing for any video .* did you mean \S+A or \S+B\?"):
+        open_predictions(tmp_path / "runs", annotations)
+    (tmp_path / "other" / "pictures").mkdir(parents=True)
+    (tmp_path / "other.json").write_text('{"splits": {"train": []}}')
+    for nothing in (tmp_path / "other", tmp_path / "other.json"):
+        with pytest.raises(UsageError, match="nothing for any video of the split validation: expected a folder of PNG"):
+            open_predictions(nothing, annotations)
+    with PredictionWriter(tmp_path / "begun", data_dir=annotations.layout.root):
+        pass
+    (tmp_path / "empty").mkdir()
+    for begun in (tmp_path / "begun", tmp_path / "empty"):  # runs that have not come far yet
+        assert open_predictions(begun, annotations).read(video, video.expressions[0]).problem.kind == "missing"
+
+
 def test_predictions_for_another_split_are_refused_with_its_name(tmp_path, annotations, tree):
     train = open_annotations(annotations.layout, "train")
     with pytest.raises(UsageError, match="nothing for the split train, and something for 1 videos of validation"):
@@ -497,3 +515,5 @@ def test_predictions_for_another_split_are_refused_with_its_name(tmp_path, annot
 def test_a_dataset_is_no_set_of_predictions(annotations):
     with pytest.raises(UsageError, match="is a dataset, not predictions for it: the predictions come first"):
         open_predictions(annotations.layout.root)
+    with pytest.raises(UsageError, match="JPEGImages is a dataset, not predictions"):
+        open_predictions(annotations.layout.root / "JPEGImages", annotations)

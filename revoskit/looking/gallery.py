@@ -251,10 +251,15 @@ def _refuse_other_scores(folder: Path, predictions: Predictions, annotations: An
     differ = [what for what in ("predictions", "split", "annotations") if scored.get(what) != here[what]]
     if differ:
         raise UsageError(
-            f"the scores in {folder} are of other {' and '.join(differ)}: found {scored.get(differ[0])}, expected "
-            f"{here[differ[0]]}. Score these predictions: `revoskit evaluate PREDICTIONS --data-dir "
+            f"the scores in {folder} are of other {' and '.join(differ)}: found {_briefly(scored.get(differ[0]))}, "
+            f"expected {_briefly(here[differ[0]])}. Score these predictions: `revoskit evaluate PREDICTIONS --data-dir "
             f"{annotations.layout.root} --split {annotations.split} -o DIR`, or leave --scores out"
         )
+
+
+def _briefly(noted: Any) -> str:
+    """What an evaluation noted of its run, on a line: paths and sizes, a split, digests."""
+    return " ".join(map(_briefly, noted)) if isinstance(noted, list) else str(noted)
 
 
 def read_scores(folder: Path) -> tuple[list[str], Scores]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from revoskit.dataset.annotations import Annotations, open_annotations
-from revoskit.dataset.layout import EXPRESSIONS, TRACKS
+from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, TRACKS
 from revoskit.dataset.records import Expression, Video
 from revoskit.errors import AnnotationError, UsageError
 from revoskit.inference.lines import RUN, SUFFIX, Data
@@ -55,13 +55,13 @@ def open_predictions(source: Any, annotations: Annotations | None = None) -> Pre
         annotations: of the split that they should be for. What is not, though it could be meant, is then refused.
 
     Raises:
-        UsageError: there is no such file or folder, it is none of these, or it is for another split.
+        UsageError: there is no such file or folder, it is none of these, or it is for another split or none.
     """
     opened = _open(source, annotations)
-    if annotations is not None and not any(map(opened.has_video, annotations.videos)):
+    if annotations is not None and annotations.videos and not _has_any(opened, annotations):
         _refuse_other_splits(opened, source, annotations)
-        if isinstance(source, (str, os.PathLike)) and isinstance(opened, PngTree):
-            return _on_another_level(opened, annotations)
+        if isinstance(source, (str, os.PathLike)) and _data(opened) is None:
+            return _on_another_level(opened, Path(os.path.realpath(os.path.expanduser(source))), annotations)
     return opened
 
 
@@ -112,8 +112,11 @@ def refuse_a_dataset(source: Any) -> None:
     Raises:
         UsageError: this is a dataset.
     """
-    names = (TRACKS, *EXPRESSIONS.values())
-    if isinstance(source, (str, os.PathLike)) and any(os.path.exists(os.path.join(source, name)) for name in names):
+    if not isinstance(source, (str, os.PathLike)):
+        return
+    path = Path(os.path.realpath(os.path.expanduser(source)))
+    root = path.parent if path.name == FRAMES_FOLDER else path
+    if any((root / name).exists() for name in (TRACKS, *EXPRESSIONS.values())):
         raise UsageError(
             f"{source} is a dataset, not predictions for it: the predictions come first, then the dataset "
             "(revoskit evaluate PREDICTIONS ROOT)"
@@ -162,23 +165,27 @@ def _data(opened: Predictions) -> Data | None:
     return next((part.data for part in parts if isinstance(part, LineFiles) and part.data is not None), None)
 
 
-def _on_another_level(tree: PngTree, annotations: Annotations) -> Predictions:
-    """A tree without any of the split's videos: as it is, or its parts where it consists of such.
+def _on_another_level(opened: Predictions, root: Path, annotations: Annotations) -> Predictions:
+    """What was meant by a path that has none of the split's videos: its parts, where it is a folder of trees of PNGs.
 
     Raises:
-        UsageError: it would be one, if the folder above or below it were meant.
+        UsageError: it holds no predictions for the split; the folders above or below it that do are named.
     """
-    below = [entry for entry in sorted(tree.root.iterdir()) if entry.is_dir()]
-    inside = [part for part in (PngTree.at(folder, annotations) for folder in below) if _has_any(part, annotations)]
+    inside: list[PngTree] = []
+    runs: list[Path] = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if folder.is_dir() and (LineFiles.is_in(folder) or (folder / RUN).is_file() or Table.is_in(folder)):
+            runs.append(folder)
+        elif folder.is_dir() and _has_any(part := PngTree.at(folder, annotations), annotations):
+            inside.append(part)
     if len(inside) > 1:
         return _join(inside)
-    above = [PngTree.at(folder, annotations) for folder in list(tree.root.parents)[:3]]
-    meant = inside + [part for part in above if _has_any(part, annotations)]
-    if meant:
-        raise UsageError(
-            f"{tree.root} has no folder of any video of the split {annotations.split}: did you mean {meant[0].root}?"
-        )
-    return tree
+    above = [PngTree.at(folder, annotations) for folder in root.parents[:3]] if isinstance(opened, PngTree) else []
+    if root.is_dir() and not any(os.scandir(root)):
+        return opened  # nothing is predicted yet, and nothing else can be meant
+    meant = [part.root for part in inside] + runs + [part.root for part in above if _has_any(part, annotations)]
+    hint = f"did you mean {' or '.join(map(str, meant[:3]))}?" if meant else f"expected {_FORMS}."
+    raise UsageError(f"{root} has nothing for any video of the split {annotations.split}: {hint}")
 
 
 def _has_any(part: Predictions, annotations: Annotations) -> bool:

@@ -403,5 +403,7 @@ def _listed(problems: list[Problem], shown: int) -> list[str]:
         )
         lines.append(f"  {place}: {problem.reason}")
     if len(problems) > shown:
-        lines.append(f"  … and {len(problems) - shown:,} more, see `missing` in scores.json")
+        lines.append(
+            f"  … and {len(problems) - shown:,} more: `missing` in scores.json, which -o (output=) writes, has them all"
+        )
     return lines
