@@ -510,6 +510,8 @@ def test_resuming_another_run_is_refused(data, tree, predicted, tmp_path):
     evaluate(tree, data, output=tmp_path)
     with pytest.raises(UsageError, match="another run"):
         evaluate(tree, data, output=tmp_path, resume=True, protocol="official")
+    with pytest.raises(UsageError, match="another run"):
+        evaluate(tree, data, output=tmp_path, resume=True, extra=True)
     with pytest.raises(UsageError, match="output"):
         evaluate(tree, data, resume=True)
 
