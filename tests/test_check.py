@@ -354,3 +354,21 @@ def test_the_exit_status_says_the_worst(copy, capsys):
     report = json.loads(capsys.readouterr().out)
     assert [finding["severity"] for finding in report["findings"]] == ["error", "warning", "note"]
     assert main(["check", str(copy.root / "nowhere")]) == 2
+
+
+def test_json_holds_every_finding_with_its_file_and_the_table_a_few(own_miniature, edit_json, capsys):
+    def blank(content):
+        for video in content["videos"].values():
+            for entry in video["expressions"].values():
+                entry["exp"] = " "
+
+    root = own_miniature.root
+    edit_json(root / EXPRESSIONS["train"], blank)
+    edit_json(root / TRACKS, lambda d: [masks.pop() for masks in d.values()])
+    main(["check", str(root), "--json"])
+    found = {finding["kind"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
+    assert len(found["expression-blank"]["examples"]) == found["expression-blank"]["count"] > 5
+    assert len(found["track-length"]["examples"]) == found["track-length"]["count"] > 5
+    assert {example["file"] for example in found["track-length"]["examples"]} == {str(root / TRACKS)}
+    main(["check", str(root)])
+    assert capsys.readouterr().out.count(": 3 entries, 4 frames") == 5

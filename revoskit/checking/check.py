@@ -48,6 +48,7 @@ class Place(TypedDict, total=False):
     video: str
     expression: str
     track: str
+    file: str
 
 
 class Report(msgspec.Struct):
@@ -295,10 +296,12 @@ def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tupl
     tally = Tally()
     place: Place = {"split": job.split, "video": job.video.video_id}
     split = layout.split(job.split)
-    tracks, masks = _check_tracks(split, job.video, tally, place) if files.tracks else ({}, 0)
+    of_tracks: Place = {**place, "file": str(split.tracks)}
+    tracks, masks = _check_tracks(split, job.video, tally, of_tracks) if files.tracks else ({}, 0)
     if files.foreground:
         whole = job.judge_foreground and len(tracks) == len(job.video.annotation_ids)
-        masks += _check_foreground(split, job.video, tracks if whole else None, tally, place)
+        of_foreground: Place = {**place, "file": str(split.foreground)}
+        masks += _check_foreground(split, job.video, tracks if whole else None, tally, of_foreground)
     _check_frames(split, job.video, decode, tally, place)
     return tally, masks
 
@@ -449,7 +452,8 @@ def _check_frames(split: SplitFiles, video: Video, decode: bool, tally: Tally, p
     missing = [name for name, frame in zip(video.frame_names, frames, strict=True) if frame is None]
     if missing:
         found = f"{len(missing)} of the video's {len(frames)}"
-        tally.add(Kind.FRAME_MISSING, found, len(missing), frame=missing[0], **place)
+        for name in missing:
+            tally.add(Kind.FRAME_MISSING, found, frame=name, **place)
     for name, frame in zip(video.frame_names, frames, strict=True):
         if frame is not None:
             try:

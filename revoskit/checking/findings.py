@@ -1,6 +1,6 @@
 """How findings are gathered and shown.
 
-There may be a finding for every mask of a copy, so they are counted where they are found; a few are kept as examples.
+All of them are kept, by kind and place; a few of each kind are shown to people, and all are in the JSON.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class Example(msgspec.Struct, order=True, omit_defaults=True):
     track: str = ""
     frame: str = ""
     found: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
         place = [self.split, self.video]
@@ -29,7 +30,7 @@ class Example(msgspec.Struct, order=True, omit_defaults=True):
 
 
 class Finding(msgspec.Struct):
-    """All findings of one kind."""
+    """All findings of one kind, in the order of their places."""
 
     kind: Kind
     severity: Severity
@@ -46,7 +47,7 @@ class _Group(msgspec.Struct):
 
 
 class Tally:
-    """Findings as they come in, from one process or from many; the first examples by place are kept."""
+    """Findings as they come in, from one process or from many."""
 
     def __init__(self) -> None:
         self._groups: dict[Kind, _Group] = {}
@@ -62,9 +63,10 @@ class Tally:
         expression: str = "",
         track: str = "",
         frame: str = "",
+        file: str = "",
     ) -> None:
         """Note something that was found `count` times, and where."""
-        example = Example(split, video, expression, track, frame, found)
+        example = Example(split, video, expression, track, frame, found, file)
         self._merge(kind, _Group(count, {example.video} - {""}, [example]))
 
     def merge(self, other: Tally) -> None:
@@ -75,12 +77,12 @@ class Tally:
         group = self._groups.setdefault(kind, _Group())
         group.count += more.count
         group.videos |= more.videos
-        group.examples = sorted([*group.examples, *more.examples])[:EXAMPLES]
+        group.examples += more.examples
 
     def findings(self) -> list[Finding]:
         """By kind, the gravest first."""
         return [
-            Finding(kind, severity, kind.says, group.count, len(group.videos), group.examples)
+            Finding(kind, severity, kind.says, group.count, len(group.videos), sorted(group.examples))
             for severity in Severity
             for kind in Kind
             if kind.severity is severity and (group := self._groups.get(kind))
@@ -93,7 +95,8 @@ def describe(findings: list[Finding]) -> str:
     for finding in findings:
         videos = f" in {finding.videos:,} video{'s' * (finding.videos != 1)}" if finding.videos else ""
         lines.append(f"{finding.severity.upper()}  {finding.kind}: {finding.says}  ({finding.count:,}{videos})")
-        lines += [f"    {example}" for example in finding.examples]
-        if finding.count > len(finding.examples) > 1:
+        shown = finding.examples[:EXAMPLES]
+        lines += [f"    {example}" for example in shown]
+        if finding.count > len(shown) > 1:
             lines.append("    …")
     return "\n".join(lines)
