@@ -26,6 +26,8 @@ from revoskit.scoring.evaluator import Evaluator as Evaluator
 from revoskit.scoring.result import Result as Result
 from revoskit.training.clips import Clips as Clips
 from revoskit.training.clips import collate as collate
+from revoskit.training.subsets import select_videos as select_videos
+from revoskit.training.subsets import split_by_video as split_by_video
 
 from . import export as export
 

@@ -90,6 +90,7 @@ def choose(name, total, count, *, seed=0, seen=None, **kwargs):
     st.sampled_from(["repeat", "pad"]),
 )
 def test_a_clip_has_the_number_of_frames_and_says_which_count(name, total, count, stride, seed, short):
+    stride = stride if name in ("contiguous", "visible", "context") else 1
     indices, valid = choose(name, total, count, seed=seed, stride=stride, short=short)
     assert indices.shape == valid.shape == (count,)
     assert ((indices >= 0) & (indices < total))[valid].all()
@@ -169,6 +170,8 @@ def test_short_videos_repeat_in_place_or_pad_at_the_end():
         {"sampling": "dense"},
         {"stride": 0},
         {"stride": 1.5},
+        {"stride": 2},
+        {"stride": 3, "sampling": "random"},
         {"sampling": "context", "context": 8},
         {"context": 2},
         {"short": "loop"},
@@ -337,6 +340,20 @@ def test_an_unsound_mask_names_video_expression_and_frame(row):
 def test_a_missing_column_is_named(expressions):
     with pytest.raises(UsageError, match=r"needs the columns frames, masks; the rows have"):
         expressions.remove_columns(["frames", "masks"]).with_transform(Clips(2))[0]
+
+
+def test_the_columns_that_a_clip_is_made_from_are_enough(expressions):
+    needed = ["video_id", "height", "width", "frames", "masks", "expression_id"]
+    whole = expressions.with_transform(Clips(2, size=16))[0]
+    part = expressions.select_columns(needed).with_transform(Clips(2, size=16))[0]
+    assert whole.keys() - part.keys() == {"expression", "expression_type"}
+    np.testing.assert_array_equal(part["frames"], whole["frames"])
+
+
+def test_rows_of_published_expressions_send_to_config_videos(row):
+    del row["frames"]
+    with pytest.raises(UsageError, match="no frames: use config videos"):
+        Clips(2)({**row, "video_index": 0})
 
 
 # --- config videos ----------------------------------------------------------------------------------------------------

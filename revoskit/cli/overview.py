@@ -25,6 +25,7 @@ def _demo(args: argparse.Namespace) -> int:
 
     layout = demo.prepare(args.output)
     cache = str(args.output / ".cache")
+    print(">>> import revos\n>>> from datasets import load_dataset")
     print(f'>>> load_dataset("{revos.NAME}", data_dir="{args.output}")')
     expressions = load_dataset(revos.NAME, data_dir=str(layout.root), cache_dir=cache)
     videos = load_dataset(revos.NAME, "videos", data_dir=str(layout.root), cache_dir=cache)

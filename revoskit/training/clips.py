@@ -35,16 +35,7 @@ Side = Literal["shortest", "longest"]
 Output = Literal["numpy", "torch"]
 OnError = Literal["raise", "resample"]
 
-_EXPRESSION_COLUMNS = (
-    "video_id",
-    "height",
-    "width",
-    "frames",
-    "masks",
-    "expression_id",
-    "expression",
-    "expression_type",
-)
+_EXPRESSION_COLUMNS = ("video_id", "height", "width", "frames", "masks", "expression_id")
 _VIDEO_COLUMNS = ("video_id", "height", "width", "frames", "tracks", "expressions")
 # What fills a batch up where its clips differ in size; everything else is filled with zeros.
 _FILL = {"frame_indices": -1, "expression_type": -1, "annotation_ids": -1}
@@ -84,7 +75,8 @@ class Clips:
         masks: uint8 (T, H, W), 1 on the objects that the expression means; all 0 if it means none.
         frame_indices: int64 (T,), positions in the row's `frames`; -1 for padding.
         valid: bool (T,), False for repeated frames and for padding.
-        expression, video_id, expression_id: str. expression_type: int, -1 where the dataset has no types.
+        video_id, expression_id: str.
+        expression: str. expression_type: int, -1 where the dataset has no types. Both if the rows have these columns.
         original_size: int64 (2,), height and width of the video.
         broken_frames: int, how many frames this clip had to do without.
 
@@ -168,6 +160,8 @@ class Clips:
 
     def _clip(self, row: Row) -> Clip:
         per_video = "tracks" in row
+        if "video_index" in row and "frames" not in row:
+            raise UsageError("rows of published `expressions` have no frames: use config videos of the same folder")
         missing = [name for name in (_VIDEO_COLUMNS if per_video else _EXPRESSION_COLUMNS) if name not in row]
         if missing:
             raise UsageError(
@@ -206,8 +200,11 @@ class Clips:
         clip = self._frames(row, grid, row["expression_id"], visible)
         masks = _parse(row["masks"], clip["frame_indices"].tolist(), grid, where)
         clip["masks"] = masks.sample(grid.rows, grid.columns)
-        clip["expression"], clip["expression_id"] = row["expression"], row["expression_id"]
-        clip["expression_type"] = _type(row)
+        clip["expression_id"] = row["expression_id"]
+        if "expression" in row:
+            clip["expression"] = row["expression"]
+        if "expression_type" in row:
+            clip["expression_type"] = _type(row)
         return clip
 
     def _of_video(self, row: Row, grid: Grid) -> Clip:

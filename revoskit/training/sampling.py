@@ -66,6 +66,10 @@ class Sampling:
             raise UsageError(f"num_frames is {self.num_frames!r}: expected a number from 1 up, or (least, most)")
         if not is_count(self.stride):
             raise UsageError(f"stride is {self.stride!r}: expected a number from 1 up")
+        if self.stride != 1 and self.name in ("uniform", "random", "all"):
+            raise UsageError(
+                f"stride={self.stride} goes with sampling='contiguous', 'visible' or 'context', not with {self.name!r}"
+            )
         if self.name == "context" and not 1 <= self._context(ends[0]) < ends[0]:
             raise UsageError(
                 f"context is {self.context!r} of {self.num_frames} frames: expected at least one frame of context "
