@@ -40,7 +40,8 @@ def boundary_measure(truth: Any, prediction: Any, radius: float | np.ndarray | N
     """F of each frame: the harmonic mean of boundary precision and recall.
 
     A boundary pixel is right if the other mask has a boundary pixel within ceil(0.008·√(h²+w²)) pixels of it, by
-    Euclidean distance. Where only the prediction is empty F is 0, where only the truth is it is 0, where both are, 1.
+    Euclidean distance. Where only one of them has a boundary F is 0, where neither has, 1; a mask that fills the frame
+    has none, no more than an empty one.
 
     Args, returns and raises as `region_similarity`; `radius` is another distance in pixels, one or float (T,).
 
