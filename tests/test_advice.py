@@ -36,6 +36,13 @@ def test_a_folder_too_high_or_too_low_or_in_other_letters_names_the_right_one(ro
     assert f"Did you mean {root}?" in str(caught.value)
 
 
+@pytest.mark.parametrize("command", ["check", "verify"])
+@pytest.mark.parametrize("below", ["..", FRAMES_FOLDER])
+def test_the_commands_that_take_any_folder_name_the_right_one_too(root, command, below, capsys):
+    assert main([command, str(root / below)]) == 1
+    assert f"Did you mean {root}?" in capsys.readouterr().out
+
+
 def test_nothing_is_meant_where_nothing_is_near(tmp_path):
     with pytest.raises(MissingFilesError) as caught:
         Layout.at(tmp_path / "a" / "b" / "c").require()
@@ -92,6 +99,6 @@ def test_unpacking_again_after_the_archive_was_deleted_says_that_all_is_there(ro
     assert main(["unpack", str(root), "--delete", "--num-proc", "1"]) == 0
     capsys.readouterr()
     assert main(["unpack", str(root), "--num-proc", "1"]) == 0
-    assert "not needed any more" in capsys.readouterr().out
+    assert "and no archive is needed" in capsys.readouterr().out
     next((root / FRAMES_FOLDER).rglob("*.jpg")).unlink()
     assert main(["unpack", str(root)]) == 2

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from revoskit import workers
 from revoskit.checking import findings
 from revoskit.checking.findings import Finding, Tally
+from revoskit.dataset.advice import about_root
 from revoskit.dataset.expressions import scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.faults import Kind, Severity
@@ -155,7 +156,10 @@ class _Records(NamedTuple):
         records = cls({}, set())
         here = layout.splits()
         if not here:
-            tally.add(Kind.FILE_MISSING, f"none of {', '.join(EXPRESSIONS.values())} is here")
+            tally.add(
+                Kind.FILE_MISSING,
+                f"none of {', '.join(EXPRESSIONS.values())} is here.{about_root(layout.root, EXPRESSIONS.values())}",
+            )
         for split in [] if splits or not here else EXPRESSIONS:
             if split not in here:
                 tally.add(Kind.FILE_ABSENT, EXPRESSIONS[split])

@@ -29,7 +29,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 VERIFY = Command(
-    "verify", "compare the files with the official SHA-256, count unpacked frames", _verify_options, _verify
+    "verify", "compare the files with the official SHA-256, count the frames that are here", _verify_options, _verify
 )
 
 

@@ -133,7 +133,8 @@ def _compare_options(parser: Parser) -> None:
         "methods",
         metavar="METHOD",
         nargs="+",
-        help="two or more: predictions as `evaluate` takes them, or DIR of an earlier `evaluate -o DIR`",
+        help="two or more: predictions as `evaluate` takes them, or DIR of an earlier `evaluate -o DIR`; behind them "
+        "may stand ROOT",
     )
     parser.add_argument("--data-dir", metavar="ROOT", help="the dataset, where predictions are still to be scored")
     options.add_alignment(parser)
@@ -157,7 +158,10 @@ def _compare_options(parser: Parser) -> None:
 
 def _compare(args: argparse.Namespace) -> int:
     from revoskit.scoring.compare import compare
+    from revoskit.scoring.predictions import is_a_dataset
 
+    if args.data_dir is None and is_a_dataset(args.methods[-1]):
+        args.data_dir = args.methods.pop()
     with _scoring() as show:
         comparison = compare(
             args.methods,

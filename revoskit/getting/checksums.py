@@ -17,6 +17,7 @@ from huggingface_hub import constants
 from tabulate import tabulate
 
 from revoskit.atomic import write_whole
+from revoskit.dataset.advice import about_root
 from revoskit.dataset.expressions import read_expressions
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, SHA256_FIRST_RELEASE, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, MissingFilesError
@@ -133,7 +134,9 @@ def table(found: Verification) -> str:
             f"frames of {frames.split}: {frames.present:,} of {frames.listed:,} listed are here{archived}; "
             f"{frames.complete_videos:,} of {frames.videos:,} videos are complete"
         )
-    return "\n".join([lines[0], "", *lines[1:]]) if found.frames else lines[0]
+    if all(file.state == MISSING for file in found.files):
+        lines.append(f"None of them is in {found.root}.{about_root(Path(found.root), SHA256)}")
+    return "\n".join([lines[0], "", *lines[1:]]) if len(lines) > 1 else lines[0]
 
 
 def _remark(file: FileReport) -> str:

@@ -129,7 +129,7 @@ def _unpack(layout: Layout, delete: bool, num_proc: int) -> Unpacked:
 def describe(done: Unpacked) -> str:
     """What came of an unpacking, for reading."""
     if done.already_there and not done.unpacked and not done.deleted and not Path(done.archive).exists():
-        return f"all {done.already_there:,} frames are in {done.frames_folder}; {done.archive} is not needed any more"
+        return f"all {done.already_there:,} frames are in {done.frames_folder}, and no archive is needed"
     lines = [f"{done.unpacked:,} files ({done.bytes:,} bytes) unpacked from {done.archive} into {done.frames_folder}"]
     if done.already_there:
         lines.append(f"{done.already_there:,} were there already")

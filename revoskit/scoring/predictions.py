@@ -112,15 +112,18 @@ def refuse_a_dataset(source: Any) -> None:
     Raises:
         UsageError: this is a dataset.
     """
-    if not isinstance(source, (str, os.PathLike)):
-        return
-    path = Path(os.path.realpath(os.path.expanduser(source)))
-    root = path.parent if path.name == FRAMES_FOLDER else path
-    if any((root / name).exists() for name in (TRACKS, *EXPRESSIONS.values())):
+    if isinstance(source, (str, os.PathLike)) and is_a_dataset(source):
         raise UsageError(
             f"{source} is a dataset, not predictions for it: the predictions come first, then the dataset "
             "(revoskit evaluate PREDICTIONS ROOT)"
         )
+
+
+def is_a_dataset(source: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds the files of ReVOS's kind, or is that of its frames."""
+    path = Path(os.path.realpath(os.path.expanduser(source)))
+    root = path.parent if path.name == FRAMES_FOLDER else path
+    return any((root / name).exists() for name in (TRACKS, *EXPRESSIONS.values()))
 
 
 # --- what could be meant ----------------------------------------------------------------------------------------------
