@@ -26,6 +26,7 @@ from typing import Any, Literal, get_args
 import datasets
 import datasets.exceptions
 import datasets.load
+import pyarrow as pa
 from datasets.data_files import DataFilesDict
 
 import revoskit
@@ -41,6 +42,7 @@ from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Faults, FileState, L
 from revoskit.dataset.leaving_out import LeftOut, tell
 from revoskit.dataset.records import Video
 from revoskit.dataset.remapping import read_mapping
+from revoskit.dataset.tables import Shown, expression_tables, video_tables
 from revoskit.errors import AnnotationError, MissingFilesError, RevosError, UnsizedError, UsageError
 from revoskit.frames import EncodedFrame
 
@@ -233,16 +235,19 @@ class Revos(datasets.GeneratorBasedBuilder):
         self._writer_batch_size = kwargs.get("writer_batch_size") or (8 if self.config.name == "videos" else 64)
 
     def _info(self) -> datasets.DatasetInfo:
-        features = videos_features if self.config.name == "videos" else expressions_features
         if self.config.family != REVOS:
-            return _sister_info(self.config.family, features(self.config.decode_frames))
+            return _sister_info(self.config.family, self._features())
         return datasets.DatasetInfo(
             description=DESCRIPTION,
-            features=features(self.config.decode_frames),
+            features=self._features(),
             homepage=HOMEPAGE,
             license=LICENSE,
             citation=CITATION,
         )
+
+    def _features(self) -> datasets.Features:
+        features = videos_features if self.config.name == "videos" else expressions_features
+        return features(self.config.decode_frames)
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         """Keep nothing that was made while the annotation files changed."""
@@ -302,17 +307,28 @@ class Revos(datasets.GeneratorBasedBuilder):
     def _generate_examples(
         self, video_ids: list[str], layout: Layout, split: str, state: FileState
     ) -> Iterator[tuple[str, dict[str, Any]]]:
+        for video, masks, frames in self._shown(video_ids, layout, split, state):
+            if self.config.name == "videos":
+                yield video.video_id, video_example(video, masks, frames)
+                continue
+            for expression in video.expressions:
+                key = f"{video.video_id}/{expression.expression_id}"
+                yield key, expression_example(video, expression, masks, frames)
+
+    def _generate_tables(
+        self, video_ids: list[str], layout: Layout, split: str, state: FileState
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """The same rows, a batch in each table."""
+        tables = video_tables if self.config.name == "videos" else expression_tables
+        shown = self._shown(video_ids, layout, split, state)
+        yield from enumerate(tables(shown, self.info.features, self._writer_batch_size))
+
+    def _shown(self, video_ids: list[str], layout: Layout, split: str, state: FileState) -> Iterator[Shown]:
         annotations = open_annotations(layout, split, silent=True)
         refuse_changes(layout, state, annotations.state)
         for video_id in video_ids:
             video = annotations.video(video_id)
-            masks = annotations.masks(video)
-            frames = _frames(annotations.files, video, self.config.decode_frames)
-            if self.config.name == "videos":
-                yield video_id, video_example(video, masks, frames)
-                continue
-            for expression in video.expressions:
-                yield f"{video_id}/{expression.expression_id}", expression_example(video, expression, masks, frames)
+            yield video, annotations.masks(video), _frames(annotations.files, video, self.config.decode_frames)
 
     def as_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
         """The built rows of `split`, as `datasets` gives them; says of a split without rows why there are none."""
@@ -331,9 +347,15 @@ class Revos(datasets.GeneratorBasedBuilder):
         raise UsageError(f"split is {split!r}: a stream takes the whole of a split, one of {here}")
 
     def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Let our own errors through as they are: their message is the one that helps."""
+        """Write tables rather than examples, and let our own errors through: their message is the one that helps."""
         try:
-            yield from super()._prepare_split_single(*args, **kwargs)
+            # Features of the user's own are for `datasets` to encode.
+            known = not args and kwargs.keys() - _ABOUT_EXAMPLES == _WRITES_TABLES
+            if known and self.info.features == self._features():
+                how = {name: kwargs[name] for name in _WRITES_TABLES}
+                yield from datasets.ArrowBasedBuilder._prepare_split_single(self, **how)
+            else:
+                yield from super()._prepare_split_single(*args, **kwargs)
             return
         except datasets.exceptions.DatasetGenerationError as error:
             if not isinstance(error.__cause__, RevosError):
@@ -342,6 +364,22 @@ class Revos(datasets.GeneratorBasedBuilder):
         # Not within the block above: it would get that error for its context, and is itself the cause of it. Whoever
         # walks such a chain never ends.
         raise ours
+
+
+def _parameters_of_writing_tables() -> Collection[str]:
+    """What the method that writes tables takes, of the builders that make tables; none where it is unlike those known.
+
+    A builder of ours makes examples, as streams and `datasets` itself expect, and borrows that method: nothing else
+    writes the same files, with the same shards and metadata, from tables. Where it is not, examples are written.
+    """
+    method = getattr(datasets.ArrowBasedBuilder, "_prepare_split_single", None)
+    known = {"gen_kwargs", "fpath", "file_format", "max_shard_size", "job_id"}
+    taken = set() if method is None else inspect.signature(method).parameters.keys() - {"self"}
+    return known if taken == known else ()
+
+
+_WRITES_TABLES = _parameters_of_writing_tables()
+_ABOUT_EXAMPLES = {"split_info", "check_duplicate_keys"}  # ids are keys of JSON objects, in which none is there twice
 
 
 def _refuse_unknown(kwargs: dict[str, Any]) -> None:

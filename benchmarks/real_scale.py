@@ -80,10 +80,8 @@ def write(root: Path, videos: dict[str, int] = VIDEOS, seed: int = 0, setting: s
                 "frames": names,
                 "expressions": _expressions(rng, like, ids, int(share[number])),
             }
-            foreground[video_id] = {
-                "masks_rle": _track(rng, masks, len(names), 0),
-                "foreground_ratio": [0.1] * len(names),
-            }
+            named = {i for expression in entries[video_id]["expressions"].values() for i in expression["anno_id"]}
+            foreground[video_id] = _foreground([tracks[str(i)] for i in sorted(named)], like, len(names))
             folder = root / FRAMES_FOLDER / video_id
             folder.mkdir(parents=True)
             for i, name in enumerate(names):
@@ -124,6 +122,12 @@ def _track(rng: np.random.Generator, pool: list[dict], frames: int, nulls: float
     start = int(rng.integers(len(pool)))
     gone = rng.random(frames) < nulls
     return [None if gone[i] else pool[(start + i) % len(pool)] for i in range(frames)]
+
+
+def _foreground(tracks: list[list[dict | None]], like: Setting, frames: int) -> dict:
+    united = MaskSequence.empty(frames, like.height, like.width)
+    united = united.union(*(MaskSequence.parse(track, like.height, like.width) for track in tracks))
+    return {"masks_rle": list(united), "foreground_ratio": (united.areas() / like.height / like.width).tolist()}
 
 
 def _expressions(rng: np.random.Generator, like: Setting, ids: list[int], count: int) -> dict[str, dict]:

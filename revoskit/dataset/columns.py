@@ -63,7 +63,8 @@ def videos_features(decode_frames: bool = False) -> Features:
     )
 
 
-def _video_row(video: Video, frames: list[EncodedFrame | None]) -> dict[str, Any]:
+def video_columns(video: Video, frames: list[EncodedFrame | None]) -> dict[str, Any]:
+    """What every row about a video says of it."""
     return {
         "video_id": video.video_id,
         "height": video.height,
@@ -73,7 +74,8 @@ def _video_row(video: Video, frames: list[EncodedFrame | None]) -> dict[str, Any
     }
 
 
-def _expression_row(expression: Expression) -> dict[str, Any]:
+def expression_columns(expression: Expression) -> dict[str, Any]:
+    """What a row says of an expression, less its masks."""
     return {
         "expression_id": expression.expression_id,
         "expression": expression.text,
@@ -87,7 +89,7 @@ def expression_example(
     video: Video, expression: Expression, masks: VideoMasks, frames: list[EncodedFrame | None]
 ) -> dict[str, Any]:
     """A row of config `expressions`."""
-    return _video_row(video, frames) | _expression_row(expression) | {"masks": list(masks.of(expression))}
+    return video_columns(video, frames) | expression_columns(expression) | {"masks": list(masks.of(expression))}
 
 
 def video_example(video: Video, masks: VideoMasks, frames: list[EncodedFrame | None]) -> dict[str, Any]:
@@ -96,8 +98,8 @@ def video_example(video: Video, masks: VideoMasks, frames: list[EncodedFrame | N
         {"annotation_id": i, "object_id": video.object_id(i), "masks": list(masks.track(i))}
         for i in video.annotation_ids
     ]
-    return _video_row(video, frames) | {
+    return video_columns(video, frames) | {
         "tracks": tracks,
-        "expressions": [_expression_row(expression) for expression in video.expressions],
+        "expressions": [expression_columns(expression) for expression in video.expressions],
         "foreground": list(masks.foreground()),
     }

@@ -118,7 +118,7 @@ class FiledMasks(VideoMasks):
         frames = self._telling_frames()
         tracks = [self.track(i).take(frames) for i in self.video.annotation_ids]
         blank = MaskSequence.empty(len(frames), self.video.height, self.video.width)
-        if blank.union(*tracks).decode().tobytes() == filed.take(frames).decode().tobytes():
+        if blank.union(*tracks).runs() == filed.take(frames).runs():
             return filed
         file.distrust(f"{file.path}: video {self.video.video_id!r} is not the union of its tracks")
         return None
