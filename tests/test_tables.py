@@ -1,6 +1,7 @@
 """A builder that writes tables writes the files that `datasets` makes of the same rows as examples."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from datasets import Features, Value
 import revos
 from revoskit.dataset.columns import expressions_features
 from revoskit.dataset.families import REVOS
+from revoskit.dataset.layout import TRACKS
 from revoskit.dataset.tables import _of_length
 from revoskit.miniature import write_miniature, write_sister
 
@@ -86,6 +88,19 @@ def test_tables_are_the_examples(data, tmp_path, monkeypatch, config, options):
     assert_equal(*ways)
     if "max_shard_size" in options:
         assert len(ways[0][0]) > 3
+
+
+@pytest.mark.parametrize("config", ["expressions", "videos"])
+def test_tables_leave_out_what_examples_leave_out(data, tmp_path, monkeypatch, config):
+    copy = Path(shutil.copytree(data, tmp_path / "ReVOS"))
+    tracks = json.loads((copy / TRACKS).read_text())
+    tracks["3003000"] = tracks["3003000"][:-1]
+    (copy / TRACKS).write_text(json.dumps(tracks))
+    options = {"data_dir": str(copy), "missing_frames": "keep", "faults": "skip"}
+    files, info = built(tmp_path, config, True, monkeypatch, **options)
+    assert_equal((files, info), built(tmp_path, config, False, monkeypatch, **options))
+    if config == "expressions":
+        assert info.splits["train"].num_examples < 3 * 7 + 1, "those of the track go"
 
 
 @pytest.mark.parametrize("family", ["mevis", "mevis_v2", "lv_vis", "fevos", "ref_sav"])
