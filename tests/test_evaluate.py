@@ -446,6 +446,9 @@ def test_a_split_without_some_type_has_no_such_number(tmp_path):
     assert document["binary"]["overall"]["J"] is None
     assert "–" in result.table()
     assert "this prediction" in result.against_published()
+    assert result.against_published().endswith(
+        "This is of 1 expressions, and the published ones of 5,822: not comparable."
+    )
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------------

@@ -121,6 +121,12 @@ def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in (name, name.partition(".")[0]):
+            file = f"{name.rpartition('.')[2]}.py"
+            raise AdapterError(
+                f"there is no module {error.name!r}, neither in {Path.cwd()} nor among what is installed; for a file, "
+                f"say folder/{file}:name"
+            ) from None
         raise _failed(f"importing {name}", error) from error
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from tabulate import tabulate
 
 from revoskit.atomic import write_whole
+from revoskit.dataset import published
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.records import ExpressionType
 from revoskit.errors import UsageError
@@ -354,7 +355,12 @@ class Result:
             raise UsageError("the published results are of the validation split of ReVOS")
         protocol = self.protocols[-1]  # the official one where it was computed
         rows = self.rows[protocol]
-        return reported.table(name, *(rows[kind].measures["J&F"] for kind in ("referring", "reasoning", OVERALL)))
+        table = reported.table(name, *(rows[kind].measures["J&F"] for kind in ("referring", "reasoning", OVERALL)))
+        whole = sum(published.EXPRESSIONS["validation"].values())
+        if len(self.expressions) == whole:
+            return table
+        here = f"{len(self.expressions):,}"
+        return f"{table}\nThis is of {here} expressions, and the published ones of {whole:,}: not comparable."
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `scores.json` and `scores.csv`, each whole or not at all."""
