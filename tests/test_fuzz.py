@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from official_files import zip_frames
 
+from revoskit.atomic import LOCK
 from revoskit.checking.check import check
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.expressions import read_expressions, scan_expressions
@@ -324,7 +325,7 @@ def test_no_name_leads_out_of_the_root(scratch, name, tar):
     except ArchiveError:
         assert unpacked(root) == {}
     assert sorted(path.name for path in scratch.iterdir()) == outside
-    assert {path.name for path in root.iterdir()} <= {"JPEGImages.tar", FRAMES_ARCHIVE, FRAMES_FOLDER}
+    assert {path.name for path in root.iterdir()} <= {"JPEGImages.tar", FRAMES_ARCHIVE, FRAMES_FOLDER, LOCK}
 
 
 # --- a whole copy: 60 -------------------------------------------------------------------------------------------------

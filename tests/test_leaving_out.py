@@ -16,8 +16,8 @@ import revos
 from revoskit import cli
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
-from revoskit.dataset.leaving_out import same_shape
 from revoskit.errors import AnnotationError, RevosError, UsageError
+from revoskit.frames import same_shape
 from revoskit.miniature import write_miniature
 
 TRAIN = EXPRESSIONS["train"]
