@@ -332,7 +332,7 @@ def faulty(root, edit_json):
     ids=lambda command: f"{command[0]}-{len(command)}",
 )
 def test_every_command_that_opens_a_split_goes_on_without_what_is_wrong(faulty, tmp_path, command, capsys):
-    (tmp_path / "p.json").write_text("{}")
+    (tmp_path / "p.json").write_text(json.dumps({"LV-VIS/train/01020": {}}))
     named = {"root": faulty, "out": tmp_path / "out", "predictions": tmp_path / "p.json"}
     arguments = [part.format(**named) for part in command]
     assert cli.main([*arguments, "--num-proc", "1"] if command[0] == "gallery" else arguments) == 2

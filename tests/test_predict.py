@@ -67,7 +67,7 @@ def bright(frames, text, row):
 
 
 def slow(frames, text, row):
-    time.sleep(0.01)
+    time.sleep(0.03)
     return bright(frames, text, row)
 
 
@@ -190,7 +190,7 @@ def test_killed_at_any_time_a_run_goes_on_and_nothing_is_lost_or_done_twice(data
     for turn in range(60):
         count = 1 + turn % 3  # another division each time
         processes = [forked(run_quietly, data, tmp_path, (i, count)) for i in range(count)]
-        time.sleep(rng.uniform(0.0, 0.12))
+        time.sleep(rng.uniform(0.0, 0.15))
         for process in processes:
             process.kill()
             process.join()
