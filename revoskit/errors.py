@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from revoskit.dataset.faults import Kind
     from revoskit.dataset.records import Video
+    from revoskit.kinds import Kind
 
 
 class RevosError(Exception):

@@ -23,11 +23,11 @@ from revoskit.checking.findings import Finding, Tally
 from revoskit.dataset.advice import about_root
 from revoskit.dataset.expressions import scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
-from revoskit.dataset.faults import Kind, Severity
 from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout, SplitFiles
 from revoskit.dataset.records import Expression, ExpressionType, Video
 from revoskit.dataset.tracks import ForegroundFile, TrackFile, open_once
 from revoskit.errors import AnnotationError, FrameError, FrameFault, MissingFilesError, UsageError
+from revoskit.kinds import Kind, Severity
 from revoskit.masks.rle import RLE, MaskSequence, faults
 
 EXIT_STATUS = {None: 0, Severity.NOTE: 0, Severity.WARNING: 3, Severity.ERROR: 1}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from revoskit.dataset.faults import Kind, Severity
+from revoskit.kinds import Kind, Severity
 
 EXAMPLES = 5
 

@@ -17,12 +17,13 @@ from pathlib import Path
 import msgspec
 
 from revoskit.atomic import write_whole
-from revoskit.dataset.faults import Fault, Kind, of_error
+from revoskit.dataset.faults import Fault, of_error
 from revoskit.dataset.layout import SplitFiles
 from revoskit.dataset.records import Video
 from revoskit.dataset.tracks import TrackFile
 from revoskit.errors import AnnotationError, FrameError, FrameFault
 from revoskit.frames import Frame
+from revoskit.kinds import Kind
 from revoskit.masks.rle import MAX_PIXELS
 
 _READERS = 16  # frames looked at at a time: a disk, and a network more so, answers many at once

@@ -19,9 +19,9 @@ import msgspec
 import numpy as np
 
 from revoskit.dataset import spellings
-from revoskit.dataset.faults import Kind
 from revoskit.dataset.records import Video
 from revoskit.errors import AnnotationError, JsonError, MaskError, Place
+from revoskit.kinds import Kind
 from revoskit.masks.rle import RLE, MaskSequence
 
 _Decoded = TypeVar("_Decoded")
