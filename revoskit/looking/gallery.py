@@ -32,15 +32,16 @@ from revoskit.atomic import is_of_lock, remove_parts, replacing, sole_writer, wr
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import Layout
-from revoskit.dataset.records import Video
+from revoskit.dataset.records import Expression, Video
 from revoskit.dataset.video_masks import VideoMasks
 from revoskit.errors import ChangedError, FrameError, MissingFilesError, UsageError
 from revoskit.frames import Frame, FrameFile, nearest
-from revoskit.masks.packed import PackedMasks, pack
+from revoskit.masks.packed import PackedMasks
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring.evaluate import RUN, run_identity
 from revoskit.scoring.measures import boundary_measure, region_similarity
 from revoskit.scoring.predictions import Predictions, open_predictions
+from revoskit.scoring.truth import Truth
 from revoskit.workers import run
 
 MARK = 'content="revoskit gallery"'  # tells our own index.html from one that must not be written over
@@ -348,7 +349,7 @@ class _VideoWriter:
         ]
         problems: dict[str, str] = {}
         thumbnails: dict[str, _Thumbnail] = {}
-        packed: dict[tuple[int, ...], PackedMasks] = {}  # what a true mask costs, it costs once a set of tracks
+        true = Truth(video, masks)  # what a true mask costs, it costs once a set of tracks
         for one, expression in zip(compared, video.expressions, strict=True):
             truth = masks.of(expression)
             # Where the split keeps its masks back, there is none to look for: the frame in the middle then.
@@ -362,15 +363,21 @@ class _VideoWriter:
                 problems[one.id] = prediction.problem.kind.value
                 one.problem = f"No usable prediction ({prediction.problem.kind.value}): {prediction.problem.reason}."
                 continue
-            key = tuple(one.tracks)
-            if key not in packed:
-                packed[key] = pack(truth)
             predicted = prediction.binary.unpack()
             one.prediction = _counts(predicted)
-            one.J = _rounded(region_similarity(packed[key], prediction.binary))
-            one.F = _rounded(boundary_measure(packed[key], prediction.binary))
+            one.J, one.F = _of_frames(true, expression, prediction.binary)
             thumbnails[one.id] = _thumbnail(video, truth, int(np.add(one.J, one.F).argmin()), predicted)
         return compared, problems, thumbnails
+
+
+def _of_frames(true: Truth, expression: Expression, prediction: PackedMasks) -> tuple[list[float], list[float]]:
+    """J and F of every frame, a part of a long video after the other, so that memory does not follow its length."""
+    j, f = [], []
+    for begin, end, part in true.parts():
+        truth, predicted = part.of(expression.annotation_ids), prediction.some(begin, end)
+        j.append(region_similarity(truth, predicted))
+        f.append(boundary_measure(truth, predicted))
+    return _rounded(np.concatenate(j)), _rounded(np.concatenate(f))
 
 
 def _thumbnail(video: Video, truth: MaskSequence, frame: int, prediction: MaskSequence | None = None) -> _Thumbnail:
