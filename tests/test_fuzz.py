@@ -351,6 +351,8 @@ def test_the_check_of_an_injured_copy_comes_to_an_end_and_its_errors_are_those_o
                     masks.of(expression).decode()
 
 
+@pytest.mark.filterwarnings("ignore:.*Foregrounds? (is|are) made:UserWarning", "ignore:.*left out:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*is not the union of its tracks:UserWarning")
 @inputs(60)
 @given(seed=st.integers(0, 2**40), name=st.sampled_from([TRACKS, FOREGROUND, *EXPRESSIONS.values()]))
 def test_what_is_left_of_an_injured_copy_without_its_faults_is_sound(made, scratch, seed, name):
