@@ -33,14 +33,14 @@ def test_a_folder_too_high_or_too_low_or_in_other_letters_names_the_right_one(ro
         pytest.skip("this file system takes upper and lower case for the same")
     with pytest.raises(MissingFilesError, match="Did you mean ") as caught:
         Layout.at(root / spelled).require()
-    assert f"Did you mean {root}?" in str(caught.value)
+    assert f"Did you mean {root}" in str(caught.value)
 
 
 @pytest.mark.parametrize("command", ["check", "verify"])
 @pytest.mark.parametrize("below", ["..", FRAMES_FOLDER])
 def test_the_commands_that_take_any_folder_name_the_right_one_too(root, command, below, capsys):
     assert main([command, str(root / below)]) == 1
-    assert f"Did you mean {root}?" in capsys.readouterr().out
+    assert f"Did you mean {root}" in capsys.readouterr().out
 
 
 def test_nothing_is_meant_where_nothing_is_near(tmp_path):

@@ -221,12 +221,11 @@ def test_clips_are_the_same_from_the_archive(unpacked, packed, tmp_path):
 
 @pytest.mark.parametrize("method", [m for m in multiprocessing.get_all_start_methods() if m != "forkserver"])
 def test_a_data_loader_s_workers_read_the_archive(packed, tmp_path, method):
+    data = pytest.importorskip("torch").utils.data
     rows = load_dataset(revos.NAME, data_dir=str(packed.root), split="train", cache_dir=str(tmp_path))
     clips = rows.with_transform(Clips(2, size=24, training=False, output="torch"))
     expected = [clips[i] for i in range(len(clips))]  # and opens the archive, so that a fork inherits it
-    loader = pytest.importorskip("torch.utils.data").DataLoader(
-        clips, 1, num_workers=2, collate_fn=collate, multiprocessing_context=method
-    )
+    loader = data.DataLoader(clips, 1, num_workers=2, collate_fn=collate, multiprocessing_context=method)
     for batch, clip in zip(loader, expected, strict=True):
         assert (batch["frames"][0] == clip["frames"]).all()
 

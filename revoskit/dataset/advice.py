@@ -20,7 +20,7 @@ def about_root(root: Path, expected: Iterable[str]) -> str:
         expected: paths relative to the root, of which a copy has at least one.
     """
     expected = list(expected)
-    near = [*root.parents[:2], *_folders_in(root)] if root.is_dir() else _like(root)
+    near = [*_folders_in(root), *root.parents[:2]] if root.is_dir() else _like(root)
     found = [folder for folder in near if any((folder / name).is_file() for name in expected)]
     if found:
         return f" Did you mean {' or '.join(map(str, found[:3]))}?"
