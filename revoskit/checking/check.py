@@ -23,21 +23,16 @@ from revoskit.checking.findings import Finding, Tally
 from revoskit.dataset.advice import about_root
 from revoskit.dataset.expressions import scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
+from revoskit.dataset.faults import OF_FRAMES
 from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout, SplitFiles
 from revoskit.dataset.records import Expression, ExpressionType, Video
 from revoskit.dataset.tracks import ForegroundFile, TrackFile, open_once
-from revoskit.errors import AnnotationError, FrameError, FrameFault, MissingFilesError, UsageError
+from revoskit.errors import AnnotationError, FrameError, MissingFilesError, UsageError
 from revoskit.kinds import Kind, Severity
 from revoskit.masks.rle import RLE, MaskSequence, faults
 
 EXIT_STATUS = {None: 0, Severity.NOTE: 0, Severity.WARNING: 3, Severity.ERROR: 1}
 """By the worst that was found; 2 and 130 are taken."""
-_OF_FRAMES = {
-    FrameFault.UNREADABLE: Kind.FRAME_UNREADABLE,
-    FrameFault.TRUNCATED: Kind.FRAME_TRUNCATED,
-    FrameFault.DAMAGED: Kind.FRAME_DAMAGED,
-    FrameFault.SIZE: Kind.FRAME_SIZE,
-}
 _RATIO_TOLERANCE = 1e-3
 _CHUNK = 200  # unnamed tracks that a process takes at a time
 
@@ -463,7 +458,7 @@ def _check_frames(split: SplitFiles, video: Video, decode: bool, tally: Tally, p
             try:
                 header = frame.examine(video.height, video.width, decode=decode)
             except FrameError as error:
-                tally.add(_OF_FRAMES[error.fault], error.problem, frame=name, **place)
+                tally.add(OF_FRAMES[error.fault], error.problem, frame=name, **place)
                 continue
             if (header.height, header.width) != (video.height, video.width):
                 found = f"{header.height}x{header.width} pixels, the annotations say {video.height}x{video.width}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from revoskit.dataset.faults import placed
 from revoskit.kinds import Kind, Severity
 
 EXAMPLES = 5
@@ -24,9 +25,7 @@ class Example(msgspec.Struct, order=True, omit_defaults=True):
     file: str = ""
 
     def __str__(self) -> str:
-        place = [self.split, self.video]
-        place += [f"{what} {getattr(self, what)}" for what in ("expression", "track", "frame") if getattr(self, what)]
-        return ": ".join(text for text in (" · ".join(part for part in place if part), self.found) if text)
+        return placed(self.found, self.split, self.video, self.expression, self.track, self.frame)
 
 
 class Finding(msgspec.Struct):

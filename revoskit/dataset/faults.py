@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from revoskit.errors import AnnotationError
+from revoskit.errors import AnnotationError, FrameFault
 from revoskit.kinds import Kind
+
+OF_FRAMES = {
+    FrameFault.UNREADABLE: Kind.FRAME_UNREADABLE,
+    FrameFault.TRUNCATED: Kind.FRAME_TRUNCATED,
+    FrameFault.DAMAGED: Kind.FRAME_DAMAGED,
+    FrameFault.SIZE: Kind.FRAME_SIZE,
+}
+"""What a frame that cannot be read is called among the faults of a copy."""
 
 
 class Fault(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
@@ -21,9 +29,14 @@ class Fault(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     frame: str = ""
 
     def __str__(self) -> str:
-        place = [self.split, self.video]
-        place += [f"{what} {getattr(self, what)}" for what in ("expression", "track", "frame") if getattr(self, what)]
-        return ": ".join(text for text in (" · ".join(part for part in place if part), self.found) if text)
+        return placed(self.found, self.split, self.video, self.expression, self.track, self.frame)
+
+
+def placed(found: str, split: str, video: str, expression: str, track: str, frame: str) -> str:
+    """What was found, behind its place, for people; what is empty is left out."""
+    numbered = {"expression": expression, "track": track, "frame": frame}
+    place = [split, video, *(f"{what} {name}" for what, name in numbered.items() if name)]
+    return ": ".join(text for text in (" · ".join(part for part in place if part), found) if text)
 
 
 def of_error(error: AnnotationError, split: str) -> Fault:

@@ -17,22 +17,16 @@ from pathlib import Path
 import msgspec
 
 from revoskit.atomic import write_whole
-from revoskit.dataset.faults import Fault, of_error
+from revoskit.dataset.faults import OF_FRAMES, Fault, of_error
 from revoskit.dataset.layout import SplitFiles
 from revoskit.dataset.records import Video
 from revoskit.dataset.tracks import TrackFile
-from revoskit.errors import AnnotationError, FrameError, FrameFault
+from revoskit.errors import AnnotationError, FrameError
 from revoskit.frames import Frame
 from revoskit.kinds import Kind
 from revoskit.masks.rle import MAX_PIXELS
 
 _READERS = 16  # frames looked at at a time: a disk, and a network more so, answers many at once
-_OF_FRAMES = {
-    FrameFault.UNREADABLE: Kind.FRAME_UNREADABLE,
-    FrameFault.TRUNCATED: Kind.FRAME_TRUNCATED,
-    FrameFault.DAMAGED: Kind.FRAME_DAMAGED,
-    FrameFault.SIZE: Kind.FRAME_SIZE,
-}
 
 
 class LeftOut(msgspec.Struct):
@@ -127,7 +121,7 @@ def _frame_fault(frame: Frame, video: Video) -> tuple[Kind, str] | None:
     try:
         frame.examine(video.height, video.width)
     except FrameError as error:
-        return _OF_FRAMES[error.fault], error.problem
+        return OF_FRAMES[error.fault], error.problem
     return None
 
 
