@@ -40,10 +40,10 @@ from revoskit.dataset.expressions import scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Faults, FileState, Layout, SplitFiles
 from revoskit.dataset.leaving_out import LeftOut, tell
-from revoskit.dataset.records import Video
+from revoskit.dataset.records import UnsizedError, Video
 from revoskit.dataset.remapping import read_mapping
 from revoskit.dataset.tables import Shown, expression_tables, video_tables
-from revoskit.errors import AnnotationError, MissingFilesError, RevosError, UnsizedError, UsageError
+from revoskit.errors import AnnotationError, MissingFilesError, RevosError, UsageError
 from revoskit.frames import EncodedFrame
 
 NAME = "revos"

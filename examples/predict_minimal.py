@@ -101,7 +101,7 @@ def main() -> int:
     print(result.table())
     reached = result.rows["binary"]["overall"].measures["J&F"] or 0.0
     if not before < after == len(result.expressions) or result.missing or reached < args.bound:
-        print(f"{result.summary()}\nJ&F is {reached:.1f}; expected {args.bound:.1f} or more", file=sys.stderr)
+        print(f"{result.describe()}\nJ&F is {reached:.1f}; expected {args.bound:.1f} or more", file=sys.stderr)
         return 1
     return 0
 

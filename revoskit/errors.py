@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from revoskit.dataset.records import Video
     from revoskit.kinds import Kind
 
 
@@ -92,15 +91,6 @@ class ChangedError(RevosError, RuntimeError):
             "dataset: it is not kept. Give the same command again once nothing is written there."
         )
         self.root, self.files = str(root), list(files)
-
-
-class UnsizedError(AnnotationError):
-    """A video whose size neither its entry nor a frame or mask of it tells: none of its frames is on disk."""
-
-    def __init__(self, message: str, record: Video, file: str | os.PathLike[str]) -> None:
-        super().__init__(message, file=file, video=record.video_id)
-        self.record = record
-        """The video, with 0 for its height and width."""
 
 
 class MaskError(AnnotationError):

@@ -11,8 +11,8 @@ import pytest
 from revoskit import errors
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import TRACKS, Layout
-from revoskit.dataset.records import Video
-from revoskit.errors import AnnotationError, MaskError, UnsizedError
+from revoskit.dataset.records import UnsizedError, Video
+from revoskit.errors import AnnotationError, MaskError
 from revoskit.masks.rle import MaskSequence
 from revoskit.training.clips import Clips
 

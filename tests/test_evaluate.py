@@ -343,10 +343,10 @@ def test_what_cannot_be_used_scores_zero_and_is_said(data, tree, predicted, anno
     assert result.rows["binary"]["referring"].measures["J"] == pytest.approx(
         whole.rows["binary"]["referring"].measures["J"] - lost
     )
-    text = result.summary()
+    text = result.describe()
     assert "2 of 35 expressions have no usable prediction and score 0 (1 missing, 1 malformed)" in text
     assert "EXTRA/1: the split validation has no such video" in text
-    assert whole.summary() == ""
+    assert whole.describe() == ""
 
 
 def test_a_partial_score_is_called_so_everywhere(data, predicted, tmp_path, capsys):
@@ -357,13 +357,13 @@ def test_a_partial_score_is_called_so_everywhere(data, predicted, tmp_path, caps
     assert len(part.expressions) == there
     assert [e.binary for e in part.expressions] == [e.binary for e in whole.expressions if e.problem is None]
     assert f"partial: {there} of {size}" in part.table()
-    assert f"partial: {there} of {size}" in part.summary()
+    assert f"partial: {there} of {size}" in part.describe()
     assert json.loads((tmp_path / "scores.json").read_text())["partial"] == {"predicted": there, "expressions": size}
     with pytest.raises(UsageError, match="partial scores do not stand among the published"):
         part.against_published()
     alone, with_zeros = (f"{r.rows['binary']['overall'].measures['J&F']:.1f}" for r in (part, whole))
     assert f"J&F of the {there} that are there: {alone}; with the {size - there} missing as 0: {with_zeros}" in (
-        whole.summary()
+        whole.describe()
     )
     assert "partial" not in whole.table()
     with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
@@ -377,24 +377,24 @@ def test_a_partial_score_is_called_so_everywhere(data, predicted, tmp_path, caps
 
 
 def test_what_is_odd_about_predictions_is_said_once(data, tree, predicted, annotations):
-    assert evaluate(tree, data).summary() == ""
+    assert evaluate(tree, data).describe() == ""
     assert "are saved with another grey value than 1, such as 255: A and R of `official`" in (
-        evaluate(tree, data, protocol="official").summary()
+        evaluate(tree, data, protocol="official").describe()
     )
     scores = {v: {e: np.where(m, 200, 40).astype(np.uint8) for e, m in o.items()} for v, o in predicted.items()}
-    assert "predictions have frames with several grey values" in evaluate(scores, data).summary()
+    assert "predictions have frames with several grey values" in evaluate(scores, data).describe()
     inverted = {v: {e: 1 - m for e, m in o.items()} for v, o in predicted.items()}
     for protocol in PROTOCOLS:
-        assert "object and background exchanged?" in evaluate(inverted, data, protocol=protocol).summary()
+        assert "object and background exchanged?" in evaluate(inverted, data, protocol=protocol).describe()
     full = {video.video_id: {} for video in annotations}
-    assert "exchanged" not in evaluate(full, data).summary()
+    assert "exchanged" not in evaluate(full, data).describe()
 
 
 def test_masks_that_rightly_cover_most_of_the_frame_are_not_odd(tmp_path):
     tracks = np.ones((1, 2, 6, 6), np.uint8)
     tracks[0, :, 0] = 0
     write_dataset(tmp_path / "data", tracks, [([0], 0)])
-    assert evaluate({"v/0": {"0": tracks[0]}}, tmp_path / "data").summary() == ""
+    assert evaluate({"v/0": {"0": tracks[0]}}, tmp_path / "data").describe() == ""
 
 
 def test_dataset_and_predictions_in_the_wrong_order_are_recognised(data, tree, capsys):

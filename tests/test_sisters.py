@@ -19,8 +19,9 @@ from revoskit.checking.check import check
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import EXPRESSIONS, Layout
+from revoskit.dataset.records import UnsizedError
 from revoskit.dataset.remapping import Linear, write_mapping
-from revoskit.errors import AnnotationError, MissingFilesError, UnsizedError, UsageError
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import TARGETS, export
 from revoskit.getting.checksums import count_frames
 from revoskit.looking import pictures

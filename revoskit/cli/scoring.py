@@ -118,7 +118,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             print(f"\n{result.against_published(Path(args.predictions).name)}")
         if args.output:
             print(f"\nwritten: {args.output / 'scores.json'}, {args.output / 'scores.csv'}")
-    if said := result.summary():
+    if said := result.describe():
         print(f"\n{said}", file=sys.stderr)
     return 1 if result.found_wanting else 0
 

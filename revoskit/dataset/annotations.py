@@ -18,12 +18,12 @@ from revoskit.dataset.expressions import read_expressions, scan_expressions
 from revoskit.dataset.faults import of_error
 from revoskit.dataset.layout import FileState, Layout, SplitFiles
 from revoskit.dataset.leaving_out import LeftOut, frame_faults, sound_part, tell
-from revoskit.dataset.records import Video
+from revoskit.dataset.records import UnsizedError, Video
 from revoskit.dataset.remapping import apply_mapping, read_mapping
 from revoskit.dataset.subset import read_subset
 from revoskit.dataset.tracks import ForegroundFile, TrackFile, open_once
 from revoskit.dataset.video_masks import FiledMasks, HiddenMasks, KeptMasks, VideoMasks
-from revoskit.errors import AnnotationError, MissingFilesError, UnsizedError, UsageError
+from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 
 
 class Annotations:

@@ -17,9 +17,9 @@ import msgspec
 from revoskit.dataset import spellings
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import SplitFiles, check_file_stem, check_relative
-from revoskit.dataset.records import Expression, ExpressionType, Video
+from revoskit.dataset.records import Expression, ExpressionType, UnsizedError, Video
 from revoskit.dataset.tracks import TrackFile, open_once
-from revoskit.errors import AnnotationError, FrameError, JsonError, Place, UnsizedError
+from revoskit.errors import AnnotationError, FrameError, JsonError, Place
 from revoskit.frames import Frame
 from revoskit.masks.rle import MAX_PIXELS
 

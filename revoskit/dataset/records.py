@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
+import os
 
 import msgspec
+
+from revoskit.errors import AnnotationError
 
 
 class ExpressionType(enum.IntEnum):
@@ -61,3 +64,12 @@ class Video(msgspec.Struct, frozen=True):
                 if annotation == annotation_id:
                     return obj
         return None
+
+
+class UnsizedError(AnnotationError):
+    """A video whose size neither its entry nor a frame or mask of it tells: none of its frames is on disk."""
+
+    def __init__(self, message: str, record: Video, file: str | os.PathLike[str]) -> None:
+        super().__init__(message, file=file, video=record.video_id)
+        self.record = record
+        """The video, with 0 for its height and width."""

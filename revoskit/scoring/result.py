@@ -309,7 +309,7 @@ class Result:
     def _part(self) -> str:
         return f"partial: {len(self.expressions):,} of {self._split_size:,}"
 
-    def summary(self, shown: int = 5) -> str:
+    def describe(self, shown: int = 5) -> str:
         """What was wrong with the predictions and what is odd about them, in a few lines; empty if nothing is."""
         unusable = [problem for problem in self.missing if problem.kind is not ProblemKind.EXTRA]
         extra = [problem for problem in self.missing if problem.kind is ProblemKind.EXTRA]
