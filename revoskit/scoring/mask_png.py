@@ -23,8 +23,8 @@ from zlib_ng import zlib_ng
 from revoskit.masks.packed import Patch
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_END = b"IEND\xaeB`\x82"
 _GREY, _PALETTE = 0, 3  # colour types
+_MAX_SIDE = 1_000_000  # of what libpng reads
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)  # filters, one for each row
 
 
@@ -43,11 +43,11 @@ class MaskImage(NamedTuple):
 def decode(data: bytes) -> MaskImage | None:
     """The mask in a PNG of any kind (grey, palette, 1-bit, RGB, …), null where it cannot be read."""
     if data.startswith(SIGNATURE):
-        if data.rfind(_END, -1024) < 0:
-            return None  # it breaks off; OpenCV would say so too, but on the terminal
         image = _plain_mask(data)
         if image is not None:
             return image
+        if b"IEND" not in data:
+            return None  # it breaks off; OpenCV would say so too, but on the terminal
     return _by_opencv(data)
 
 
@@ -104,12 +104,14 @@ def _palette_shows_in_grey(palette: bytes) -> bool:
 
 
 def _plain_mask(data: bytes) -> MaskImage | None:
-    """An 8-bit PNG with one value besides zero; null if it is not that."""
+    """An 8-bit PNG with one value besides zero; null if it is not that, or not what every reader takes."""
     chunks = _chunks(data)
     if chunks is None:
         return None
-    width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", chunks["IHDR"])
-    if depth != 8 or color not in (_GREY, _PALETTE) or interlaced or not 0 < width * height <= 2**28:
+    width, height, depth, color, *methods = struct.unpack(">IIBBBBB", chunks["IHDR"])
+    if depth != 8 or color not in (_GREY, _PALETTE) or any(methods) or ("PLTE" in chunks) != (color == _PALETTE):
+        return None
+    if not 0 < width * height <= 2**28 or max(width, height) > _MAX_SIDE:
         return None
     expected = height * (1 + width)
     inflater = zlib_ng.decompressobj()
@@ -117,7 +119,7 @@ def _plain_mask(data: bytes) -> MaskImage | None:
         inflated = inflater.decompress(chunks["IDAT"], expected + 1)
     except zlib_ng.error:  # type: ignore[misc]  # its stub gives the class the wrong type
         return None
-    if len(inflated) != expected or not inflater.eof:
+    if len(inflated) != expected or not inflater.eof or inflater.unused_data:
         return None
     rows = np.frombuffer(inflated, np.uint8).reshape(height, 1 + width)
     found = _unfilter(rows[:, 0], rows[:, 1:])
@@ -137,7 +139,10 @@ def _plain_mask(data: bytes) -> MaskImage | None:
 
 
 def _chunks(data: bytes) -> dict[str, bytes] | None:
-    """The chunks of a sound PNG that has only those that every mask has; the parts of IDAT put together."""
+    """The chunks of a sound PNG that has only those that every mask has; the parts of IDAT put together.
+
+    They have to be where and as long as the PNG specification has them: what readers do about others differs.
+    """
     chunks: dict[str, bytes] = {}
     at = len(SIGNATURE)
     while at + 12 <= len(data):
@@ -148,11 +153,13 @@ def _chunks(data: bytes) -> dict[str, bytes] | None:
             return None
         at += 12 + length
         if kind == b"IEND":
-            return chunks if "IDAT" in chunks and len(chunks.get("IHDR", b"")) == 13 else None
-        if kind == b"IDAT":
+            return chunks if "IDAT" in chunks and not length else None
+        if kind == b"IDAT" and chunks:
             chunks["IDAT"] = chunks.get("IDAT", b"") + body
-        elif kind in (b"IHDR", b"PLTE"):
-            chunks[kind.decode()] = body
+        elif kind == b"IHDR" and not chunks and length == 13:
+            chunks["IHDR"] = body
+        elif kind == b"PLTE" and list(chunks) == ["IHDR"] and length in range(3, 769, 3):
+            chunks["PLTE"] = body
         else:
             return None  # it may change what the values mean
     return None
