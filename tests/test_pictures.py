@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
+import weakref
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +17,7 @@ from revoskit import cli
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
+from revoskit.frames import FrameFile
 from revoskit.looking import pictures
 from revoskit.miniature import write_miniature
 
@@ -188,6 +193,83 @@ def test_an_mp4_without_pyav_says_what_to_install(layout, tmp_path, monkeypatch)
     with pytest.raises(UsageError, match=r"revos-dataset\[video\]"):
         pictures.save(pictures.find_scene(layout, VIDEO, "0"), tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [pictures._write_gif, pictures._write_mp4])
+def test_no_more_than_a_few_frames_of_an_animation_are_in_memory_at_a_time(tmp_path, monkeypatch, write):
+    if write is pictures._write_mp4:
+        pytest.importorskip("av")
+    made, most = [], []
+    init = Image.Image.__init__
+
+    def counted(image: Image.Image) -> None:
+        init(image)
+        made.append(weakref.ref(image))
+
+    monkeypatch.setattr(Image.Image, "__init__", counted)
+
+    def drawn():
+        for shade in range(100):
+            yield Image.new("RGB", (32, 32), (shade, 0, 0))
+            gc.collect()
+            most.append(sum(image() is not None for image in made))
+
+    write(tmp_path / "out", drawn(), 10)
+    assert len(most) == 100
+    assert max(most) < 8
+
+
+def test_the_frames_of_a_gif_are_those_of_the_animation(layout, tmp_path):
+    subject = pictures.find_scene(layout, VIDEO, "0")
+    pictures.save(subject, tmp_path / "out.gif")
+    with Image.open(tmp_path / "out.gif") as gif:
+        for index in (0, 5, 11):
+            gif.seek(index)
+            drawn = np.asarray(pictures._animation_frame(subject, index, pictures.Style()), int)
+            assert np.abs(np.asarray(gif.convert("RGB"), int) - drawn).mean() < 6
+
+
+@pytest.mark.parametrize(("name", "most"), [("out.jpg", 65_500), ("out.webp", 16_383), ("out.gif", 65_535)])
+def test_a_picture_is_as_large_as_its_kind_of_file_can_be_and_no_larger(layout, tmp_path, name, most):
+    subject = pictures.find_scene(layout, VIDEO, "0")
+    video = msgspec.structs.replace(subject.video, width=most, height=1, frame_names=subject.video.frame_names[:1])
+    frame = tmp_path / "frame.jpg"
+    Image.new("RGB", (most - 100, 1)).save(frame)
+    one = replace(subject, video=video, frames=(FrameFile(str(frame)),), panels=(pictures.Panel("", ()),))
+    around = 0 if name.endswith("gif") else 2 * pictures.MARGIN
+    path = tmp_path / name
+    with pytest.raises(UsageError, match=rf"would have {most + 1:,} x .* at most {most:,} a side"):
+        pictures.save(one, path, style=pictures.Style(panel_width=most + 1 - around))
+    assert not path.exists()
+    pictures.save(one, path, style=pictures.Style(panel_width=most - around))
+    with Image.open(path) as picture:
+        assert picture.width == most
+
+
+def test_a_sheet_with_more_pixels_than_can_be_opened_is_refused_before_anything_is_drawn(layout, monkeypatch):
+    subject = pictures.find_scene(layout, VIDEO, "0")
+    style = pictures.Style(panel_width=100)
+    size = pictures.contact_sheet(subject, frames=4, style=style).size
+    monkeypatch.setattr(pictures, "MOST_PIXELS", size[0] * size[1])
+    assert pictures.contact_sheet(subject, frames=4, style=style).size == size
+    monkeypatch.setattr(pictures, "MOST_PIXELS", size[0] * size[1] - 1)
+    monkeypatch.setattr(pictures, "_tile", None)
+    with pytest.raises(UsageError, match=rf"would have {size[0]:,} x {size[1]:,} pixels.*--frames"):
+        pictures.contact_sheet(subject, frames=4, style=style)
+    with pytest.raises(UsageError, match="text or legend is too long"):
+        pictures.contact_sheet(replace(subject, heading="word " * 100_000), frames=4, style=style)
+
+
+def test_a_sheet_of_all_frames_of_the_longest_videos_can_be_made(layout):
+    subject = pictures.find_scene(layout, VIDEO, "0")
+    for width, height in [(1920, 1080), (1080, 1920), (320, 240), (4096, 300)]:
+        video = msgspec.structs.replace(
+            subject.video, width=width, height=height, frame_names=tuple(map(str, range(1500)))
+        )
+        laid_out = pictures._laid_out(replace(subject, video=video, panels=subject.panels * 2), 1500, None)
+        assert len(laid_out.chosen) == 1500
+        for kind in (".png", ".jpg", ".webp"):
+            pictures._require_size(laid_out.size, "", kind)
 
 
 def test_what_breaks_off_leaves_what_was_there(layout, tmp_path):

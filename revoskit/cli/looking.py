@@ -55,6 +55,9 @@ def _show(args: argparse.Namespace) -> int:
         print(f"{len(subject.missing_frames)} of {subject.frame_count} frames are not on disk", file=sys.stderr)
     if subject.hidden_split:
         print(f"{subject.hidden_split} keeps its masks back: the frames are shown without any", file=sys.stderr)
+    if output.suffix.lower() == ".gif" and subject.frame_count > pictures.LONG_GIF:
+        much = f"{subject.frame_count:,} frames make a .gif of {output.stat().st_size / 1e6:,.0f} MB"
+        print(f"{much}: an .mp4 takes a fraction of that (-o {output.with_suffix('.mp4')})", file=sys.stderr)
     print(output)
     return 0
 

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import GifImagePlugin, Image, ImageDraw, ImageFont
 
 from revoskit.atomic import replacing, whole
 from revoskit.dataset.annotations import Annotations, open_annotations
@@ -45,7 +45,15 @@ PREDICTION_COLOR: Color = (220, 38, 127)  # none of the tracks' colours
 PAPER, INK, FAINT = (255, 255, 255), (28, 29, 31), (104, 107, 114)
 ABSENT = (222, 223, 226)  # stands in for a frame that is not on disk
 MARGIN, GAP = 24, 10
+LABEL, BETWEEN = 26, 4  # below a frame for its name; from panel to panel
+ABOVE, BELOW = 30, 22  # the frames of an animation, for what they are
 GIF_MOST_FPS = 50  # a GIF counts hundredths of a second, and players slow down what has less than two
+LONG_GIF = 300
+"""Of more frames than this a GIF is so large that an MP4, which takes a fraction of the room, is the better form."""
+MOST_A_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".gif": 65_535, ".mp4": 16_384}
+"""Pixels that the writer of each kind of picture can do, one way."""
+MOST_PIXELS = 89_478_485
+"""Of a whole picture: from here on Pillow takes one for a decompression bomb when it is opened, and warns."""
 FONTS = ("DejaVuSans.ttf", "Arial.ttf", "arial.ttf")  # Pillow looks for them where each system keeps its fonts
 FONTS_BOLD = ("DejaVuSans-Bold.ttf", "Arial Bold.ttf", "arialbd.ttf")
 
@@ -264,6 +272,8 @@ class Style:
             raise UsageError(f"opacity is {self.opacity}: expected a number from 0 (clear) to 1 (solid)")
         if self.outline < 0:
             raise UsageError(f"outline is {self.outline} pixels: expected 0 or more")
+        if self.panel_width is not None and self.panel_width < 1:
+            raise UsageError(f"panel_width is {self.panel_width} pixels: expected 1 or more")
 
     def panel_size(self, video: Video) -> tuple[int, int]:
         """Width and height of one panel."""
@@ -283,14 +293,16 @@ def save(
     """Write what the file's ending asks for: a .gif or .mp4 of every frame, or a contact sheet as .png, .jpg or .webp.
 
     Raises:
-        UsageError: another ending.
+        UsageError: another ending, or a picture that is larger than such files can be, before anything is drawn.
     """
     path = Path(path)
     kind = path.suffix.lower()
     if kind in (".gif", ".mp4"):
         save_animation(subject, path, fps=fps, style=style, progress=progress)
     elif kind in (".png", ".jpg", ".jpeg", ".webp"):
-        sheet = contact_sheet(subject, frames=frames, style=style)
+        laid_out = _laid_out(subject, frames, style)
+        _require_size(laid_out.size, _FEWER_FRAMES, kind)
+        sheet = _drawn(laid_out)
         with whole(path) as file:
             sheet.save(file, Image.registered_extensions()[kind], quality=90)
     else:
@@ -300,35 +312,100 @@ def save(
 
 
 def contact_sheet(subject: Scene, *, frames: int = 6, style: Style | None = None) -> Image.Image:
-    """Evenly spaced frames with their masks on one page, under the expression, its type and a legend."""
+    """Evenly spaced frames with their masks on one page, under the expression, its type and a legend.
+
+    Raises:
+        UsageError: there are no frames to be on it, or it would have more than `MOST_PIXELS`.
+    """
+    return _drawn(_laid_out(subject, frames, style))
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A contact sheet before its frames are drawn: which they are, in how many columns, under what."""
+
+    subject: Scene
+    chosen: list[int]
+    style: Style
+    columns: int
+    header: Image.Image
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Width and height of all panels of a frame."""
+        width, height = self.style.panel_size(self.subject.video)
+        return _tile_width(self.subject, width), height
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the page."""
+        rows = -(-len(self.chosen) // self.columns)
+        height = self.header.height + rows * (self.tile[1] + LABEL + GAP) - GAP + MARGIN // 2
+        return _page_width(self.columns, self.tile[0]), height
+
+
+def _laid_out(subject: Scene, frames: int, style: Style | None) -> _Sheet:
     if frames < 1:
         raise UsageError(f"frames is {frames}: a contact sheet needs at least one")
     video = subject.video
     chosen = evenly_spaced(len(video.frame_names), frames)
-    subject = _at_hand(subject, chosen)
     if style is None or style.panel_width is None:
         style = _fitting(style or Style(), video, len(chosen) * len(subject.panels))
     panel_width, panel_height = style.panel_size(video)
-    tile_width = panel_width * len(subject.panels) + 4 * (len(subject.panels) - 1)
+    tile_width = _tile_width(subject, panel_width)
     columns = _columns(len(chosen), tile_width, panel_height)
-    rows = -(-len(chosen) // columns)
-    page_width = 2 * MARGIN + columns * tile_width + (columns - 1) * GAP
-    header = _header(subject, page_width)
-    row_height = panel_height + 26
-    page = Image.new("RGB", (page_width, header.height + rows * (row_height + GAP) - GAP + MARGIN // 2), PAPER)
-    page.paste(header, (0, 0))
+    return _Sheet(subject, chosen, style, columns, _header(subject, _page_width(columns, tile_width)))
+
+
+def _drawn(sheet: _Sheet) -> Image.Image:
+    page = _blank(sheet.size, _FEWER_FRAMES)
+    page.paste(sheet.header, (0, 0))
     draw = ImageDraw.Draw(page)
-    for place, index in enumerate(chosen):
-        left = MARGIN + place % columns * (tile_width + GAP)
-        top = header.height + place // columns * (row_height + GAP)
+    subject, style = _at_hand(sheet.subject, sheet.chosen), sheet.style
+    panel_width, _ = style.panel_size(subject.video)
+    for place, index in enumerate(sheet.chosen):
+        left = MARGIN + place % sheet.columns * (sheet.tile[0] + GAP)
+        top = sheet.header.height + place // sheet.columns * (sheet.tile[1] + LABEL + GAP)
         page.paste(_tile(subject, index, style), (left, top))
+        name = subject.video.frame_names[index]
         for number, panel in enumerate(subject.panels):
-            label = (
-                f"{video.frame_names[index]}  {panel.title}" if len(subject.panels) > 1 else video.frame_names[index]
-            )
-            x = left + number * (panel_width + 4)
-            draw.text((x, top + panel_height + 5), _fit(label, _font(13), panel_width), FAINT, font=_font(13))
+            label = f"{name}  {panel.title}" if len(subject.panels) > 1 else name
+            at = left + number * (panel_width + BETWEEN), top + sheet.tile[1] + 5
+            draw.text(at, _fit(label, _font(13), panel_width), FAINT, font=_font(13))
     return page
+
+
+def _tile_width(subject: Scene, panel_width: int) -> int:
+    return panel_width * len(subject.panels) + BETWEEN * (len(subject.panels) - 1)
+
+
+def _page_width(columns: int, tile_width: int) -> int:
+    return 2 * MARGIN + columns * tile_width + (columns - 1) * GAP
+
+
+_FEWER_FRAMES = "Show fewer frames (--frames)"
+_SMALLER_PANELS = "Make panels smaller (Style.panel_width)"
+
+
+def _require_size(size: tuple[int, int], advice: str, kind: str = "") -> None:
+    """See that a picture (width, height) is none that its kind of file cannot hold, or nobody could open.
+
+    Raises:
+        UsageError: it is, with what to do.
+    """
+    width, height = size
+    if max(size) > MOST_A_SIDE.get(kind, max(size)):
+        limit, or_else = f"a {kind} has at most {MOST_A_SIDE[kind]:,} a side", ", or write another kind of file"
+    elif width * height > MOST_PIXELS:
+        limit, or_else = f"{MOST_PIXELS:,} in all are the most that is drawn", ""
+    else:
+        return
+    raise UsageError(f"the picture would have {width:,} x {height:,} pixels: {limit}. {advice}{or_else}.")
+
+
+def _blank(size: tuple[int, int], advice: str) -> Image.Image:
+    _require_size(size, advice)
+    return Image.new("RGB", size, PAPER)
 
 
 def _at_hand(subject: Scene, chosen: Sequence[int]) -> Scene:
@@ -348,32 +425,44 @@ def save_animation(
 ) -> None:
     """Every frame with its masks, as an animated GIF or an MP4 (H.264) by the file's ending.
 
+    One frame after the other is drawn and written: memory does not follow the length of the video.
+
     Raises:
-        UsageError: another ending, or an MP4 without PyAV installed.
+        UsageError: another ending, frames larger than such a file can have, or an MP4 without PyAV installed.
     """
-    path = Path(path)
+    path, style = Path(path), style or Style()
+    kind = path.suffix.lower()
     writers = {".gif": _write_gif, ".mp4": _write_mp4}
-    if path.suffix.lower() not in writers:
+    if kind not in writers:
         raise UsageError(f"{path.name}: an animation is a .gif or an .mp4")
     if not 0.1 <= fps <= 120:
         raise UsageError(f"fps is {fps}: expected 0.1 to 120 frames a second")
 
     def pictures() -> Iterator[Image.Image]:
         for index in range(len(subject.video.frame_names)):
-            yield _animation_frame(subject, index, style or Style())
+            yield _animation_frame(subject, index, style)
             progress(1)
 
+    panel_width, panel_height = style.panel_size(subject.video)
+    size = _tile_width(subject, panel_width), panel_height + ABOVE + BELOW
+    _require_size(size, _SMALLER_PANELS, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
-        writers[path.suffix.lower()](part, pictures(), fps)
+        writers[kind](part, pictures(), fps)
 
 
 def _write_gif(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
     if fps > GIF_MOST_FPS:
         raise UsageError(f"fps is {fps}: a .gif shows at most {GIF_MOST_FPS} frames a second, an .mp4 up to 120")
-    quantized = (picture.quantize(256, dither=Image.Dither.NONE) for picture in pictures)
-    first = next(quantized)
-    first.save(path, "GIF", save_all=True, append_images=quantized, duration=10 * round(100 / fps), loop=0, disposal=1)
+    each: dict[str, Any] = {"duration": 10 * round(100 / fps), "disposal": 1}
+    with path.open("wb") as file:
+        for number, picture in enumerate(pictures):  # `Image.save` would keep all of them before it writes any
+            indexed = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+            if number == 0:
+                header, _ = GifImagePlugin.getheader(indexed, info={"loop": 0, **each})
+                file.writelines(header)
+            file.writelines(GifImagePlugin.getdata(indexed, include_color_table=True, **each))
+        file.write(b";")
 
 
 def _write_mp4(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
@@ -403,6 +492,7 @@ def _fitting(style: Style, video: Video, panels: int) -> Style:
     width = min(video.width, max(160, min(480, round(480 * (12 / max(panels, 1)) ** 0.5))))
     if video.height > video.width:
         width = max(120, round(width * video.width / video.height))
+    width = min(width, max(1, int((MOST_PIXELS / 2 / max(panels, 1) * video.width / video.height) ** 0.5)))
     return Style(style.opacity, style.outline, min(width, video.width))
 
 
@@ -441,9 +531,9 @@ def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _tile(subject: Scene, index: int, style: Style) -> Image.Image:
     """All panels of one frame, side by side."""
     width, height = style.panel_size(subject.video)
-    tile = Image.new("RGB", (width * len(subject.panels) + 4 * (len(subject.panels) - 1), height), PAPER)
+    tile = Image.new("RGB", (_tile_width(subject, width), height), PAPER)
     for number, panel in enumerate(subject.panels):
-        tile.paste(_panel(subject, panel, index, style), (number * (width + 4), 0))
+        tile.paste(_panel(subject, panel, index, style), (number * (width + BETWEEN), 0))
     return tile
 
 
@@ -451,8 +541,8 @@ def _animation_frame(subject: Scene, index: int, style: Style) -> Image.Image:
     tile = _tile(subject, index, style)
     name = subject.video.frame_names[index]
     titles = " | ".join(panel.title for panel in subject.panels) if len(subject.panels) > 1 else subject.caption
-    picture = Image.new("RGB", (tile.width, tile.height + 52), PAPER)
-    picture.paste(tile, (0, 30))
+    picture = Image.new("RGB", (tile.width, tile.height + ABOVE + BELOW), PAPER)
+    picture.paste(tile, (0, ABOVE))
     draw = ImageDraw.Draw(picture)
     draw.text((8, 6), _fit(subject.heading, _font(15), tile.width - 16), INK, font=_font(15))
     place = f"{name}  ({index + 1} of {len(subject.video.frame_names)})  {titles}"
@@ -468,7 +558,8 @@ def _header(subject: Scene, width: int) -> Image.Image:
     legend = _legend_places(subject, body, width)
     legend_top = MARGIN + 27 * len(lines) + 4 + 20 * len(about) + 8
     legend_rows = max((y for _, _, y in legend), default=-1) + 1
-    picture = Image.new("RGB", (width, legend_top + 22 * legend_rows + 10), PAPER)
+    size = width, legend_top + 22 * legend_rows + 10
+    picture = _blank(size, "Its text or legend is too long: name another expression")
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
         draw.text((MARGIN, MARGIN - 4 + 27 * number), line, INK, font=heading)
