@@ -31,6 +31,11 @@ def _publish_options(parser: Parser) -> None:
         help="put the JPEGs into `videos`, or leave them out (default: embed; none with --push)",
     )
     parser.add_argument("--configs", default="videos,expressions", help="default: videos,expressions")
+    parser.add_argument(
+        "--preview",
+        action="store_true",
+        help="add a config of small pictures, one for each expression, which the Hub's viewer then opens first",
+    )
     parser.add_argument("--shard-size", default="500MB", metavar="SIZE", help="of a file, at most (default: 500MB)")
     parser.add_argument("--max-side", type=int, metavar="N", help="make larger videos smaller: at most N pixels a side")
     options.add_num_proc(parser)
@@ -45,6 +50,7 @@ def _publish_options(parser: Parser) -> None:
 def _publish(args: argparse.Namespace) -> int:
     import revos
     from revoskit.publishing import publish, push
+    from revoskit.publishing.preview import PREVIEW
     from revoskit.publishing.shards import Content
 
     target = None if args.push is None else push.Target(args.push, args.private)
@@ -60,7 +66,7 @@ def _publish(args: argparse.Namespace) -> int:
         push.check_access(target)
     content = Content(args.frames or ("none" if target else "embed"), args.max_side)
     layout = options.layout_of(args)
-    configs = [config.strip() for config in args.configs.split(",")]
+    configs = [config.strip() for config in args.configs.split(",")] + [PREVIEW] * args.preview
     shard_bytes = publish.parse_size(args.shard_size)
     plan = publish.make_plan(layout, content=content, configs=configs, shard_bytes=shard_bytes)
     if args.dry_run:

@@ -408,6 +408,22 @@ def _blank(size: tuple[int, int], advice: str) -> Image.Image:
     return Image.new("RGB", size, PAPER)
 
 
+def strip(subject: Scene, chosen: Sequence[int], width: int, gap: int) -> Image.Image:
+    """Some frames side by side with their masks, and nothing written.
+
+    Args:
+        chosen: their numbers.
+        width: of each, in pixels; its height follows from the shape of the video.
+        gap: pixels between two.
+    """
+    style = Style(outline=1, panel_width=width)
+    tiles = [_tile(_at_hand(subject, chosen), index, style) for index in chosen]
+    picture = Image.new("RGB", (sum(tile.width + gap for tile in tiles) - gap, tiles[0].height), PAPER)
+    for place, tile in enumerate(tiles):
+        picture.paste(tile, (place * (tile.width + gap), 0))
+    return picture
+
+
 def _at_hand(subject: Scene, chosen: Sequence[int]) -> Scene:
     """The same scene; of the frames that are chosen, those on a server have come, all at once."""
     wanted = {index: frame for index in chosen if (frame := subject.frames[index]) is not None}

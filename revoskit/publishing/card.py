@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+from collections.abc import Collection
 
 from datasets import DatasetInfo
 from datasets.info import DatasetInfosDict
@@ -13,6 +14,7 @@ from tabulate import tabulate
 
 from revoskit.dataset.layout import FRAMES_ARCHIVE
 from revoskit.dataset.records import ExpressionType
+from revoskit.publishing.preview import MOST_SIDE, PREVIEW
 from revoskit.publishing.shards import Content, WrittenShard, published_features
 from revoskit.stats import ALL_SOURCES, Counts
 
@@ -41,19 +43,22 @@ def card(
         repository: what the examples load.
     """
     configs = _configs(written)
+    shown = configs[0] == PREVIEW
+    data = configs[1:] if shown else configs
     parts = [
         f"---\n{_metadata(content, written)}---",
         "# ReVOS",
         f"{about.description} These are the paper's totals; what is here is counted below.",
         f"Official page: {about.homepage}",
         "## Load it",
-        _how_to_load(configs, list(_splits(configs[0], written)), content, repository or REPOSITORY),
+        _how_to_load(data, list(_splits(configs[-1], written)), content, repository or REPOSITORY) if data else "",
+        _NOT_THE_PREVIEW if shown and data else "",
         "## What is in it",
         _numbers(counts),
         _columns(configs, content, squeezed_videos(written)),
         "## License",
         COPYRIGHT,
-        _embedded_note(content) if "videos" in configs else "",
+        frames_note(configs, content),
         "## Citation",
         f"```bibtex\n{about.citation}\n```",
     ]
@@ -85,12 +90,12 @@ def _metadata(content: Content, written: list[WrittenShard]) -> str:
         language=["en"],
         task_categories=["image-segmentation", "mask-generation"],
         tags=["video", "video-object-segmentation", "reasoning-segmentation", "referring-segmentation"],
-        size_categories=[_size_category(sum(rows for rows, _ in _splits(configs[0], written).values()))],
+        size_categories=[_size_category(sum(rows for rows, _ in _splits(_counted(configs), written).values()))],
         configs=[
             {
                 "config_name": config,
                 "data_files": _data_files(config, written),
-                **({"default": True} if config == configs[0] else {}),  # as in the builder, where both are published
+                **({"default": True} if config == configs[0] else {}),  # as in the builder, unless there is a preview
             }
             for config in configs
         ],
@@ -107,6 +112,11 @@ def squeezed_videos(written: list[WrittenShard]) -> list[str]:
 
 def _configs(written: list[WrittenShard]) -> list[str]:
     return list(dict.fromkeys(one.shard.config for one in written))
+
+
+def _counted(configs: list[str]) -> str:
+    """The config whose rows are the examples."""
+    return "expressions" if "expressions" in configs else configs[0]
 
 
 def _data_files(config: str, written: list[WrittenShard]) -> list[dict[str, str]]:
@@ -143,6 +153,10 @@ def _size_category(rows: int) -> str:
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
+
+_NOT_THE_PREVIEW = (
+    "Name the config: without a name, `preview` is loaded, which is for looking at and holds no masks to compute with."
+)
 
 _JOIN = """\
 ```python
@@ -220,6 +234,12 @@ def _cell(text: str) -> str:
 
 def _columns(configs: list[str], content: Content, squeezed: list[str]) -> str:
     said = ["Counted in this data. Masks are COCO run-length encodings, one per frame, in the order of `frame_names`."]
+    if PREVIEW in configs:
+        said.append(
+            "`preview` has a row per video and expression, to be looked at: in `picture` the first, the middle and the "
+            "last frame in which its objects are seen, with the masks drawn on them (as they come where there is no "
+            f"object), {MOST_SIDE} pixels a side at most; and in `covered_percent` how much of the video is masked."
+        )
     if "expressions" in configs:
         said.append(
             "`expressions` has a row per video and expression. `masks` is the union of the objects that it means, "
@@ -246,7 +266,10 @@ def _columns(configs: list[str], content: Content, squeezed: list[str]) -> str:
     return "\n\n".join(said)
 
 
-def _embedded_note(content: Content) -> str:
-    if content.frames == "none":
-        return "This copy holds annotations only, none of the videos' frames."
-    return "This copy holds frames of those videos: pass it on only as their own terms allow."
+def frames_note(configs: Collection[str], content: Content) -> str:
+    """Whether what is published shows the videos' frames, and what follows from that; empty where nobody would ask."""
+    if "videos" in configs and content.frames == "embed":
+        return "This copy holds frames of those videos: pass it on only as their own terms allow."
+    if PREVIEW in configs:
+        return "This copy holds small pictures of those videos' frames: pass it on only as their own terms allow."
+    return "This copy holds annotations only, none of the videos' frames." if "videos" in configs else ""

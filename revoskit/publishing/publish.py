@@ -2,6 +2,7 @@
 
 FOLDER/videos/<split>-00003-of-00016.parquet        a row per video, its frames embedded once
 FOLDER/expressions/<split>-00000-of-00002.parquet   a row per expression, with the row of its video in `videos`
+FOLDER/preview/<split>-00000-of-00001.parquet       where asked for: a row per expression, with a small picture
 FOLDER/README.md                                    the card, written last: where it is, all shards are
 FOLDER/.publish.json                                the plan: what is to be written, and what that depends on
 
@@ -34,8 +35,10 @@ from revoskit.dataset.records import Video
 from revoskit.errors import FrameError, MissingFilesError, RevosError, UsageError
 from revoskit.frames import Frame
 from revoskit.publishing.card import card, is_edited, squeezed_videos
+from revoskit.publishing.preview import MOST_BYTES, PREVIEW
 from revoskit.publishing.shards import (
     CONFIGS,
+    EVERY_CONFIG,
     IDENTITY,
     NUM_BYTES,
     SQUEEZED,
@@ -97,7 +100,7 @@ def make_plan(
         raise UsageError(
             f"only ReVOS is published: what may be passed on of {sister.title} is said at {sister.homepage}"
         )
-    configs = tuple(config for config in CONFIGS if config in set(_known(configs)))
+    configs = tuple(config for config in EVERY_CONFIG if config in set(_known(configs)))
     embedding = content.frames == "embed" and "videos" in configs
     if content.max_side is not None and (not embedding or content.max_side < 1):
         raise UsageError(
@@ -112,8 +115,9 @@ def make_plan(
 
 
 def _plan(layout: Layout, content: Content, configs: tuple[str, ...], shard_bytes: int, embedding: bool) -> Plan:
-    opened = open_with_frames(layout) if embedding else open_splits(layout)
-    frames = _FrameFiles(layout) if embedding else None
+    reading = embedding or PREVIEW in configs
+    opened = open_with_frames(layout) if reading else open_splits(layout)
+    frames = _FrameFiles(layout) if reading else None
     shards: list[Shard] = []
     for config in configs:
         for split, of_split in opened.items():
@@ -128,7 +132,7 @@ def _plan(layout: Layout, content: Content, configs: tuple[str, ...], shard_byte
 
 def _known(configs: Iterable[str]) -> list[str]:
     configs = list(configs)
-    unknown = sorted(set(configs) - set(CONFIGS))
+    unknown = sorted(set(configs) - set(EVERY_CONFIG))
     if unknown or not configs:
         raise UsageError(f"there is no config {', '.join(unknown) or '(none named)'}: expected {' or '.join(CONFIGS)}")
     return configs
@@ -139,7 +143,7 @@ class _Source(NamedTuple):
 
     mask_bytes: int
     frame_bytes: int = 0
-    """Of embedded frames; an estimate where they will be made smaller."""
+    """Of embedded frames; an estimate where they will be made smaller, and the most that pictures can take."""
     frames: str = ""
     """Name, size and time of each of them."""
 
@@ -168,7 +172,8 @@ class _FrameFiles:
             root = self._layout.root
             raise MissingFilesError(
                 f"{len(self._missing):,} frames that the annotations list are not under {root}/{FRAMES_FOLDER} or "
-                f"{root}: {first}\nUnpack {FRAMES_ARCHIVE} there, or publish without frames: --frames none."
+                f"{root}: {first}\nUnpack {FRAMES_ARCHIVE} there, or publish without frames: --frames none, and "
+                "without --preview."
             )
 
 
@@ -185,10 +190,12 @@ def _source(
     """What a video's rows take, measured on the official files."""
     if config == "expressions":
         return _Source(sum(annotations.track_bytes(i) for e in video.expressions for i in e.annotation_ids))
+    looked = frames.look(annotations.files, video) if frames else []
+    if config == PREVIEW:
+        return _Source(0, MOST_BYTES * len(video.expressions), repr((video.video_id, looked)))
     mask_bytes = sum(annotations.track_bytes(i) for i in video.annotation_ids)
-    if frames is None:
+    if content.frames == "none":
         return _Source(mask_bytes)
-    looked = frames.look(annotations.files, video)
     height, width = published_size(video, content)
     frame_bytes = sum(size for _, size, _ in looked) * height * width // (video.height * video.width)
     return _Source(mask_bytes, frame_bytes, repr((video.video_id, looked)))
@@ -377,7 +384,7 @@ def read_shard(folder: Path, shard: Shard, content: Content) -> WrittenShard | N
 
 def _remove_parts(folder: Path) -> None:
     """Only of files that are written here: other things may lie in the folder."""
-    for of in (CARD, PLAN, *(f"{config}/*.parquet" for config in CONFIGS)):
+    for of in (CARD, PLAN, *(f"{config}/*.parquet" for config in EVERY_CONFIG)):
         remove_parts(folder, of)
 
 
@@ -386,7 +393,7 @@ def _remove_parts(folder: Path) -> None:
 
 def _refuse_others(folder: Path) -> None:
     """See that what is in the folder, if anything, comes from here."""
-    if _earlier_plan(folder) is None and any((folder / name).exists() for name in (CARD, *CONFIGS)):
+    if _earlier_plan(folder) is None and any((folder / name).exists() for name in (CARD, *EVERY_CONFIG)):
         raise UsageError(f"{folder} holds something that was not published from here: name a new folder")
 
 

@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 from revoskit.errors import RevosError, UsageError
 from revoskit.publishing.card import COPYRIGHT
+from revoskit.publishing.preview import PREVIEW
 from revoskit.publishing.publish import CARD, Plan, human_size
 from revoskit.publishing.shards import Content, Shard, WrittenShard
 
@@ -83,8 +84,8 @@ class Upload(msgspec.Struct, frozen=True):
     target: Target
     files: dict[str, list[int]]
     """The bytes of each file, by the pattern of its path."""
-    embedded: bool
-    """Frames of the videos are among them."""
+    shown: str
+    """What of the videos' frames is among them, as `_shown` says it."""
     is_private: bool | None = None
     """Whether the repository that is there may be seen by few; None where there is none."""
     outdated: tuple[str, ...] = ()
@@ -102,15 +103,22 @@ def prepare(folder: Path, written: list[WrittenShard], target: Target, content: 
         files.setdefault(one.shard.pattern, []).append(one.file_bytes)
     there = _look(target)
     shards = [one.shard for one in written]
-    embedded = _embedded(shards, content)
+    shown = _shown(shards, content)
     if there is None:
-        return Upload(folder, target, files, embedded)
+        return Upload(folder, target, files, shown)
     outdated = _outdated([sibling.rfilename for sibling in there.siblings or []], shards)
-    return Upload(folder, target, files, embedded, bool(there.private), outdated)
+    return Upload(folder, target, files, shown, bool(there.private), outdated)
 
 
-def _embedded(shards: Sequence[Shard], content: Content) -> bool:
-    return content.frames == "embed" and any(shard.config == "videos" for shard in shards)
+def _shown(shards: Sequence[Shard], content: Content) -> str:
+    """What of the videos' frames the shards hold."""
+    configs = {shard.config for shard in shards}
+    terms = "see that the terms of each source dataset let you pass them on."
+    if content.frames == "embed" and "videos" in configs:
+        return f"The files hold FRAMES of these videos: {terms}"
+    if PREVIEW in configs:
+        return f"The files hold small PICTURES of these videos' frames: {terms}"
+    return "The files hold annotations only, none of the videos' frames."
 
 
 def _outdated(there: Iterable[str], shards: Sequence[Shard]) -> tuple[str, ...]:
@@ -130,7 +138,7 @@ def describe(upload: Upload) -> str:
         [
             f"From: {upload.folder}\nTo:   {_url(upload.target)}, {kind} ({seen_by})",
             _table(upload.files) + _removed(upload.outdated),
-            _terms(upload.embedded),
+            _terms(upload.shown),
         ]
     )
 
@@ -147,7 +155,7 @@ def describe_plan(folder: Path, plan: Plan, target: Target) -> str:
             _table(files)
             + f"\nand {CARD}. Sizes are of the frames and masks in the official files; compressed masks take "
             "less.\nShards of these splits that lie there and are not of this division are removed in the same commit.",
-            _terms(_embedded(plan.shards, plan.content)),
+            _terms(_shown(plan.shards, plan.content)),
         ]
     )
 
@@ -164,13 +172,8 @@ def _removed(outdated: Sequence[str]) -> str:
     return f"\nRemoved in the same commit, since they are of an earlier division: {len(outdated):,} files ({shown})"
 
 
-def _terms(embedded: bool) -> str:
-    frames = (
-        "The files hold FRAMES of these videos: see that the terms of each source dataset let you pass them on."
-        if embedded
-        else "The files hold annotations only, none of the videos' frames."
-    )
-    return f"{COPYRIGHT}\n{frames}\nThe card says so, and gives the license as cc-by-nc-sa-4.0."
+def _terms(shown: str) -> str:
+    return f"{COPYRIGHT}\n{shown}\nThe card says so, and gives the license as cc-by-nc-sa-4.0."
 
 
 def send(upload: Upload, written: list[WrittenShard]) -> str:

@@ -32,9 +32,12 @@ from revoskit.frames import nearest
 from revoskit.masks.rle import MaskSequence
 from revoskit.publishing.dataset_info import plain
 from revoskit.publishing.frames_column import MAX_COLUMN_BYTES, Frames
+from revoskit.publishing.preview import PICTURE, PREVIEW, preview_examples, preview_features
 from revoskit.workers import interrupts_held
 
 CONFIGS = ("expressions", "videos")
+EVERY_CONFIG = (PREVIEW, *CONFIGS)
+"""The first of those that are published is the one that the Hub's viewer opens, and that is loaded without a name."""
 VIDEO_INDEX = "video_index"
 WRITER = 3  # one more whenever the same shard comes out as other bytes, so that none is taken for another's
 # In a shard's footer: what it is, and what its rows take once loaded.
@@ -73,9 +76,9 @@ class Shard(msgspec.Struct, frozen=True):
     video_ids: tuple[str, ...]
     rows: int
     num_bytes: int
-    """What the frames and masks take in the official files."""
+    """What the frames and masks take in the official files, or a preview's pictures at most."""
     frame_bytes: int = 0
-    """Those of the frames that are embedded."""
+    """Those of the frames that are embedded, or of the pictures."""
     frames: str = ""
     """A digest of the size and time of every frame that is embedded."""
 
@@ -113,8 +116,11 @@ class WrittenShard(msgspec.Struct, frozen=True):
 def published_features(config: str, content: Content) -> Features:
     """The columns of a published config: the builder's, with the frames in `videos` or nowhere.
 
-    A row of `expressions` has in `video_index` the row of its video in the same split of `videos`.
+    A row of `expressions` has in `video_index` the row of its video in the same split of `videos`. `preview` is not
+    among the builder's.
     """
+    if config == PREVIEW:
+        return preview_features()
     columns = dict(videos_features() if config == "videos" else expressions_features())
     if config == "expressions":
         columns = {"video_id": columns.pop("video_id"), VIDEO_INDEX: Value("int32"), **columns}
@@ -148,7 +154,8 @@ def write_shard(shard: Shard, layout: Layout, state: FileState, folder: Path, co
 
 def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:
     schema = arrow_schema(published_features(shard.config, content))
-    chunked = "frames" not in schema.names  # to look for where to end pages in JPEGs takes longer than to write them
+    jpegs = {"frames", PICTURE} & set(schema.names)
+    chunked = not jpegs  # to look for where to end pages in JPEGs takes longer than to write them
     with _Writer(path, schema, chunked) as writer, Frames(layout.split(shard.split)) as frames:
         for table in _tables(shard, layout, content, schema, frames):
             writer.write(table)
@@ -208,7 +215,7 @@ def _encodings(schema: pa.Schema) -> dict[str, Any]:
     pq.write_table(schema.empty_table(), sink)
     stored = pq.read_metadata(sink).schema
     leaves = [stored.column(i).path for i in range(len(stored))]
-    jpegs = [leaf for leaf in leaves if leaf.startswith("frames.") and leaf.endswith(".bytes")]
+    jpegs = [leaf for leaf in leaves if leaf.startswith(("frames.", f"{PICTURE}.")) and leaf.endswith(".bytes")]
     others = [leaf for leaf in leaves if leaf not in jpegs]
     return {
         "compression": {leaf: "NONE" if leaf in jpegs else "ZSTD" for leaf in leaves},
@@ -224,6 +231,9 @@ def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, f
         video = annotations.video(video_id)
         masks = annotations.masks(video)
         size = published_size(video, content)
+        if shard.config == PREVIEW:
+            yield pa.Table.from_pylist(list(preview_examples(annotations, video, size)), schema)
+            continue
         smaller = size != (video.height, video.width)
         if smaller:
             video = msgspec.structs.replace(video, height=size[0], width=size[1])
