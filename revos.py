@@ -93,9 +93,10 @@ class RevosConfig(datasets.BuilderConfig):
             `faults="skip"` leaves their videos out; `"keep"` puts null in their place.
         splits: build no other than these, such as `["validation"]`. `datasets` builds every split, whichever one is
             asked for, so that what is wrong with one stops all.
-        family: whose files these are: `"revos"`, or a dataset with files of the same kind: `"mevis"`, `"mevis_v2"`,
-            `"lv_vis"`, `"fevos"`, `"ref_sav"`. These have no expression types; where a split keeps its masks back,
-            `masks` and `tracks` are empty lists.
+        family: whose files these are: `"revos"`, or a sister dataset (docs/sisters.md): `"mevis"`, `"mevis_v2"`,
+            `"lv_vis"`, `"fevos"`, `"ref_sav"`, `"reason_vos"`, `"long_rvos"`, `"groundmore"`, `"ref_youtube_vos"`,
+            `"ref_davis17"`. These have no expression types; where a split keeps its masks back, `masks` and `tracks`
+            are empty lists.
         alignment: a mapping file (`docs/alignment.md`) that says which frame each mask belongs to. The videos that it
             names then have those as their `frame_names` and `frames`. By default the dataset stays as filed.
     """
@@ -154,7 +155,7 @@ class RevosConfig(datasets.BuilderConfig):
         if self.alignment or not sized:
             forget_annotations()
         self.state = self.layout.annotation_state()
-        state = layout.annotation_state(), layout.frame_state()
+        state = layout.annotation_state(), layout.picture_state(), layout.frame_state()
         if self.faults == "skip":  # which looks into every frame
             return *state, [(str(folder), _frames_state(folder)) for folder in _folders(layout)]
         folders = _folders(layout) if self.missing_frames != "error" or self.alignment or not sized else []

@@ -20,6 +20,7 @@ from PIL import Image
 
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS
+from revoskit.drawn_miniature import DRAWN_IDS, draw
 from revoskit.errors import UsageError
 from revoskit.masks.rle import RLE, MaskSequence
 
@@ -224,13 +225,14 @@ _SISTER_IDS = {
     "ref_sav": [f"sav_{53900 + number:06d}" for number in range(6)],
 }
 _SISTER_IDS["mevis_v2"] = _SISTER_IDS["mevis"]
+_SISTER_IDS |= DRAWN_IDS
 
 
 def write_sister(root: str | os.PathLike[str], family: str, *, videos: int = 6, **options: int) -> Miniature:
-    """Write a small MeViS, MeViSv2, LV-VIS, FeVOS or Ref-SAV: the videos of a miniature, in that dataset's layout.
+    """Write a small stand-in for another dataset: the videos of a miniature, in that dataset's layout.
 
     It leaves out what the dataset leaves out: types, and in a hidden split the objects and the masks too. In MeViS the
-    hidden split does not say the size of its videos either.
+    hidden split does not say the size of its videos either, nor does any split whose masks are PNGs.
 
     Args:
         root: the folder to write to.
@@ -248,7 +250,7 @@ def write_sister(root: str | os.PathLike[str], family: str, *, videos: int = 6, 
     for number, (video_id, entry) in enumerate((source["train"] | source["validation"]).items()):
         split, files = splits[number % len(splits)]
         sister_id = _SISTER_IDS[family][number]
-        folder = root / files.frames[0] / sister_id
+        folder = root / files.frames[0] / sister_id / files.frames_within
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.rename(written.root / FRAMES_FOLDER / video_id, folder)
         if family == "ref_sav":  # every fourth frame of a video, counted from 100000
@@ -256,16 +258,18 @@ def write_sister(root: str | os.PathLike[str], family: str, *, videos: int = 6, 
             for old, new in zip(entry["frames"], names, strict=True):
                 os.rename(folder / f"{old}.jpg", folder / f"{new}.jpg")
             entry["frames"] = names
-        entries[split][sister_id] = _as_sister(entry, family, files.hidden)
-        if not files.hidden:
+        entries[split][sister_id] = entry if family in DRAWN_IDS else _as_sister(entry, family, files.hidden)
+        if not files.hidden and family not in DRAWN_IDS:
             ids = {str(i) for expression in entry["expressions"].values() for i in expression["anno_id"]}
             named.setdefault(files.tracks[0], {}).update({i: tracks[i] for i in sorted(ids)})
+    shutil.rmtree(written.root)
+    if family in DRAWN_IDS:
+        return Miniature(root, draw(root, family, entries, written.pixels))
     for split, files in splits:
         if entries[split]:
             _write_json(root / files.expressions[0], {"videos": entries[split]})
     for file, content in named.items():
         _write_json(root / file, content)
-    shutil.rmtree(written.root)
     return Miniature(root, written.pixels)
 
 

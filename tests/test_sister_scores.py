@@ -122,3 +122,154 @@ def test_every_other_sister_is_scored_as_the_mean_over_its_expressions(tmp_path,
             scores.append(np.mean([literal.region(*frame) for frame in zip(truth, moved, strict=True)]))
     result = evaluate(predicted, tmp_path / "data", family=family, split=split)
     assert result.rows["binary"]["overall"].measures["J"] == pytest.approx(100 * np.mean(scores))
+
+
+# --- masks in PNGs ----------------------------------------------------------------------------------------------------
+
+
+def drawn(root: Path, family: str, split: str) -> tuple[Annotations, dict[str, dict[str, np.ndarray]]]:
+    """A miniature, and predictions for all its expressions: the truth moved by some pixels, and nothing for some."""
+    write_sister(root, family, videos=6, frames=30, height=20, width=30)
+    annotations = open_annotations(Layout.at(root, family), split)
+    rng = np.random.default_rng(1)
+    predicted: dict[str, dict[str, np.ndarray]] = {}
+    for video in annotations:
+        for number, e in enumerate(video.expressions):
+            moved = np.roll(annotations.masks(video).of(e).decode(), rng.integers(-4, 5, 2), (1, 2))
+            moved[: 3 * number] = 0
+            predicted.setdefault(video.video_id, {})[e.expression_id] = moved
+    return annotations, predicted
+
+
+def save(predicted: dict[str, dict[str, np.ndarray]], annotations: Annotations, root: Path) -> Path:
+    for video_id, of_video in predicted.items():
+        for expression_id, pixels in of_video.items():
+            folder = root / video_id / expression_id
+            folder.mkdir(parents=True)
+            for name, frame in zip(annotations.video(video_id).frame_names, pixels, strict=True):
+                Image.fromarray(frame * 255).save(folder / f"{name}.png")
+    return root
+
+
+def means(scores: list[tuple[float, float]]) -> dict[str, float]:
+    j, f = np.mean(scores, axis=0)
+    return {"J": 100 * j, "F": 100 * f, "J&F": 100 * (j + f) / 2}
+
+
+def test_reason_vos_is_scored_at_the_frames_that_have_a_picture(tmp_path):
+    annotations, predicted = drawn(tmp_path / "data", "reason_vos", "validation")
+    folders = sorted((tmp_path / "data/Annotations").iterdir())
+    for number, folder in enumerate(folders):
+        for file in sorted(folder.iterdir())[1 : 1 + number % 4]:
+            file.unlink()
+    scores = []
+    for video_id, of_video in predicted.items():
+        said = json.loads((tmp_path / "data/meta_expressions.json").read_bytes())["videos"][video_id]["expressions"]
+        for number, (expression_id, pixels) in enumerate(of_video.items()):
+            folder = tmp_path / "data/Annotations" / f"MOSE_{video_id}_{said[number]['obj_id']}"
+            names = sorted(file.stem for file in folder.iterdir())
+            frames = annotations.video(video_id).frame_names
+            pairs = [(literal.read_grey(folder / f"{n}.png"), pixels[frames.index(n)]) for n in names]
+            assert expression_id == str(said[number]["exp_id"])
+            scores.append(
+                (np.mean([literal.region(*p) for p in pairs]), np.mean([literal.boundary_f(*p) for p in pairs]))
+            )
+    for one in (save(predicted, annotations, tmp_path / "tree"), predicted):
+        result = evaluate(one, tmp_path / "data", family="reason_vos", split="validation")
+        assert not result.missing
+        found = result.rows["binary"]["overall"].measures
+        assert {name: found[name] for name in means(scores)} == pytest.approx(means(scores), abs=1e-9)
+
+
+def test_long_rvos_is_scored_in_space_and_in_time(tmp_path):
+    annotations, predicted = drawn(tmp_path / "data", "long_rvos", "valid")
+    root = tmp_path / "data/valid"
+    said = json.loads((root / "meta_expressions.json").read_bytes())["videos"]
+    scores, times = [], []
+    for video_id, of_video in predicted.items():
+        for expression_id, pixels in of_video.items():
+            object_id = said[video_id]["expressions"][expression_id]["obj_id"]
+            files = [root / "Annotations" / video_id / object_id / f"{n}.png" for n in said[video_id]["frames"]]
+            truth = [literal.read_grey(f) if f.exists() else np.zeros_like(pixels[0]) for f in files]
+            assert any(not f.exists() for f in files) or object_id != "3"
+            pairs = list(zip(truth, pixels, strict=True))
+            j = np.array([literal.region(*p) for p in pairs])
+            scores.append((j.mean(), np.mean([literal.boundary_f(*p) for p in pairs])))
+            there, shown = np.array([t.any() for t in truth]), pixels.any((1, 2))
+            union = (there | shown).sum()
+            times.append(((there & shown).sum() / union, j[there & shown].sum() / union))
+    tree = save(predicted, annotations, tmp_path / "tree")
+    result = evaluate(tree, tmp_path / "data", family="long_rvos", split="valid", extra=True)
+    found = result.rows["binary"]["overall"].measures
+    assert {name: found[name] for name in means(scores)} == pytest.approx(means(scores), abs=1e-9)
+    document = json.loads(result.to_json())
+    assert document["extra"]["tIoU"] == pytest.approx(100 * np.mean(times, 0)[0], abs=1e-9)
+    assert document["extra"]["vIoU"] == pytest.approx(100 * np.mean(times, 0)[1], abs=1e-9)
+
+
+def test_groundmore_is_scored_at_twenty_frames_and_for_the_time_of_the_action(tmp_path):
+    annotations, predicted = drawn(tmp_path / "data", "groundmore", "test")
+    said = json.loads((tmp_path / "data/test_v2.json").read_bytes())["videos"]
+    indices = np.linspace(0, 29, num=20, dtype=int)
+    scores = []
+    for video_id, of_video in predicted.items():
+        for expression_id, pixels in of_video.items():
+            question = said[video_id]["questions"][expression_id]
+            begin, end = ((int(question[key][2:]) - 10) * 6 for key in ("action_start", "action_end"))
+            objects = [int(number) for number in question["obj_id"].split(", ")]
+            pairs = []
+            for index in indices:
+                values = np.asarray(
+                    Image.open(tmp_path / "data/annotations" / video_id / "masks" / f"frame_{index:06d}.png")
+                )
+                pairs.append((np.isin(values, objects) & (begin <= index <= end - 1), pixels[index]))
+            scores.append(
+                (np.mean([literal.region(*p) for p in pairs]), np.mean([literal.boundary_f(*p) for p in pairs]))
+            )
+    whole = save(predicted, annotations, tmp_path / "whole")
+    sampled = save(predicted, annotations, tmp_path / "sampled")
+    for file in sampled.rglob("*.png"):
+        if int(file.stem[-6:]) not in indices:
+            file.unlink()
+    few = {v: {e: pixels[indices] for e, pixels in of_video.items()} for v, of_video in predicted.items()}
+    for one in (whole, sampled, predicted, few):
+        result = evaluate(one, tmp_path / "data", family="groundmore", split="test")
+        assert not result.missing
+        found = result.rows["binary"]["overall"].measures
+        assert {name: found[name] for name in means(scores)} == pytest.approx(means(scores), abs=1e-9)
+    evaluator = Evaluator(tmp_path / "data", family="groundmore", split="test")
+    for video_id, of_video in predicted.items():
+        for expression_id, pixels in of_video.items():
+            evaluator.add(video_id, expression_id, pixels)
+    assert evaluator.result().rows["binary"]["overall"].measures["J"] == pytest.approx(means(scores)["J"], abs=1e-9)
+
+
+@pytest.mark.parametrize(("family", "split"), [("ref_youtube_vos", "train"), ("ref_davis17", "valid")])
+def test_expressions_of_one_object_in_a_picture_of_many_are_scored_one_by_one(tmp_path, family, split):
+    _, predicted = drawn(tmp_path / "data", family, split)
+    said = json.loads((tmp_path / f"data/meta_expressions/{split}/meta_expressions.json").read_bytes())["videos"]
+    scores = []
+    for video_id, of_video in predicted.items():
+        for expression_id, pixels in of_video.items():
+            number = int(said[video_id]["expressions"][expression_id]["obj_id"])
+            folder = tmp_path / "data" / split / "Annotations" / video_id
+            truth = [np.asarray(Image.open(folder / f"{n}.png")) == number for n in said[video_id]["frames"]]
+            pairs = list(zip(truth, pixels, strict=True))
+            scores.append(
+                (np.mean([literal.region(*p) for p in pairs]), np.mean([literal.boundary_f(*p) for p in pairs]))
+            )
+    result = evaluate(predicted, tmp_path / "data", family=family, split=split)
+    found = result.rows["binary"]["overall"].measures
+    assert {name: found[name] for name in means(scores)} == pytest.approx(means(scores), abs=1e-9)
+
+
+def test_scores_of_other_pictures_are_not_compared(tmp_path):
+    annotations, predicted = drawn(tmp_path / "data", "ref_davis17", "valid")
+    before = evaluate(predicted, tmp_path / "data", family="ref_davis17", split="valid")
+    assert compare([before, before], names=["A", "B"], resamples=5)
+    video = next(iter(annotations))
+    file = tmp_path / "data/valid/Annotations" / video.video_id / f"{video.frame_names[0]}.png"
+    Image.new("P", (video.width, video.height)).save(file)
+    after = evaluate(predicted, tmp_path / "data", family="ref_davis17", split="valid")
+    with pytest.raises(UsageError, match=r"they differ in data \(tracks\)"):
+        compare([before, after], names=["A", "B"], resamples=5)

@@ -103,7 +103,7 @@ def test_tables_leave_out_what_examples_leave_out(data, tmp_path, monkeypatch, c
         assert info.splits["train"].num_examples < 3 * 7 + 1, "those of the track go"
 
 
-@pytest.mark.parametrize("family", ["mevis", "mevis_v2", "lv_vis", "fevos", "ref_sav"])
+@pytest.mark.parametrize("family", ["mevis", "mevis_v2", "lv_vis", "fevos", "ref_sav", "groundmore", "long_rvos"])
 def test_tables_of_sister_datasets_are_the_examples(tmp_path, monkeypatch, family):
     root = write_sister(tmp_path / family, family, **SMALL).root
     for config in ("expressions", "videos"):

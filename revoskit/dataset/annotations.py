@@ -18,10 +18,11 @@ from revoskit.dataset.expressions import read_expressions, scan_expressions
 from revoskit.dataset.faults import of_error
 from revoskit.dataset.layout import FileState, Layout, SplitFiles
 from revoskit.dataset.leaving_out import LeftOut, frame_faults, sound_part, tell
+from revoskit.dataset.picture_tracks import PictureTracks
 from revoskit.dataset.records import UnsizedError, Video
 from revoskit.dataset.remapping import apply_mapping, read_mapping
 from revoskit.dataset.subset import read_subset
-from revoskit.dataset.tracks import ForegroundFile, TrackFile, open_once
+from revoskit.dataset.tracks import ForegroundFile, TrackFile, Tracks, open_once
 from revoskit.dataset.video_masks import FiledMasks, HiddenMasks, KeptMasks, VideoMasks
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 
@@ -56,12 +57,12 @@ class Annotations:
                     of_expression = fault.expression is not None
                     self.left_out.add(LeftOut(of_expression, 0, not of_expression, [of_error(fault, split)]))
             self.hidden = self.files.hidden and not (
-                self.files.tracks.is_file() and any(video.annotation_ids for video in self.videos.values())
+                self.files.has_tracks and any(video.annotation_ids for video in self.videos.values())
             )
             if self.hidden:
                 self.videos = {video_id: _without_tracks(video) for video_id, video in self.videos.items()}
             else:
-                self._tracks = open_once(TrackFile, self.files.tracks)
+                self._tracks = _open_tracks(self.files)
                 self._foreground = _open_foreground(self.files.foreground)
                 if layout.faults == "skip":
                     self._leave_out()
@@ -156,6 +157,10 @@ class Annotations:
         """What a track takes in its file, 0 where there is none: known without decoding, to divide work by size."""
         return self._tracks.num_bytes(str(annotation_id))
 
+    def picture_digest(self) -> str | None:
+        """SHA-256 over the PNGs that the masks lie in, which takes reading them all; null where they are in a file."""
+        return self._tracks.digest(self) if isinstance(self._tracks, PictureTracks) else None
+
     def masks(self, video: Video) -> VideoMasks:
         """The masks of a video; where the split keeps them back (`hidden`), sequences without a single mask."""
         if self.hidden:
@@ -192,6 +197,10 @@ def _read(files: SplitFiles) -> tuple[dict[str, Video], list[AnnotationError]]:
     if named is not None:
         return named, []
     raise refusal
+
+
+def _open_tracks(files: SplitFiles) -> Tracks:
+    return open_once(TrackFile, files.tracks) if files.picture_path is None else PictureTracks(files.tracks)
 
 
 def _open_foreground(path: Path) -> ForegroundFile | None:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from revoskit.dataset import spellings
+from revoskit.dataset.drawn import DrawnVideo
 from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import SplitFiles, check_file_stem, check_relative
+from revoskit.dataset.picture_tracks import PictureTracks
 from revoskit.dataset.records import Expression, ExpressionType, UnsizedError, Video
 from revoskit.dataset.tracks import TrackFile, open_once
 from revoskit.errors import AnnotationError, FrameError, JsonError, Place
@@ -90,12 +92,23 @@ def scan_expressions(files: SplitFiles) -> tuple[dict[str, Video], list[Annotati
     document = _parse_json(path)
     place: Place = {"file": path}
     entries = _object(_object(document, str(path), place).get("videos"), f"{path}: 'videos'", place)
+    elsewhere = _video_ids(files.less)
     videos: dict[str, Video] = {}
     faults: list[AnnotationError] = []
-    for video_id, entry in entries.items():
-        with _noting(faults):
-            videos[video_id] = _video(video_id, entry, files, path, faults)
+    for number, (video_id, entry) in enumerate(entries.items()):
+        if video_id not in elsewhere:
+            with _noting(faults):
+                videos[video_id] = _video(video_id, entry, files, number, faults)
     return videos, faults
+
+
+def _video_ids(path: Path | None) -> Collection[str]:
+    """Those of the videos that a file of expressions has; none where it is not there."""
+    if path is None or not path.is_file():
+        return ()
+    return _object(
+        _object(_parse_json(path), str(path), {"file": path}).get("videos"), str(path), {"file": path}
+    ).keys()
 
 
 @contextlib.contextmanager
@@ -168,12 +181,17 @@ def _text(value: str, where: str, place: Place) -> str:
     return value
 
 
-def _video(video_id: str, value: Any, files: SplitFiles, path: Path, faults: list[AnnotationError]) -> Video:
+def _video(video_id: str, value: Any, files: SplitFiles, number: int, faults: list[AnnotationError]) -> Video:
     """A video without those expressions that are faulty; they are added to `faults`."""
+    path = files.expressions
     where = f"{path}: video {video_id!r}"
     place: Place = {"file": path, "video": video_id}
-    entry = _convert(value, _VideoEntry, spellings.video, where, place)
     check_relative(_text(video_id, where, place), f"{path}: video id", **place)
+    drawn = None
+    if files.picture_path is not None:
+        drawn = DrawnVideo(video_id, _object(value, where, place), number, files)
+        value = drawn.entry
+    entry = _convert(value, _VideoEntry, spellings.video, where, place)
     for name in entry.frames:
         check_file_stem(_text(name, where, place), f"{where}: frame", **(place | {"frame": name}))
     expressions: list[Expression] = []
@@ -181,9 +199,11 @@ def _video(video_id: str, value: Any, files: SplitFiles, path: Path, faults: lis
     for key, said in _object(value.get("expressions"), f"{where}: 'expressions'", place).items():
         before = len(expressions)
         with _noting(faults):
-            expressions.append(_expression(key, said, where, place, files))
+            expressions.append(_expression(key, said, where, place, files, drawn))
         every.append(expressions[-1] if len(expressions) > before else _named_by(said))
-    video = Video(video_id, entry.height or 0, entry.width or 0, tuple(entry.frames), tuple(expressions))
+    pictures = () if drawn is None else drawn.pictures
+    sides = entry.height or 0, entry.width or 0
+    video = Video(video_id, *sides, tuple(entry.frames), tuple(expressions), pictures=pictures)
     if len(every) > len(expressions):  # whatever else is wrong with an expression, its tracks are still the video's
         whole = msgspec.structs.replace(video, expressions=tuple(every))
         tracks = tuple((i, whole.object_id(i)) for i in whole.annotation_ids)
@@ -217,7 +237,7 @@ def _named_by(said: Any) -> Expression:
 def _size_of(video: Video, files: SplitFiles, where: str, place: Place) -> tuple[int, int]:
     """The size of a video that does not say it: that of the first frame on disk that has one, or else of its masks."""
     frames = [frame for frame in files.frames(video) if frame is not None]
-    size = next(filter(None, map(_frame_size, frames)), None) or _mask_size(video, files.tracks)
+    size = next(filter(None, map(_frame_size, frames)), None) or _mask_size(video, files)
     if size is None and frames:
         raise AnnotationError(f"{where} does not say its height and width, and {frames[0].file} is no picture", **place)
     if size is None:
@@ -239,11 +259,13 @@ def _frame_size(frame: Frame) -> tuple[int, int] | None:
         return None
 
 
-def _mask_size(video: Video, path: Path) -> tuple[int, int] | None:
+def _mask_size(video: Video, files: SplitFiles) -> tuple[int, int] | None:
     """What the first mask of any of a video's tracks says, if it can be a size."""
-    if not path.is_file():
+    if not files.has_tracks:
         return None
-    tracks = open_once(TrackFile, path)
+    if files.picture_path is not None:
+        return PictureTracks(files.tracks).size_of(video)
+    tracks = open_once(TrackFile, files.tracks)
     for key in map(str, video.annotation_ids):
         masks = tracks.unchecked(key) if key in tracks else []
         size = next((mask["size"] for mask in masks if mask), [])
@@ -252,8 +274,12 @@ def _mask_size(video: Video, path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _expression(expression_id: str, value: Any, video: str, of_video: Place, files: SplitFiles) -> Expression:
+def _expression(
+    expression_id: str, value: Any, video: str, of_video: Place, files: SplitFiles, drawn: DrawnVideo | None
+) -> Expression:
     where, place = f"{video}, expression {expression_id!r}", of_video | {"expression": expression_id}
+    if drawn is not None:
+        value = drawn.expression(value, where, place)
     entry = _convert(value, _expression_type(files), spellings.expression, where, place)
     # predictions are filed under it
     check_file_stem(_text(expression_id, where, place), f"{video}: expression id", **place)

@@ -144,29 +144,36 @@ class Layout:
         """
         family, here = FAMILIES[self.family], self.splits()
         where = WHERE_TO_GET_THEM if self.family == REVOS else f"See {family.homepage}."
-        expected = [path for paths in family.splits.values() for path in (*paths.expressions, *paths.tracks)]
+        expected = [
+            path for paths in family.splits.values() for path in (*paths.expressions, *map(_fixed, paths.tracks))
+        ]
         if not self.root.is_dir():
             raise MissingFilesError(f"{self.root} is not a folder.{about_root(self.root, expected)} {where}")
         needed = [split for split in self._every_split() if not split.hidden and (split.name in here or not here)]
-        lacking = dict.fromkeys(split.tracks for split in needed if not split.tracks.is_file())
+        lacking = dict.fromkeys(split.tracks for split in needed if not split.has_tracks)
         missing = [str(path.relative_to(self.root)) for path in lacking]
         expressions = [paths.expressions[0] for paths in family.splits.values()]
         if not here:
             missing += expressions
         if missing:
-            tracks = dict.fromkeys(paths.tracks[0] for paths in family.splits.values() if not paths.hidden)
+            tracks = dict.fromkeys(_fixed(paths.tracks[0]) for paths in family.splits.values() if not paths.hidden)
             frames = dict.fromkeys(paths.frames[0] for paths in family.splits.values())
+            within = next(f"{paths.frames_within}/" * bool(paths.frames_within) for paths in family.splits.values())
             raise MissingFilesError(
                 f"{self.root} lacks {', '.join(missing)}.{about_root(self.root, expected)} Expected "
                 f"{', '.join(tracks)}, at least one of {', '.join(expressions)}, and "
-                f"{' or '.join(frames)}/<video_id>/<frame>.jpg. {where}"
+                f"{' or '.join(frames)}/<video_id>/{within}<frame>.jpg. {where}"
             )
 
     def annotation_files(self) -> list[Path]:
-        """The annotation files that are here: whatever is built from this copy depends on them."""
+        """The annotation files that are here: whatever is built from this copy depends on them.
+
+        Of PNGs it is the folder that they lie in: they are too many to be looked at each time. `picture_state` does.
+        """
         splits = self._every_split()
-        files = [split.tracks for split in splits] + [split.foreground for split in splits]
-        return [file for file in dict.fromkeys([*files, *(s.expressions for s in splits)]) if file.is_file()]
+        files = [split.tracks for split in splits if split.has_tracks] + [split.foreground for split in splits]
+        files += [path for split in splits for path in (split.expressions, split.less) if path is not None]
+        return [file for file in dict.fromkeys(files) if file.exists()]
 
     def files_of_annotations(self) -> list[Path]:
         """The same, and the file of the alignment."""
@@ -185,6 +192,18 @@ class Layout:
         """Whether each folder of frames is there, and the state of the archive: rows say where their frames lie."""
         folders = dict.fromkeys(folder for split in self._every_split() for folder in split.frame_folders)
         return *(folder.is_dir() for folder in folders), archive_state(self.root) if self.family == REVOS else None
+
+    def picture_state(self) -> tuple[object, ...]:
+        """How many mask PNGs each split has, in how many folders, and when the last of these changed."""
+        folders = dict.fromkeys(s.tracks for s in self._every_split() if s.picture_path is not None and s.has_tracks)
+        found: list[object] = []
+        for folder in folders:
+            files, times = 0, []
+            for place, _, names in os.walk(folder):
+                files += len(names)
+                times.append(os.stat(place).st_mtime_ns)
+            found.append((self.name_of(folder), files, len(times), max(times)))
+        return tuple(found)
 
     def name_of(self, file: Path) -> str:
         """A file's path, relative to the root where it lies under it."""
@@ -217,8 +236,30 @@ class SplitFiles:
         return self._first(self._paths.expressions)
 
     @property
+    def less(self) -> Path | None:
+        """The expressions whose videos are not in this split, though its own file names them."""
+        return None if self._paths.less is None else self.layout.root / self._paths.less
+
+    @property
     def tracks(self) -> Path:
-        return self._first(self._paths.tracks)
+        """The file of the tracks, or the folder of their PNGs."""
+        return self.layout.root / _fixed(self._tracks_path)
+
+    @property
+    def has_tracks(self) -> bool:
+        return _are_there(self.layout.root, self._tracks_path)
+
+    @property
+    def picture_path(self) -> str | None:
+        """Where the PNGs lie under `tracks`, as `SplitPaths.tracks` has it; null where the tracks are in a file."""
+        path = self._tracks_path
+        return path[len(_fixed(path)) + 1 :] if "{" in path else None
+
+    @property
+    def _tracks_path(self) -> str:
+        """The first of the family's paths that is there; where none is, the first."""
+        paths = self._paths.tracks
+        return next((path for path in paths if _are_there(self.layout.root, path)), paths[0])
 
     @property
     def foreground(self) -> Path:
@@ -236,7 +277,7 @@ class SplitFiles:
 
     def video_folder(self, video_id: str) -> Path:
         """Where a video's frames lie: for ReVOS under JPEGImages/, or directly under the root where that has none."""
-        candidates = [folder / video_id for folder in self.frame_folders]
+        candidates = [folder / video_id / self._paths.frames_within for folder in self.frame_folders]
         return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
     @property
@@ -292,6 +333,16 @@ class SplitFiles:
                 advice = f"See {FAMILIES[self.layout.family].homepage}."
             skip = "" if isinstance(error, JsonError) else " Or leave out what is wrong: faults='skip' (--faults skip)."
             raise error.advising(f"Correct the file or get it anew. {advice}{skip}") from None
+
+
+def _are_there(root: Path, path: str) -> bool:
+    """Whether the tracks are at this one of the paths of `SplitPaths`."""
+    return (root / _fixed(path)).is_dir() if "{" in path else (root / path).is_file()
+
+
+def _fixed(path: str) -> str:
+    """The part of a path that is the same for all videos."""
+    return path.partition("{")[0].rpartition("/")[0] if "{" in path else path
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:

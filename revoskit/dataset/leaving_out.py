@@ -20,7 +20,7 @@ from revoskit.atomic import write_whole
 from revoskit.dataset.faults import OF_FRAMES, Fault, of_error
 from revoskit.dataset.layout import SplitFiles
 from revoskit.dataset.records import Video
-from revoskit.dataset.tracks import TrackFile
+from revoskit.dataset.tracks import Tracks
 from revoskit.errors import AnnotationError, FrameError
 from revoskit.frames import Frame
 from revoskit.kinds import Kind
@@ -47,7 +47,7 @@ class LeftOut(msgspec.Struct):
         self.faults += other.faults
 
 
-def sound_part(video: Video, tracks: TrackFile, files: SplitFiles) -> tuple[Video | None, LeftOut]:
+def sound_part(video: Video, tracks: Tracks, files: SplitFiles) -> tuple[Video | None, LeftOut]:
     """A video less what is wrong with its masks; null where that is all of it."""
     if video.height * video.width > MAX_PIXELS:
         said = f"{video.height}x{video.width} pixels (height x width) are more than a frame can have"
@@ -78,7 +78,7 @@ def sound_part(video: Video, tracks: TrackFile, files: SplitFiles) -> tuple[Vide
     return msgspec.structs.replace(video, expressions=kept, kept_tracks=sound), left_out
 
 
-def _fault_of(video: Video, annotation_id: int, tracks: TrackFile, files: SplitFiles) -> Fault | None:
+def _fault_of(video: Video, annotation_id: int, tracks: Tracks, files: SplitFiles) -> Fault | None:
     try:
         tracks.read(annotation_id, video)
     except AnnotationError as error:

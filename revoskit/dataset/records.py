@@ -32,6 +32,18 @@ class Expression(msgspec.Struct, frozen=True):
     annotation_ids: tuple[int, ...]
 
 
+class Pictures(msgspec.Struct, frozen=True):
+    """One track that lies in PNGs, one for each frame that is annotated."""
+
+    path: str
+    """Under the folder of the split's tracks, with `{frame}` for a frame's name."""
+    value: int | None
+    """The pixels of this value are the object; where null, those that are not zero."""
+    begin: int = 0
+    end: int | None = None
+    """The number of the first frame that counts, and of the one after the last: the object is in no other."""
+
+
 class Video(msgspec.Struct, frozen=True):
     """A video of one split: its size in pixels, its frames in file order, its expressions in file order."""
 
@@ -42,6 +54,8 @@ class Video(msgspec.Struct, frozen=True):
     expressions: tuple[Expression, ...]
     kept_tracks: tuple[tuple[int, int | None], ...] | None = None
     """Its tracks in ascending order, each with its object, where expressions that name them were left out."""
+    pictures: tuple[tuple[int, Pictures], ...] = ()
+    """Its tracks by annotation id, where they lie in PNGs."""
 
     @property
     def source(self) -> str:

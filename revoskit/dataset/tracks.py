@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -25,6 +25,24 @@ from revoskit.kinds import Kind
 from revoskit.masks.rle import RLE, MaskSequence
 
 _Decoded = TypeVar("_Decoded")
+
+
+class Tracks(Protocol):
+    """The tracks of a split, wherever they lie: in a file or in PNGs."""
+
+    path: Path
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def num_bytes(self, key: str) -> int: ...
+
+    def read(self, annotation_id: int, video: Video) -> MaskSequence:
+        """The track as masks of `video`, one per frame.
+
+        Raises:
+            AnnotationError: there is no such track, or it does not fit the video's frames and size.
+        """
+        ...
 
 
 class MappedObject:

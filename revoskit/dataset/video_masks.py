@@ -9,7 +9,7 @@ import msgspec
 
 from revoskit.dataset.layout import SplitFiles
 from revoskit.dataset.records import Expression, Video
-from revoskit.dataset.tracks import ForegroundFile, TrackFile
+from revoskit.dataset.tracks import ForegroundFile, Tracks
 from revoskit.errors import AnnotationError
 from revoskit.masks.rle import MaskSequence
 
@@ -59,7 +59,7 @@ class FiledMasks(VideoMasks):
     comes from its own file where that has the video as it is.
     """
 
-    def __init__(self, video: Video, files: SplitFiles, tracks: TrackFile, foreground: ForegroundFile | None) -> None:
+    def __init__(self, video: Video, files: SplitFiles, tracks: Tracks, foreground: ForegroundFile | None) -> None:
         self.video = video
         self._files = files
         self._tracks = tracks

@@ -23,7 +23,7 @@ from revoskit.scoring.identity import Identity
 from revoskit.scoring.predictions import Predictions, open_predictions, refuse_a_dataset, remarks_on
 from revoskit.scoring.protocols import ExpressionScores, Protocol, protocols_of, require_scorable, score
 from revoskit.scoring.result import Result
-from revoskit.scoring.truth import Truth
+from revoskit.scoring.scored_frames import VideoTruth
 from revoskit.scoring.video_lists import VideoList, read_verdicts
 
 RUN = "videos/run.json"
@@ -135,8 +135,11 @@ def _score_video(
     video = annotations.video(video_id)
     state = predictions.state_of(video_id)
     with annotations.unchanged():
-        truth = Truth(video, annotations.masks(video))
-        found = [score(truth, e, predictions.read(video, e), protocols, further=extra) for e in video.expressions]
+        truth = VideoTruth(annotations, video)
+        found = [
+            score(truth.of(e), e, truth.prediction(e, predictions.read), protocols, further=extra)
+            for e in video.expressions
+        ]
         return _Scored(state, found)
 
 

@@ -14,7 +14,7 @@ from revoskit.scoring.identity import Identity
 from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, from_masks
 from revoskit.scoring.protocols import ExpressionScores, Protocol, protocols_of, require_scorable, score
 from revoskit.scoring.result import Result
-from revoskit.scoring.truth import Truth
+from revoskit.scoring.scored_frames import VideoTruth
 
 
 class Evaluator:
@@ -43,7 +43,7 @@ class Evaluator:
         require_scorable(self._annotations, self.protocols)
         self._found: dict[tuple[str, str], ExpressionScores] = {}
         self._extra = extra
-        self._truth: Truth | None = None
+        self._truth: VideoTruth | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_truth": None}
@@ -67,16 +67,16 @@ class Evaluator:
         """
         video = self._annotations.video(video_id)
         if self._truth is None or self._truth.video is not video:
-            self._truth = Truth(video, self._annotations.masks(video))
+            self._truth = VideoTruth(self._annotations, video)
         expression = next((e for e in video.expressions if e.expression_id == str(expression_id)), None)
         if expression is None:
             known = ", ".join(e.expression_id for e in video.expressions)
             raise UsageError(f"video {video_id!r} has no expression {expression_id!r}; it has {known}")
-        prediction = from_masks(video, expression, masks)
+        prediction = self._truth.prediction(expression, lambda video, expression: from_masks(video, expression, masks))
         if prediction.problem is not None:
             reason = prediction.problem.reason
             raise UsageError(f"video {video_id!r}, expression {expression.expression_id!r}: {reason}")
-        found = score(self._truth, expression, prediction, self.protocols, further=self._extra)
+        found = score(self._truth.of(expression), expression, prediction, self.protocols, further=self._extra)
         self._found[video_id, expression.expression_id] = found
         return found
 
@@ -110,5 +110,5 @@ class Evaluator:
     def _missing(self, video: Video, expression: Expression) -> ExpressionScores:
         reason = "no masks were added for it"
         problem = Problem(video.video_id, expression.expression_id, ProblemKind.MISSING, reason)
-        truth = Truth(video, self._annotations.masks(video))
+        truth = VideoTruth(self._annotations, video).of(expression)
         return score(truth, expression, Prediction(None, None, problem), self.protocols, further=self._extra)

@@ -35,8 +35,8 @@ class Identity(msgspec.Struct, frozen=True):
             "alignment": layout.alignment,
         }
         data = {what: _sha256(file) for what, file in paths.items() if file is not None and file.is_file()}
-        if layout.faults != "error":
-            data["faults"] = layout.faults
+        if pictures := annotations.picture_digest():
+            data["tracks"] = pictures
         if layout.faults != "error":
             data["faults"] = layout.faults
         return cls(layout.family, annotations.split, data, revoskit.__version__)
