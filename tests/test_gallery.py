@@ -17,7 +17,8 @@ from pycocotools import mask as coco
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layout
 from revoskit.errors import MissingFilesError, UsageError
-from revoskit.looking.gallery import read_scores, write_gallery
+from revoskit.looking.gallery import write_gallery
+from revoskit.looking.methods import read_scores
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import LONG_FRAMES, Miniature, write_miniature, write_sister
 from revoskit.scoring.evaluate import evaluate
@@ -108,24 +109,23 @@ def test_masks_and_scores_per_frame_are_those_of_the_other_rooms(gallery):
     truth = masks.of(video.expressions[0])
     moved = MaskSequence.parse(json.loads(gallery.predictions.read_text())[FIRST]["0"], video.height, video.width)
     first = data["expressions"][0]
-    assert first["prediction"] == [mask["counts"] for mask in moved]
-    assert first["J"] == pytest.approx(region_similarity(truth, moved), abs=1e-4)
-    assert first["F"] == pytest.approx(boundary_measure(truth, moved), abs=1e-4)
-    missing = data_of(gallery.page.parent / "data" / "videos" / f"{SECOND}.js")["expressions"][0]
-    assert (missing["prediction"], missing["J"]) == (None, None)
+    assert first["methods"][0]["masks"] == [mask["counts"] for mask in moved]
+    assert first["methods"][0]["J"] == pytest.approx(region_similarity(truth, moved), abs=1e-4)
+    assert first["methods"][0]["F"] == pytest.approx(boundary_measure(truth, moved), abs=1e-4)
+    missing = data_of(gallery.page.parent / "data" / "videos" / f"{SECOND}.js")["expressions"][0]["methods"][0]
+    assert (missing["masks"], missing["J"]) == (None, None)
     assert "missing" in missing["problem"]
 
 
 def test_without_scores_the_page_has_the_means_of_j_and_f(gallery, tmp_path):
     write_gallery(gallery.layout, "validation", tmp_path, predictions=gallery.predictions)
-    measures, expected = read_scores(gallery.scores)
+    expected = read_scores(gallery.scores)
     index = data_of(tmp_path / "data" / "index.js")
     assert index["measures"] == ["binary_J&F", "binary_J", "binary_F"]
-    columns = [measures.index(name) for name in index["measures"]]
     for video in index["videos"]:
         for expression in video["expressions"]:
-            row = expected[video["id"], expression["id"]]
-            assert expression["scores"] == pytest.approx([row[column] for column in columns], abs=0.02)
+            row = expected.of(index["measures"], (video["id"], expression["id"]))
+            assert expression["scores"] == [pytest.approx(row, abs=0.02)]
 
 
 def test_predictions_are_opened_once_however_many_videos_there_are(gallery, tmp_path, monkeypatch):
@@ -327,7 +327,9 @@ def test_the_page_opens_with_its_list_and_summary(visit, gallery):
     assert summary.get_by_role("row", name="referring").inner_text().split()[1:3] == ["12", "4"]
     counts = [
         int(label.split(": ")[1].split(";")[0])
-        for label in tab.locator(".column").evaluate_all("columns => columns.map((column) => column.ariaLabel)")
+        for label in tab.locator("#summary > section:not(.slices) .column").evaluate_all(
+            "columns => columns.map((column) => column.ariaLabel)"
+        )
     ]
     assert sum(counts) == 27  # the one that is missing has not scored 0 by what it drew
     assert "27 of 28" in summary.inner_text()
@@ -335,14 +337,15 @@ def test_the_page_opens_with_its_list_and_summary(visit, gallery):
 
 
 def test_the_summary_agrees_with_the_evaluation(visit, gallery):
-    measures, rows = read_scores(gallery.scores)
-    column = measures.index("binary_J&F")
+    scores = read_scores(gallery.scores)
     types = {
         (video.video_id, e.expression_id): int(e.type)
         for video in open_annotations(gallery.layout, "validation")
         for e in video.expressions
     }
-    means = [np.mean([row[column] for key, row in rows.items() if types[key] == kind]) for kind in (0, 1)]
+    means = [
+        np.mean([scores.of(["binary_J&F"], key)[0] for key in scores.values if types[key] == kind]) for kind in (0, 1)
+    ]
     shown = visit().locator(".figures").inner_text()
     for value in (*means, np.mean(means)):
         assert f"{value:.1f}" in shown
@@ -379,7 +382,7 @@ def test_filters_narrow_the_list(visit):
 
 def test_a_bar_of_the_summary_filters_by_its_range(visit):
     tab = visit()
-    tab.get_by_role("button", name="40 to 45: 1").click()
+    tab.get_by_role("button", name="40 to 45: 1").first.click()
     assert tab.locator("#count").inner_text() == "1 of 28 expressions"
     assert (tab.locator("#lowest").input_value(), tab.locator("#highest").input_value()) == ("40", "45")
 
@@ -431,7 +434,7 @@ def test_a_picture_in_the_list_is_the_worst_frame_with_its_errors(visit, gallery
     index = data_of(gallery.page.parent / "data" / "index.js")
     first = next(video for video in index["videos"] if video["id"] == FIRST)["expressions"][0]
     data = data_of(gallery.page.parent / "data" / "videos" / f"{FIRST}.js")
-    scores = np.add(data["expressions"][0]["J"], data["expressions"][0]["F"])
+    scores = np.add(data["expressions"][0]["methods"][0]["J"], data["expressions"][0]["methods"][0]["F"])
     assert first["thumbnail"]["frame"] == data["frames"][int(scores.argmin())]
     tab = visit()
     found = tab.locator(".item .thumb canvas").first.evaluate(
@@ -449,6 +452,76 @@ def test_markup_in_the_data_shows_as_text(visit):
     assert HOSTILE in tab.locator("#siblings").text_content()
     assert tab.evaluate("window.hacked") is None
     assert tab.locator("main img, main script, #list script").count() == 0
+
+
+# Linear RGB as people without one kind of cone see it: Machado, Oliveira and Fernandes 2009, "A physiologically-based
+# model for simulation of color vision deficiency".
+WITHOUT = {
+    "red cones": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "green cones": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "blue cones": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(rgb: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """CIELAB (D65) of sRGB colours in 0 to 255 as somebody sees them."""
+    share = rgb / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(linear @ seen.T, 0, 1)
+    to_xyz = np.array(
+        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    )
+    x, y, z = (linear @ to_xyz.T / (0.95047, 1, 1.08883)).T
+    f = [np.where(v > 216 / 24389, np.cbrt(v), (24389 / 27 * v + 16) / 116) for v in (x, y, z)]
+    return np.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])], axis=-1)
+
+
+def ciede2000(one: np.ndarray, other: np.ndarray) -> float:
+    """The difference of two colours in CIELAB (Sharma, Wu and Dalal 2005)."""
+    chroma = (np.hypot(*one[1:]) + np.hypot(*other[1:])) / 2
+    g = 0.5 * (1 - np.sqrt(chroma**7 / (chroma**7 + 25**7)))
+    (l1, a1, b1), (l2, a2, b2) = one, other
+    a1, a2 = a1 * (1 + g), a2 * (1 + g)
+    c1, c2 = np.hypot(a1, b1), np.hypot(a2, b2)
+    h1, h2 = np.degrees(np.arctan2(b1, a1)) % 360, np.degrees(np.arctan2(b2, a2)) % 360
+    turn = (h2 - h1 + 180) % 360 - 180
+    dl, dc, dh = l2 - l1, c2 - c1, 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn / 2))
+    middle, c, h = (l1 + l2) / 2, (c1 + c2) / 2, (h1 + turn / 2) % 360
+    t = sum(
+        k * np.cos(np.radians(n * h + by))
+        for k, n, by in [(1, 0, 0), (-0.17, 1, -30), (0.24, 2, 0), (0.32, 3, 6), (-0.2, 4, -63)]
+    )
+    sl = 1 + 0.015 * (middle - 50) ** 2 / np.sqrt(20 + (middle - 50) ** 2)
+    sc, sh = 1 + 0.045 * c, 1 + 0.015 * c * t
+    rotation = -2 * np.sqrt(c**7 / (c**7 + 25**7)) * np.sin(np.radians(60 * np.exp(-(((h - 275) / 25) ** 2))))
+    return float(np.sqrt((dl / sl) ** 2 + (dc / sc) ** 2 + (dh / sh) ** 2 + rotation * (dc / sc) * (dh / sh)))
+
+
+def test_the_difference_of_colours_is_that_of_its_published_test_data():
+    for one, other, expected in [
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ]:
+        assert ciede2000(np.array(one, float), np.array(other, float)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_any_two_layers_are_told_apart_without_one_kind_of_cones_too(visit):
+    found = visit().evaluate("""() => {
+        const { TRACKS, METHODS, ...others } = Colors;
+        const named = Object.entries(others).filter(([, color]) => Array.isArray(color));
+        TRACKS.forEach((color, i) => named.push([`track ${i}`, color]));
+        METHODS.forEach((color, i) => named.push([`method ${i}`, color]));
+        return named;
+    }""")
+    assert len(found) == 13
+    colors = np.array([color for _, color in found], float)
+    for seen in ("all cones", *WITHOUT):
+        places = lab(colors, np.array(WITHOUT.get(seen, np.eye(3))))
+        for i, one in enumerate(places):
+            for j in range(i):
+                assert ciede2000(one, places[j]) > 10, (found[i], found[j], seen)
 
 
 def test_an_id_with_odd_characters_has_its_frames_and_its_address(visit):
@@ -541,7 +614,7 @@ def test_it_plays_and_stops(visit):
 def test_the_plot_shows_j_and_f_of_every_frame(visit, gallery):
     tab = visit()
     watch(tab, FIRST, "0", 6)
-    expected = data_of(gallery.page.parent / "data" / "videos" / f"{FIRST}.js")["expressions"][0]
+    expected = data_of(gallery.page.parent / "data" / "videos" / f"{FIRST}.js")["expressions"][0]["methods"][0]
     lines = tab.locator("#plot polyline").evaluate_all("lines => lines.map((line) => line.getAttribute('points'))")
     assert [len(line.split()) for line in lines] == [12, 12]
     heights = [[float(point.split(",")[1]) for point in line.split()] for line in lines]
@@ -617,7 +690,7 @@ def test_the_summary_stays_when_one_goes_back_to_it_while_a_video_is_read(visit)
     tab = visit()
     tab.evaluate("() => { const opened = app.open(app.index.rows[0]); app.toSummary(); return opened; }")
     assert tab.locator("#summary").is_visible()
-    assert tab.evaluate("[app.video, app.player.video]") == [None, None]
+    assert tab.evaluate("[app.video, app.player.subject]") == [None, None]
     assert tab.get_by_role("button", name="Summary").get_attribute("aria-current") == "page"
     watch(tab)
     assert tab.get_by_role("button", name="Summary").get_attribute("aria-current") == "false"
@@ -637,7 +710,7 @@ def test_a_long_list_holds_only_the_rows_in_sight(visit):
     tab.evaluate("""() => {
         const row = app.list.rows[0];
         const numbered = (_, i) => ({ ...row, expression: { ...row.expression, text: `number ${i}` } });
-        app.list.fill(Array.from({ length: 35000 }, numbered), true);
+        app.list.fill(Array.from({ length: 35000 }, numbered), () => null);
     }""")
     assert tab.locator(".item").count() < 40
     tab.evaluate("byId('list').scrollTop = 1e9")

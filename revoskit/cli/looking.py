@@ -12,6 +12,7 @@ from tqdm import tqdm
 from revoskit.cli import options
 from revoskit.cli.options import Command, Parser
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Layout
+from revoskit.errors import UsageError
 
 
 def _show_options(parser: Parser) -> None:
@@ -86,8 +87,21 @@ def _gallery_options(parser: Parser) -> None:
     options.add_faults(parser)
     options.add_family(parser)
     options.add_split_of_family(parser, "validation")
-    parser.add_argument("--predictions", metavar="P", help="a method's masks, as `evaluate` takes them")
-    parser.add_argument("--scores", metavar="DIR", help="what `revoskit evaluate` wrote for them")
+    parser.add_argument(
+        "--predictions",
+        metavar="P",
+        action="append",
+        default=[],
+        help="a method's masks, as `evaluate` takes them; once more for a second method beside it",
+    )
+    parser.add_argument(
+        "--scores",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="what `revoskit evaluate` wrote for them; as often as --predictions, in the same order",
+    )
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the methods (default: from their paths)")
     parser.add_argument(
         "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
     )
@@ -99,14 +113,25 @@ def _gallery(args: argparse.Namespace) -> int:
     from revoskit.dataset.annotations import open_annotations
     from revoskit.looking.gallery import write_gallery
 
+    for option, given in [("--predictions", args.predictions), ("--scores", args.scores)]:
+        if len(given) > 2:
+            raise UsageError(
+                f"{option} is given {len(given)} times: a page shows one set of predictions or two, and "
+                "`revoskit compare` takes any number"
+            )
+    predictions, against = [*args.predictions, None, None][:2]
+    scores, against_scores = [*args.scores, None, None][:2]
     layout = options.layout_of(args)
     with tqdm(total=len(open_annotations(layout, args.split).videos), unit="video", disable=None) as bar:
         written = write_gallery(
             layout,
             args.split,
             args.output,
-            predictions=args.predictions,
-            scores=args.scores,
+            predictions=predictions,
+            scores=scores,
+            against=against,
+            against_scores=against_scores,
+            names=args.names,
             max_side=args.max_side,
             num_proc=args.num_proc,
             progress=bar.update,

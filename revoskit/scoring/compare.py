@@ -300,7 +300,7 @@ def compare(
             by another version of the code.
         MissingFilesError, AnnotationError, WorkerError: as `evaluate`.
     """
-    called = _names(methods, names)
+    called = method_names(methods, names)
     if protocol not in ("binary", "official"):
         raise UsageError(f"methods are compared in one protocol: binary or official, not {protocol!r}")
     earlier = {number: found for number, one in enumerate(methods) if (found := _scored_earlier(one, protocol))}
@@ -364,7 +364,12 @@ def _require_same_expressions(names: Sequence[str], scored: list[Scored]) -> Non
             )
 
 
-def _names(methods: Sequence[Any], names: Sequence[str] | None) -> tuple[str, ...]:
+def method_names(methods: Sequence[Any], names: Sequence[str] | None) -> tuple[str, ...]:
+    """What to call two or more methods: as they are named, or the last parts of their paths.
+
+    Raises:
+        UsageError: there are not two methods, not a name for each, or two have the same.
+    """
     if isinstance(methods, (str, os.PathLike, Mapping)) or len(methods) < 2:
         raise UsageError("there is nothing to compare: name two sets of predictions, or folders of `evaluate -o`")
     if names is None:

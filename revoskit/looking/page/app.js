@@ -5,32 +5,41 @@ const NARROW = matchMedia("(max-width: 899px)");
 const THEMES = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
 
 class App {
-  static CHOICES = ["types", "sources", "unpredicted"];  // the filters that are sets of values
+  static CHOICES = ["types", "sources", "unpredicted", "leading"];  // the filters that are sets of values
 
   constructor(index) {
     this.index = index;
-    this.filter = { words: "", types: new Set(), sources: new Set(), unpredicted: new Set(), measure: 0, lowest: null, highest: null, byVideo: false };
+    const { methods, paired } = index;
+    const sets = Object.fromEntries(App.CHOICES.map((name) => [name, new Set()]));
+    this.filter = { words: "", ...sets, slice: null, of: paired ? "difference" : 0, measure: 0, lowest: null, highest: null, byVideo: false };
     this.filter.measure = Math.max(0, index.measures.indexOf("binary_J&F"));
-    this.filter.sort = index.measures.length ? "worst" : "file";
+    this.filter.sort = !index.measures.length ? "file" : paired ? "apart" : "worst";
     this.list = new List(byId("list"), (row) => this.open(row.expression));
-    this.player = new Player((frame, playing) => playing || this.noteFrame(frame));
+    this.player = new Player({ onFrame: (frame, playing) => playing || this.note(), onLook: () => this.noteLook() });
     this.summary = new Summary(byId("summary"), {
-      onRange: (lowest, highest) => this.narrow({ lowest, highest }),
+      onRange: (lowest, highest, slice) => this.narrow({ lowest, highest, slice }),
       onType: (type) => this.narrow({ types: new Set([type]) }),
       onSource: (source) => this.narrow({ sources: new Set([source]) }),
-      onUnpredicted: () => this.narrow({ unpredicted: new Set([true]) }),
+      onUnpredicted: (method) => this.narrow({ unpredicted: new Set([method]) }),
     });
     this.video = null;
-    this.name = [index.method, index.title, index.split].filter(Boolean).join(" ");
+    this.view = paired ? "side" : "a";  // how two methods are looked at
+    this.on = null;  // the layers that the user has chosen; null for the usual ones
+    this.name = [methods.join(" and "), index.title, index.split].filter(Boolean).join(" ");
 
     document.title = this.name;
     byId("dataset").textContent = index.title;
     byId("split").textContent = [index.split, index.data === index.title ? null : index.data, index.hidden ? "masks kept back" : null].filter(Boolean).join(" · ");
-    byId("method").textContent = index.method ?? "";
-    byId("predicted").textContent = index.unpredicted ? `${(index.rows.length - index.unpredicted).toLocaleString("en")} of ${index.rows.length.toLocaleString("en")} predicted` : "";
+    byId("methods").replaceChildren(...methods.map((name, method) => make("span", { class: "method", title: name }, paired ? methodBadge(method) : "", make("b", {}, make("bdi", {}, name)),
+      make("span", { class: "faint" }, index.unpredicted[method] ? ` ${(index.rows.length - index.unpredicted[method]).toLocaleString("en")} of ${index.rows.length.toLocaleString("en")} predicted` : ""))));
+    byId("views").hidden = !paired;
+    byId("keys-of-one").hidden = paired;
+    for (const row of document.querySelectorAll(".keys-of-two")) row.hidden = !paired;
+    if (paired) this.buildViews();
+    this.share = new Share(this);
     this.buildFilters();
     this.refresh();
-    this.summary.show(index, this.filter.measure);
+    this.summary.show(index, this.filter);
     this.follow();
     addEventListener("popstate", () => this.follow());
     addEventListener("keydown", (event) => this.onKey(event));
@@ -39,20 +48,37 @@ class App {
     byId("to-help").addEventListener("click", () => byId("help").showModal());
   }
 
+  buildViews() {
+    const names = { a: "A", b: "B", side: "Side by side", both: "In one" };
+    byId("views").replaceChildren(...Object.entries(names).map(([view, name]) =>
+      make("button", { type: "button", "data-view": view, title: this.index.methods[{ a: 0, b: 1 }[view]], onclick: () => this.setMethods(view) }, name)));
+  }
+
   // --- filters
 
   buildFilters() {
     const { index, filter } = this;
     const scored = index.measures.length > 0;
-    const orders = scored ? { worst: "Worst first", best: "Best first" } : {};
-    Object.assign(orders, { file: "As in the file", text: "By text", frames: "Longest first" });
-    byId("sort").append(...Object.entries(orders).map(([value, name]) => make("option", { value }, name)));
+    this.buildOrders();
+    if (index.paired) byId("of").append(make("option", { value: "difference" }, "B − A"), ...index.methods.map((name, method) => make("option", { value: method }, `${Compared.LETTERS[method]} ${name}`)));
+    byId("of").hidden = !index.paired;
     byId("measure").append(...index.names.map((name, i) => make("option", { value: i }, name)));
     byId("score-filter").hidden = !scored;
     if (index.typed) byId("types").append(...TYPES.map((name, type) => this.chip(filter.types, type, name, (row) => row.type === type, type)));
     byId("sources").append(...index.sources.map((source) => this.chip(filter.sources, source, source, (row) => row.video.source === source)));
-    if (index.unpredicted) byId("unpredicted").append(this.chip(filter.unpredicted, true, "no usable prediction", (row) => Boolean(row.problem)));
-    byId("unpredicted").hidden = index.unpredicted === 0;
+    index.unpredicted.forEach((count, method) => {
+      if (count) byId("unpredicted").append(this.chip(filter.unpredicted, method, index.paired ? `${Compared.LETTERS[method]} has none` : "no usable prediction", (row) => Boolean(row.problems[method])));
+    });
+    byId("unpredicted").hidden = index.unpredicted.every((count) => count === 0);
+    if (index.paired && scored) {
+      const leads = (which) => (row) => {
+        const difference = Data.scoreOf(row, { of: "difference", measure: filter.measure });
+        return difference !== null && Data.ahead(difference) === which;
+      };
+      for (const [which, name] of [[1, "B ahead"], [0, "A ahead"], ["level", "level"]]) byId("leading").append(this.chip(filter.leading, which, name, leads(which)));
+    }
+    byId("leading").hidden = !(index.paired && scored);
+    this.buildSlices();
     byId("more-filters").hidden = !(scored || index.typed || index.sources.length);
     byId("more-filters").open = !NARROW.matches;
 
@@ -62,8 +88,16 @@ class App {
     bind("sort", "change", (select) => (filter.sort = select.value));
     bind("measure", "change", (select) => {
       filter.measure = Number(select.value);
-      this.summary.show(index, filter.measure);
+      this.summary.show(index, filter);
     });
+    bind("of", "change", (select) => {
+      filter.of = select.value === "difference" ? "difference" : Number(select.value);
+      filter.sort = filter.of === "difference" ? "apart" : "worst";
+      Object.assign(filter, { lowest: null, highest: null });  // they were of another scale
+      this.buildOrders();
+      this.summary.show(index, filter);
+    });
+    bind("slice", "change", (select) => (filter.slice = select.value === "" ? null : sliceOf(select.value)));
     bind("lowest", "input", (input) => (filter.lowest = bound(input)));
     bind("highest", "input", (input) => (filter.highest = bound(input)));
     bind("by-expression", "click", () => (filter.byVideo = false));
@@ -71,7 +105,7 @@ class App {
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
     byId("filters").addEventListener("reset", (event) => {
       event.preventDefault();
-      Object.assign(filter, { words: "", lowest: null, highest: null });
+      Object.assign(filter, { words: "", lowest: null, highest: null, slice: null });
       for (const name of App.CHOICES) filter[name].clear();
       this.refresh();
       byId("search").focus();
@@ -90,11 +124,33 @@ class App {
     });
   }
 
+  /** The orders that make sense for what is scored. */
+  buildOrders() {
+    const scored = !this.index.measures.length ? {} : this.filter.of === "difference"
+      ? { apart: "Furthest apart", best: "B ahead first", worst: "A ahead first" }
+      : { worst: "Worst first", best: "Best first" };
+    const orders = { ...scored, file: "As in the file", text: "By text", frames: "Longest first" };
+    byId("sort").replaceChildren(...Object.entries(orders).map(([value, name]) => make("option", { value }, name)));
+  }
+
+  buildSlices() {
+    const { attributes, rows } = this.index;
+    const groups = attributes.map(({ name, values }, attribute) => (name === "source" || values.length < 2 ? null : make("optgroup", { label: ATTRIBUTES[name] ?? name },
+      ...values.map((value, i) => make("option", { value: `${attribute}:${i}` }, `${ATTRIBUTES[name] ?? name}: ${value} (${rows.filter((row) => row.slices[attribute] === i).length.toLocaleString("en")})`)))));
+    byId("slice").append(make("option", { value: "" }, "any size, motion …"), ...groups.filter(Boolean));
+    byId("slice").hidden = !groups.some(Boolean);
+  }
+
   chip(chosen, value, name, matches, type) {
-    const count = this.index.rows.filter(matches).length;
-    const chip = make("button", { type: "button", class: type === undefined ? "chip" : "chip type", "data-type": type, disabled: count === 0 },
-      name, make("span", { class: "faint" }, ` ${count.toLocaleString("en")}`));
+    const count = make("span", { class: "faint" });
+    const chip = make("button", { type: "button", class: type === undefined ? "chip" : "chip type", "data-type": type }, name, " ", count);
     chip.pressed = () => chosen.has(value);
+    chip.count = () => {
+      const found = this.index.rows.filter(matches).length;
+      count.textContent = found.toLocaleString("en");
+      chip.disabled = found === 0 && !chip.pressed();
+    };
+    chip.count();
     chip.addEventListener("click", () => {
       if (!chosen.delete(value)) chosen.add(value);
       this.refresh();
@@ -103,9 +159,9 @@ class App {
   }
 
   /** Shows only what a bar or row of the summary stands for. */
-  narrow({ lowest = null, highest = null, ...chosen }) {
+  narrow({ lowest = null, highest = null, slice = null, ...chosen }) {
     const { filter } = this;
-    Object.assign(filter, { words: "", lowest, highest });
+    Object.assign(filter, { words: "", lowest, highest, slice });
     for (const name of App.CHOICES) {
       filter[name].clear();
       for (const value of chosen[name] ?? []) filter[name].add(value);
@@ -118,14 +174,21 @@ class App {
   refresh() {
     const { filter, index } = this;
     const { expressions, rows } = Data.select(index, filter);
-    const value = { search: filter.words, sort: filter.sort, measure: filter.measure, lowest: filter.lowest ?? "", highest: filter.highest ?? "" };
+    const value = { search: filter.words, sort: filter.sort, measure: filter.measure, of: filter.of, lowest: filter.lowest ?? "", highest: filter.highest ?? "", slice: filter.slice ? `${filter.slice.attribute}:${filter.slice.value}` : "" };
     for (const [id, setting] of Object.entries(value)) {
       if (byId(id).value !== String(setting) && byId(id) !== document.activeElement) byId(id).value = setting;
     }
-    for (const chip of document.querySelectorAll(".chip")) chip.setAttribute("aria-pressed", String(chip.pressed()));
+    for (const chip of document.querySelectorAll(".chip")) {
+      if (chip.parentElement.id === "leading") chip.count();  // they follow the measure
+      chip.setAttribute("aria-pressed", String(chip.pressed()));
+    }
+    for (const [id, end] of [["lowest", "0"], ["highest", "100"]]) {
+      const low = filter.of === "difference" ? "-100" : "0";
+      Object.assign(byId(id), { min: low, placeholder: end === "0" ? low.replace("-", "−") : end });
+    }
     byId("by-expression").setAttribute("aria-pressed", String(!filter.byVideo));
     byId("by-video").setAttribute("aria-pressed", String(filter.byVideo));
-    const active = filter.types.size + filter.sources.size + filter.unpredicted.size + (filter.lowest !== null || filter.highest !== null);
+    const active = filter.types.size + filter.sources.size + filter.unpredicted.size + filter.leading.size + (filter.slice !== null) + (filter.lowest !== null || filter.highest !== null);
     byId("filter-count").textContent = active;
     byId("filter-count").hidden = active === 0;
     byId("reset").hidden = active === 0 && !filter.words;
@@ -133,19 +196,30 @@ class App {
     const said = all ? counted(expressions, "expression") : `${expressions.toLocaleString("en")} of ${counted(index.rows.length, "expression")}`;
     byId("count").textContent = filter.byVideo ? `${counted(rows.length, "video")} · ${said}` : said;
     byId("list").setAttribute("aria-label", filter.byVideo ? "Videos" : "Expressions");
-    this.list.fill(rows, index.measures.length > 0);
+    this.list.fill(rows, (row) => this.scoreCell(row));
     byId("nothing").hidden = rows.length > 0;
     byId("nothing").replaceChildren(...(rows.length ? [] : this.relaxations()));
     this.list.mark(this.entry);
   }
 
+  /** What stands at the end of a row of the list. */
+  scoreCell({ score, problem, expression, members }) {
+    const { index, filter: { of, measure } } = this;
+    if (!index.measures.length) return null;
+    if (score === null && problem) return noScore(problem);
+    if (of !== "difference") return scoreBar(score);
+    return differenceCell(score, members ? null : [0, 1].map((method) => expression.scores[method]?.[measure]));
+  }
+
   /** What to let go of where nothing passes the filters: each that alone keeps something out, with what would show. */
   relaxations() {
     const { filter, index } = this;
-    const free = { words: "", types: new Set(), sources: new Set(), unpredicted: new Set() };
+    const free = { words: "", slice: null, ...Object.fromEntries(App.CHOICES.map((name) => [name, new Set()])) };
+    const called = { types: "the type", sources: "the source", unpredicted: "“no usable prediction”", leading: "who is ahead" };
     const offers = [
       [`the words “${filter.words}”`, filter.words && { words: "" }],
-      ...App.CHOICES.map((name) => [{ types: "the type", sources: "the source", unpredicted: "“no usable prediction”" }[name], filter[name].size && { [name]: free[name] }]),
+      ...App.CHOICES.map((name) => [called[name], filter[name].size && { [name]: free[name] }]),
+      ["the kind of target", filter.slice && { slice: null }],
       ["the range of scores", (filter.lowest !== null || filter.highest !== null) && { lowest: null, highest: null }],
     ].filter(([, change]) => change);
     const found = offers
@@ -163,6 +237,10 @@ class App {
 
   /** Opens an expression, reading its video's masks where another video's are in memory. */
   async open(entry, { frame, record = true } = {}) {
+    if (record && this.on && entry !== this.entry) {  // tracks are of one expression
+      const kept = this.on.filter((name) => !name.startsWith("track-"));
+      this.on = this.index.methods.length && (kept.length || !this.on.length) ? kept : null;
+    }
     this.entry = entry;
     byId("summary").hidden = true;
     byId("player").hidden = false;
@@ -189,11 +267,38 @@ class App {
         return;
       }
     }
-    this.player.open(this.video, entry, frame);
-    const { problem } = this.player.data;
+    this.show(frame);
+    if (NARROW.matches) byId("text").focus({ preventScroll: true });
+  }
+
+  /** Has the player show the expression that is open, as the user wants to look at it. */
+  show(frame) {
+    const { video, entry, view, on, index } = this;
+    const data = video.expressions.find((expression) => expression.id === entry.id);
+    const subject = Compared.subject({ names: index.methods, video, entry, data, view, on });
+    byId("player").classList.toggle("side", subject.panes.length > 1);
+    for (const button of byId("views").children) button.setAttribute("aria-pressed", String(button.dataset.view === view));
+    const problem = index.paired ? null : data.methods[0]?.problem;
     byId("problem").hidden = !problem;
     byId("problem").textContent = problem ?? "";
-    if (NARROW.matches) byId("text").focus({ preventScroll: true });
+    return this.player.open(subject, frame);
+  }
+
+  /** Looks at one method, at the other, at both side by side or in one picture. */
+  setMethods(view) {
+    this.view = view;
+    if (this.on && !this.on.some((name) => /^(errors|method)/.test(name))) this.on = null;
+    if (view === "both" && this.on?.includes("errors")) this.on = null;  // errors are those of one method
+    if (this.video) this.show();
+    this.note();
+  }
+
+  /** Keeps the layers that were chosen for the expressions that come, but for tracks, which are of one video. */
+  noteLook() {
+    const { layers, usually } = this.player.subject;
+    const now = layers.filter((layer) => layer.on).map((layer) => layer.name);
+    this.on = now.join() === usually.join() ? null : now;
+    this.note();
   }
 
   describe(entry) {
@@ -204,13 +309,25 @@ class App {
     byId("place").textContent = `${entry.video.id} · expression ${entry.id}`;
     byId("text").textContent = entry.text;
     document.title = `${entry.text} – ${this.name}`;
-    byId("scores").replaceChildren(...index.names.map((name, i) => make("div", { class: i === this.filter.measure ? "main" : null },
-      make("dt", {}, name), make("dd", {}, percent(entry.scores[i])))));
+    byId("scores").replaceChildren(...this.scoresOf(entry));
     byId("siblings").replaceChildren(...entry.video.expressions.map((sibling) => make("li", {},
       make("button", { type: "button", "aria-current": sibling === entry ? "true" : null, onclick: () => this.open(sibling) },
         sibling.type === null ? null : make("span", { class: "type", "data-type": sibling.type, title: TYPES[sibling.type] }, make("span", { class: "sr" }, TYPES[sibling.type])),
         make("span", { class: "words" }, sibling.text),
-        !index.measures.length ? null : sibling.problem ? noScore(sibling.problem) : scoreBar(sibling.scores[this.filter.measure] ?? null)))));
+        this.siblingScore(sibling)))));
+  }
+
+  scoresOf(entry) {
+    const { index, filter } = this;
+    const shown = (i) => (index.paired ? [0, 1].map((method) => percent(entry.scores[method][i])).join(" → ") : percent(entry.scores[0]?.[i]));
+    const names = index.paired ? index.names.map((name, i) => [name, i]).filter(([name, i]) => i === filter.measure || /(^|\s)[JF]$/.test(name)) : index.names.map((name, i) => [name, i]);
+    return names.map(([name, i]) => make("div", { class: i === filter.measure ? "main" : null }, make("dt", {}, name), make("dd", {}, shown(i))));
+  }
+
+  siblingScore(sibling) {
+    const problem = this.index.paired ? sibling.problems.map((one, method) => one && `${Compared.LETTERS[method]} ${one}`).filter(Boolean).join(", ") : sibling.problems[0];
+    const row = { score: Data.scoreOf(sibling, this.filter), problem, expression: sibling };
+    return this.scoreCell(row);
   }
 
   toSummary(record = true) {
@@ -243,11 +360,26 @@ class App {
     byId("notice").hidden = !message;
   }
 
-  // --- the address: #video=…&expression=…&frame=…
+  // --- the address: #video=…&expression=…&frame=…&method=…&layers=…&fill=…&opacity=…, but for what is as usual
 
   address(entry, frame) {
-    const parts = { video: entry.video.id, expression: entry.id, ...(frame ? { frame } : {}) };
+    const { fill, opacity } = this.player.look;
+    const parts = { video: entry.video.id, expression: entry.id };
+    if (frame) parts.frame = frame;
+    if (this.index.paired && this.view !== "side") parts.method = this.view;
+    if (this.on) parts.layers = this.on.join(",");
+    if (fill !== "tint") parts.fill = fill;
+    if (opacity !== 0.5) parts.opacity = Math.round(100 * opacity);
     return `#${new URLSearchParams(parts)}`;
+  }
+
+  /** Takes from the address how to look: what it does not say is as usual. */
+  followLook(wanted) {
+    if (this.index.paired) this.view = wanted.get("method") in Compared.VIEWS ? wanted.get("method") : "side";
+    this.on = wanted.has("layers") ? wanted.get("layers").split(",").filter(Boolean) : null;
+    byId("fill").value = [...byId("fill").options].some((one) => one.value === wanted.get("fill")) ? wanted.get("fill") : "tint";
+    const opacity = Number.parseInt(wanted.get("opacity"), 10);
+    byId("opacity").value = Number.isNaN(opacity) ? 50 : opacity;
   }
 
   follow() {
@@ -258,6 +390,7 @@ class App {
       return;
     }
     const entry = this.index.rows.find((row) => row.video.id === wanted.get("video") && row.id === (wanted.get("expression") ?? row.id));
+    this.followLook(wanted);
     if (entry) this.open(entry, { frame: Math.max(0, Number.parseInt(wanted.get("frame"), 10) || 0), record: false });
     else {
       this.toSummary(false);
@@ -265,18 +398,19 @@ class App {
     }
   }
 
-  noteFrame(frame) {
+  /** Has the address say what is in sight. */
+  note() {
     clearTimeout(this.noting);
     const { entry } = this;
     this.noting = setTimeout(() => {
-      if (entry && entry === this.entry) history.replaceState(null, "", this.address(entry, frame));
+      if (entry && entry === this.entry) history.replaceState(null, "", this.address(entry, this.player.frame));
     }, 300);
   }
 
   // --- the keyboard
 
   onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const { target, key } = event;
     const range = target.matches("input[type=range]");
     if (target.matches("input:not([type=checkbox], [type=range]), select, textarea")) {
@@ -305,13 +439,23 @@ class App {
       ArrowRight: () => player.step(1),
       Home: () => player.pauseAt(0),
       End: () => player.pauseAt(player.count - 1),
-      w: () => player.toWorst(),
+      ...(this.index.paired ? { v: () => this.setMethods(nextOf(["a", "b", "side", "both"], this.view)) } : {}),
     };
     const name = key.length === 1 ? key.toLowerCase() : key;
-    const action = anywhere[name] ?? (player.video ? watching[name] : undefined);
+    const action = anywhere[name] ?? (player.subject ? watching[name] : undefined);
     if (action) action();
-    return Boolean(action) || (player.video && player.press(name));
+    return Boolean(action) || (player.subject !== null && player.press(name));
   }
+}
+
+function nextOf(values, value) {
+  return values[(values.indexOf(value) + 1) % values.length];
+}
+
+/** A value of the list of slices, "attribute:value", as numbers. */
+function sliceOf(text) {
+  const [attribute, value] = text.split(":").map(Number);
+  return { attribute, value };
 }
 
 function setTheme(theme) {
@@ -321,8 +465,7 @@ function setTheme(theme) {
 }
 
 function nextTheme() {
-  const names = Object.keys(THEMES);
-  const theme = names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length];
+  const theme = nextOf(Object.keys(THEMES), document.documentElement.dataset.theme);
   setTheme(theme);
   try {
     localStorage.setItem("revos-theme", theme);

@@ -31,6 +31,8 @@ const Data = (() => {
   /** The index with what every expression needs at hand for listing. */
   function prepared(index) {
     index.rows = [];
+    index.paired = index.methods.length > 1;
+    index.columns = Math.max(1, index.methods.length);  // scores may be there without predictions
     index.videos.forEach((video, number) => {
       video.number = number;
       for (const expression of video.expressions) {
@@ -43,7 +45,7 @@ const Data = (() => {
     const protocols = new Set(index.measures.map((measure) => measure.split("_")[0]));
     index.names = index.measures.map((measure) => (protocols.size > 1 ? measure.replace("_", " ") : measure.slice(measure.indexOf("_") + 1)));
     index.sources = [...new Set(index.videos.map((video) => video.source))].filter(Boolean).sort();  // an id may not say it
-    index.unpredicted = index.rows.filter((row) => row.problem).length;
+    index.unpredicted = index.methods.map((_, method) => index.rows.filter((row) => row.problems[method]).length);
     index.typed = index.rows.some((row) => row.type !== null);  // ReVOS's types are its own
     return index;
   }
@@ -65,50 +67,79 @@ const Data = (() => {
     resolve(video);
   };
 
+  /**
+   * What a row scores: of one method, or how much more the second has than the first ("difference"). Null where there is
+   * nothing to score: a prediction that is missing counts 0 in the means by rule, not by what was drawn.
+   */
+  function scoreOf(row, { of, measure }) {
+    if (of !== "difference") return row.problems[of] ? null : (row.scores[of]?.[measure] ?? null);
+    const [a, b] = [0, 1].map((method) => (row.problems[method] ? null : (row.scores[method]?.[measure] ?? null)));
+    return a === null || b === null ? null : b - a;
+  }
+
+  /** Which method a difference speaks for: 0, 1, or "level" where it would be shown as 0.0. */
+  const ahead = (difference) => (Math.abs(difference) < 0.05 ? "level" : difference > 0 ? 1 : 0);
+
   /** What the list shows: expressions that pass the filters, as rows, sorted. */
-  function select(index, { words, types, sources, unpredicted, measure, lowest, highest, sort, byVideo }) {
+  function select(index, filter) {
+    const { words, types, sources, unpredicted, leading, slice, lowest, highest, sort, byVideo } = filter;
     const terms = words.toLowerCase().split(/\s+/).filter(Boolean);
     const bounded = lowest !== null || highest !== null;
     const passing = index.rows.filter((row) => {
       if (types.size && !types.has(row.type)) return false;
       if (sources.size && !sources.has(row.video.source)) return false;
-      if (unpredicted.size && !row.problem) return false;
+      if (unpredicted.size && ![...unpredicted].some((method) => row.problems[method])) return false;
+      if (slice && row.slices[slice.attribute] !== slice.value) return false;
+      if (leading.size) {
+        const difference = scoreOf(row, { of: "difference", measure: filter.measure });
+        if (difference === null || !leading.has(ahead(difference))) return false;
+      }
       if (bounded) {
-        if (row.problem) return false;  // it scores 0 by rule, not by what was drawn
-        const score = row.scores[measure];
-        if (score === null || score === undefined) return false;
-        if (score < (lowest ?? -Infinity) || score > (highest ?? Infinity)) return false;
+        const score = scoreOf(row, filter);
+        if (score === null || score < (lowest ?? -Infinity) || score > (highest ?? Infinity)) return false;
       }
       return terms.every((term) => row.haystack.includes(term));
     });
-    const rows = byVideo ? grouped(passing, measure) : passing.map((row) => asRow(row, measure));
+    const rows = byVideo ? grouped(passing, filter) : passing.map((row) => asRow(row, filter));
     return { expressions: passing.length, rows: rows.sort(ORDERS[sort]) };
   }
 
-  function asRow(expression, measure) {
-    const score = expression.problem ? null : (expression.scores[measure] ?? null);
-    return { video: expression.video, expression, score, problem: expression.problem, order: expression.order };
+  function asRow(expression, filter) {
+    return { video: expression.video, expression, score: scoreOf(expression, filter), problem: problemOf(expression, filter), order: expression.order };
   }
 
-  function grouped(expressions, measure) {
+  /** Why a row has no score: what is wrong with the prediction, or with which of two. */
+  function problemOf({ problems }, { of }) {
+    if (of !== "difference") return problems[of] ?? null;
+    return problems.map((problem, method) => problem && `${Compared.LETTERS[method]} ${problem}`).filter(Boolean).join(", ") || null;
+  }
+
+  function grouped(expressions, filter) {
     const groups = new Map();
     for (const expression of expressions) {
       if (!groups.has(expression.video)) groups.set(expression.video, []);
       groups.get(expression.video).push(expression);
     }
-    return [...groups].map(([video, members]) => ({
-      video,
-      members,
-      expression: worstOf(members, measure),
-      score: mean(members.filter((member) => !member.problem).map((member) => member.scores[measure])),
-      problem: members.find((member) => member.problem)?.problem,
-      order: video.number,
-    }));
+    return [...groups].map(([video, members]) => {
+      const without = members.filter((member) => problemOf(member, filter));
+      return {
+        video,
+        members,
+        without: without.length,
+        expression: worstOf(members, filter),
+        score: mean(members.map((member) => scoreOf(member, filter))),
+        problem: without.length ? problemOf(without[0], filter) : null,
+        order: video.number,
+      };
+    });
   }
 
-  /** Of a video's expressions, the one that its row shows and opens. */
-  function worstOf(members, measure) {
-    const score = (member) => (member.problem ? Infinity : (member.scores[measure] ?? Infinity));
+  /** Of a video's expressions, the one that its row shows and opens: the worst, or that on which two methods differ most. */
+  function worstOf(members, filter) {
+    const score = (member) => {
+      const found = scoreOf(member, filter);
+      return found === null ? Infinity : filter.of === "difference" ? -Math.abs(found) : found;
+    };
     return members.reduce((worst, member) => (score(member) < score(worst) ? member : worst));
   }
 
@@ -121,16 +152,18 @@ const Data = (() => {
   const text = (row) => row.members ? row.video.id : row.expression.text;
   // Those without a score come last, and after them those that have no prediction to look at.
   const last = (row, sign) => row.score !== null ? sign * row.score : row.problem ? Infinity : Number.MAX_VALUE;
+  const apart = (row) => row.score === null ? last(row, 1) : -Math.abs(row.score);
   const difference = (a, b) => a === b ? 0 : a - b;
   const ORDERS = {
     worst: (a, b) => difference(last(a, 1), last(b, 1)) || a.order - b.order,
+    apart: (a, b) => difference(apart(a), apart(b)) || a.order - b.order,
     best: (a, b) => difference(last(a, -1), last(b, -1)) || a.order - b.order,
     file: (a, b) => a.order - b.order,
     text: (a, b) => text(a).localeCompare(text(b)) || a.order - b.order,
     frames: (a, b) => b.video.frames - a.video.frames || a.order - b.order,
   };
 
-  return { address, readIndex, readVideo, select, mean };
+  return { address, readIndex, readVideo, select, scoreOf, ahead, mean };
 })();
 
 /** An element with attributes and children; strings among the children become text, never markup. */
@@ -147,6 +180,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 const byId = (id) => document.getElementById(id);
+const signed = (value) => (value === null || value === undefined ? "–" : `${Math.abs(value) < 0.05 ? "±" : value > 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`);
 const percent = (value) => value === null || value === undefined ? "–" : value.toFixed(1);
 const counted = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 

@@ -28,9 +28,10 @@ class List {
     return this.row !== before;
   }
 
-  fill(rows, hasScores) {
+  /** `scoreCell` makes what stands at the end of a row. */
+  fill(rows, scoreCell) {
     this.rows = rows;
-    this.hasScores = hasScores;
+    this.scoreCell = scoreCell;
     this.measure();
     this.lay();
   }
@@ -108,7 +109,7 @@ class List {
     const body = members
       ? [
         make("span", { class: "words" }, video.id),
-        make("span", { class: "meta" }, `${predictedOf(members)} · ${counted(video.frames, "frame")} · ${video.width}×${video.height}`),
+        make("span", { class: "meta" }, `${predictedOf(row)} · ${counted(video.frames, "frame")} · ${video.width}×${video.height}`),
       ]
       : [
         make("span", { class: "words" }, expression.text),
@@ -124,25 +125,23 @@ class List {
       },
       thumbnail(video, expression),
       make("span", { class: "body" }, ...body),
-      this.hasScores ? (row.score === null && row.problem ? noScore(row.problem) : scoreBar(row.score)) : null,
+      this.scoreCell(row),
     );
   }
 }
 
-/** The worst frame of an expression with its errors, or the one in which the object is largest. */
-function thumbnail(video, { thumbnail: { frame, height, width, truth, prediction } }) {
-  const image = make("img", { src: `${video.folder}/${Data.address(`${frame}.jpg`)}`, alt: "", decoding: "async", draggable: "false" });
+/** A frame of an expression: of one method with its errors, of two with both; without any, with the object. */
+function thumbnail(video, { thumbnail: { frame, height, width, truth, predictions } }) {
+  const image = make("img", { src: `${video.folder}/${Data.address(`${frame}.jpg`)}`, alt: "", decoding: "async", loading: "lazy", draggable: "false" });
   image.addEventListener("error", () => image.remove());
   const canvas = make("canvas", { width, height });
-  const marks = new Uint8Array(width * height);
-  Masks.mark(truth, marks, width, height, Player.IN_TRUTH);
-  Masks.mark(prediction, marks, width, height, Player.IN_PREDICTION);
   const painting = new Masks.Painting(width, height);
-  const both = Player.IN_TRUTH | Player.IN_PREDICTION;
-  const colors = prediction === null && !video.expressions.some((one) => one.thumbnail.prediction)
-    ? [[Player.IN_TRUTH, Player.TRUTH]]
-    : [[both, Player.RIGHT], [Player.IN_TRUTH, Player.MISSED], [Player.IN_PREDICTION, Player.SPURIOUS]];
-  for (const [value, color] of colors) painting.paint(marks, both, value, color, 0.7, 0);
+  const { IN_TRUTH, IN_PREDICTION, ERRORS } = Compared;
+  painting.begin("tint", 0.7, 0);
+  if (predictions.length > 1) predictions.forEach((counts, method) => painting.add([[counts, IN_PREDICTION]], [[IN_PREDICTION, Colors.METHODS[method]]]));
+  else if (predictions.length) painting.add([[truth, IN_TRUTH], [predictions[0], IN_PREDICTION]], ERRORS);
+  else painting.add([[truth, IN_TRUTH]], [[IN_TRUTH, Colors.TRUTH]]);
+  painting.end();
   canvas.getContext("2d").putImageData(painting.image, 0, 0);
   return make("span", { class: "thumb" }, image, canvas);
 }
@@ -153,8 +152,7 @@ function noScore(problem) {
 }
 
 /** How many expressions a video has, and for how many of them there is a prediction. */
-function predictedOf(members) {
-  const without = members.filter((member) => member.problem).length;
+function predictedOf({ members, without }) {
   return without ? `${members.length - without} of ${counted(members.length, "expression")} predicted` : counted(members.length, "expression");
 }
 
@@ -162,4 +160,16 @@ function predictedOf(members) {
 function scoreBar(score) {
   const fill = make("i", score === null ? {} : { style: { width: `${score}%`, background: scoreColor(score) } });
   return make("span", { class: "score" }, make("b", {}, percent(score)), make("span", { class: "bar" }, fill));
+}
+
+/** How much more the second method has than the first, which of them that speaks for, and where they are: `both`. */
+function differenceCell(difference, both) {
+  const leading = difference === null ? "level" : Data.ahead(difference);
+  return make("span", { class: "score pair" },
+    make("span", { class: "lead" }, leading === "level" ? null : methodBadge(leading), make("b", {}, signed(difference))),
+    both ? make("span", { class: "both" }, both.map(percent).join(" → ")) : null);
+}
+
+function methodBadge(method) {
+  return make("span", { class: "badge", style: { "--color": `var(--method-${method})` } }, Compared.LETTERS[method]);
 }

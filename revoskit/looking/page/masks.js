@@ -28,62 +28,147 @@ const Masks = (() => {
     return sum;
   }
 
-  /** Adds `bit` to every pixel of `into` (row by row, width x height) that the mask covers. */
+  /** Whether a mask covers a pixel of a frame that is `height` high. */
+  function covers(counts, x, y, height) {
+    if (counts === null) return false;
+    const lengths = runs(counts), wanted = x * height + y;
+    for (let i = 0, position = 0; i < lengths.length; i++) {
+      position += lengths[i];
+      if (position > wanted) return i % 2 === 1;
+    }
+    return false;
+  }
+
+  /**
+   * Adds `bit` to every pixel of `into` (row by row, width x height) that the mask covers. Returns the box around them,
+   * { left, top, right, bottom } with the right and lower edge outside; null for a mask of nothing.
+   */
   function mark(counts, into, width, height, bit) {
-    if (counts === null) return;
+    if (counts === null) return null;
     const lengths = runs(counts);
-    let position = 0;
+    let position = 0, left = width, right = 0, top = height, bottom = 0;
     for (let i = 0; i < lengths.length; i++) {
       const end = position + lengths[i];
-      if (i & 1) {
+      if (i & 1 && lengths[i]) {
         let x = Math.floor(position / height), y = position - x * height;
-        for (let p = position; p < end; p++) {
-          into[y * width + x] |= bit;
-          if (++y === height) { y = 0; x++; }
+        const last = Math.floor((end - 1) / height);
+        if (x < left) left = x;
+        if (last >= right) right = last + 1;
+        if (x === last) {
+          if (y < top) top = y;
+          if (y + lengths[i] > bottom) bottom = y + lengths[i];
+        } else {
+          top = 0;
+          bottom = height;
+        }
+        for (let p = position, at = y * width + x; p < end; p++) {
+          into[at] |= bit;
+          at += width;
+          if (++y === height) { y = 0; x++; at = x; }
         }
       }
       position = end;
     }
+    return bottom ? { left, top, right, bottom } : null;
   }
 
-  /** A picture of masks: colours blended over one another on a clear ground. */
+  /** The box around two, either of which may be null. */
+  function around(a, b) {
+    if (!a || !b) return a ?? b;
+    return {
+      left: Math.min(a.left, b.left), top: Math.min(a.top, b.top),
+      right: Math.max(a.right, b.right), bottom: Math.max(a.bottom, b.bottom),
+    };
+  }
+
+  /** A colour as a canvas holds it, in the byte order of every machine that browsers run on. */
+  const packed = ([red, green, blue], alpha) => ((Math.round(alpha * 255) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+
+  /**
+   * A picture of masks. All fills lie below all outlines, so that each outline is in its full colour.
+   *
+   * `begin`, then for each layer `add`, then `end`.
+   */
   class Painting {
     constructor(width, height) {
-      this.width = width;
-      this.height = height;
+      Object.assign(this, { width, height });
       this.image = new ImageData(width, height);
-    }
-
-    clear() {
-      this.image.data.fill(0);
+      this.pixels = new Uint32Array(this.image.data.buffer);
+      this.marks = new Uint8Array(width * height);
+      this.edges = [];
+      this.box = null;
     }
 
     /**
-     * Tints the pixels of `marks` whose bits under `mask` equal `value`, and draws their inner edge solid.
-     * `line` is the edge's width in pixels, 0 for none.
+     * `fill` says what becomes of the pixels inside masks, or outside: "tint" blends the colour over them, "darken" and
+     * "lighten" leave them as they are and cover all others with black or white, "none" draws outlines alone.
+     * `line` is an outline's width in pixels, 0 for none.
      */
-    paint(marks, mask, value, [red, green, blue], opacity, line) {
-      const { width, height } = this;
-      const data = this.image.data;
-      for (let y = 0, p = 0; y < height; y++) {
-        for (let x = 0; x < width; x++, p++) {
-          if ((marks[p] & mask) !== value) continue;
-          const edge = line > 0 && (
-            x < line || y < line || x >= width - line || y >= height - line ||
-            (marks[p - line] & mask) !== value || (marks[p + line] & mask) !== value ||
-            (marks[p - line * width] & mask) !== value || (marks[p + line * width] & mask) !== value
-          );
-          const q = p * 4;
-          const over = edge ? 1 : opacity, under = (data[q + 3] / 255) * (1 - over), alpha = over + under;
-          if (alpha === 0) continue;
-          data[q] = (red * over + data[q] * under) / alpha;
-          data[q + 1] = (green * over + data[q + 1] * under) / alpha;
-          data[q + 2] = (blue * over + data[q + 2] * under) / alpha;
-          data[q + 3] = alpha * 255;
+    begin(fill, opacity, line) {
+      Object.assign(this, { fill, opacity, line });
+      const outside = { darken: [0, 0, 0], lighten: [255, 255, 255] }[fill];
+      this.stale = this.box;  // what the last picture has that this one may not
+      this.box = null;
+      this.pixels.fill(outside ? packed(outside, opacity) : 0);
+      if (outside || this.covered) this.stale = { left: 0, top: 0, right: this.width, bottom: this.height };
+      this.covered = Boolean(outside);
+      this.edges.length = 0;
+    }
+
+    /**
+     * Draws a layer: `masks` are counts, each with the bit that it sets, and `colors` says how to draw which sum of bits.
+     * Returns how many pixels each of the colours has.
+     */
+    add(masks, colors) {
+      const { width, height, marks } = this;
+      let box = null;
+      for (const [counts, bit] of masks) box = around(box, mark(counts, marks, width, height, bit));
+      if (!box) return colors.map(() => 0);
+      const counts = colors.map(([value, color]) => this.region(box, value, color));
+      for (let y = box.top; y < box.bottom; y++) marks.fill(0, y * width + box.left, y * width + box.right);
+      this.box = around(this.box, box);
+      return counts;
+    }
+
+    region(box, value, color) {
+      const { width, height, marks, pixels, line } = this;
+      const tint = this.fill === "tint" ? packed(color, this.opacity) : 0;
+      const leave = this.fill === "none";
+      const down = line * width, right = width - line, bottom = height - line;
+      const edges = [];
+      let count = 0;
+      for (let y = box.top; y < box.bottom; y++) {
+        const ends = y * width + box.right;
+        for (let x = box.left, p = y * width + x; p < ends; x++, p++) {
+          if (marks[p] !== value) continue;
+          count++;
+          if (line > 0 && (x < line || y < line || x >= right || y >= bottom
+            || marks[p - line] !== value || marks[p + line] !== value || marks[p - down] !== value || marks[p + down] !== value)) edges.push(p);
+          if (leave) continue;
+          pixels[p] = tint && pixels[p] ? over(color, this.opacity, pixels[p]) : tint;
         }
       }
+      this.edges.push([edges, packed(color, 1)]);
+      return count;
+    }
+
+    /** Finishes the picture; returns the box outside of which it is as the last one was. */
+    end() {
+      const { pixels } = this;
+      for (const [places, color] of this.edges) for (const place of places) pixels[place] = color;
+      return around(this.box, this.stale);
     }
   }
 
-  return { runs, area, mark, Painting };
+  /** A colour blended over a pixel that has one. */
+  function over([red, green, blue], opacity, pixel) {
+    const under = ((pixel >>> 24) / 255) * (1 - opacity), alpha = opacity + under;
+    if (alpha === 0) return 0;
+    const r = (red * opacity + (pixel & 255) * under) / alpha;
+    const g = (green * opacity + ((pixel >>> 8) & 255) * under) / alpha;
+    const b = (blue * opacity + ((pixel >>> 16) & 255) * under) / alpha;
+    return ((Math.round(alpha * 255) << 24) | (Math.round(b) << 16) | (Math.round(g) << 8) | Math.round(r)) >>> 0;
+  }
+
+  return { runs, area, covers, mark, around, Painting };
 })();

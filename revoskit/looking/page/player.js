@@ -1,29 +1,114 @@
-// The player: the frames of one video, its masks as layers, and the plot of its scores.
+// The player: the frames of one video in one pane or two, masks over them as layers, and a plot of each frame's numbers.
+// It knows nothing of lists, methods or scores: what it shows is a subject, made elsewhere.
+//
+//   {
+//     video: { folder, frames, absent }, width, height,
+//     panes: [{ name, color, note }]     one or two, side by side; `name` stands above where there is one
+//     layers: [{
+//       name, key,                       the key that switches it
+//       on,                              whether it shows
+//       colors: [[value, color, label]]  what is drawn where the bits of its masks add up to `value`
+//       about,                           a word more, or nothing
+//       masks: (frame, pane) => [[counts, bit]]
+//       excludes: [name]                 layers that go off when it goes on
+//     }]
+//     series: [{ name, title, color, values, unit, dashed }], top, label       of the plot
+//     empty: [frame]                     where there is nothing to find
+//     jumps: [{ label, key, frame }]     buttons that lead to a frame
+//   }
 "use strict";
 
+/** A picture of a frame with masks over it. */
+class Pane {
+  constructor(number) {
+    this.number = number;
+    const suffix = number ? `-${number}` : "";
+    this.frameCanvas = make("canvas", { id: `frame${suffix}`, "aria-hidden": "true" });
+    this.maskCanvas = make("canvas", { id: `masks${suffix}`, role: "img", "aria-label": "Masks" });
+    this.noFrame = make("p", { id: `no-frame${suffix}`, class: "no-frame", hidden: true }, "This frame is not on disk");
+    this.hint = make("div", { class: "hint", hidden: true, "aria-hidden": "true" });
+    this.screen = make("div", { class: "screen" }, this.frameCanvas, this.maskCanvas, this.noFrame, this.hint);
+    this.caption = make("figcaption", {});
+    this.element = make("figure", { class: "pane" }, this.caption, make("div", { class: "stage" }, this.screen));
+  }
+
+  resize(width, height) {
+    for (const canvas of [this.frameCanvas, this.maskCanvas]) Object.assign(canvas, { width, height });
+    this.screen.style.setProperty("--ratio", width / height);
+    this.painting = new Masks.Painting(width, height);
+  }
+
+  /** Lets go of the pictures, which are the largest things that a page holds. */
+  free() {
+    this.painting = null;
+    for (const canvas of [this.frameCanvas, this.maskCanvas]) Object.assign(canvas, { width: 0, height: 0 });
+  }
+
+  title({ name, color, note }) {
+    this.caption.hidden = !name && !note;
+    this.caption.replaceChildren(...[
+      name ? make("b", {}, color ? make("i", { class: "dot", style: { "--color": Colors.css(color) } }) : "", make("bdi", {}, name)) : null,
+      note ? make("span", { class: "problem-note" }, note) : null,
+    ].filter(Boolean));
+  }
+
+  drawFrame(image) {
+    const { width, height } = this.frameCanvas, context = this.frameCanvas.getContext("2d");
+    if (image) context.drawImage(image, 0, 0, width, height);
+    else context.clearRect(0, 0, width, height);
+    this.noFrame.hidden = image !== null;
+  }
+
+  /** Draws the layers that are on; returns, for each of them, how many pixels each of its colours has. */
+  paint(layers, frame, { fill, opacity }) {
+    const line = Math.max(1, Math.round((1.75 * this.maskCanvas.width) / this.screen.clientWidth));
+    const counts = new Map();
+    this.painting.begin(fill, opacity, line);
+    for (const layer of layers) if (layer.on) counts.set(layer, this.painting.add(layer.masks(frame, this.number), layer.colors));
+    const box = this.painting.end();
+    if (box) this.maskCanvas.getContext("2d").putImageData(this.painting.image, 0, 0, box.left, box.top, box.right - box.left, box.bottom - box.top);
+    return counts;
+  }
+
+  /** The layers under the pointer, each with the colour and the label of what it has there; those on top first. */
+  under(layers, frame, { clientX, clientY }) {
+    const { width, height } = this.maskCanvas, box = this.maskCanvas.getBoundingClientRect();
+    const x = Math.floor(((clientX - box.left) / box.width) * width), y = Math.floor(((clientY - box.top) / box.height) * height);
+    if (x < 0 || y < 0 || x >= width || y >= height) return [];
+    const found = [];
+    for (const layer of layers) {
+      if (!layer.on) continue;
+      let value = 0;
+      for (const [counts, bit] of layer.masks(frame, this.number)) if (Masks.covers(counts, x, y, height)) value |= bit;
+      const here = layer.colors.find(([wanted]) => wanted === value);
+      if (here) found.unshift(here.slice(1));
+    }
+    return found;
+  }
+
+  /** Says beside the pointer what lies under it. */
+  tell(found, { clientX, clientY }) {
+    this.hint.hidden = found.length === 0;
+    this.hint.replaceChildren(...found.map(([color, label]) => swatch(color, label)));
+    const box = this.screen.getBoundingClientRect();
+    const x = clientX - box.left, y = clientY - box.top;
+    this.hint.style.translate = `${x > box.width / 2 ? "calc(-100% - 12px)" : "14px"} ${y > box.height / 2 ? "calc(-100% - 8px)" : "14px"}`;
+    Object.assign(this.hint.style, { left: `${x}px`, top: `${y}px` });
+  }
+}
+
 class Player {
-  static TRACKS = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [213, 94, 0], [204, 121, 167], [0, 114, 178], [240, 228, 66]];
-  static TRUTH = [240, 228, 66];
-  static PREDICTION = [220, 38, 127];
-  static RIGHT = [0, 158, 115];
-  static MISSED = [86, 180, 233];
-  static SPURIOUS = [213, 94, 0];
   static AHEAD = 8;  // frames read before they are shown
-  static KEPT = 32;  // frames kept at hand
+  static KEPT = 16;  // frames kept at hand
 
-  // Bits of `marks`
-  static IN_TRUTH = 1;
-  static IN_PREDICTION = 2;
-
-  constructor(onFrame) {
-    this.onFrame = onFrame;
+  /** `onFrame(frame, playing)` is called with every frame that is shown, `onLook()` when layers or their drawing change. */
+  constructor({ onFrame = () => {}, onLook = () => {} } = {}) {
+    Object.assign(this, { onFrame, onLook });
+    this.subject = null;
     this.frame = 0;
     this.playing = false;
     this.images = new Map();
-    this.comparing = { errors: true, truth: false, prediction: false };  // the user's choice, kept between expressions
-    this.screen = byId("screen");
-    this.frameCanvas = byId("frame");
-    this.maskCanvas = byId("masks");
+    this.panes = [];
     this.slider = byId("slider");
     this.plot = new Plot(byId("plot"), (frame) => this.pauseAt(frame));
 
@@ -31,66 +116,93 @@ class Player {
     byId("play").addEventListener("click", () => this.toggle());
     byId("previous").addEventListener("click", () => this.step(-1));
     byId("next").addEventListener("click", () => this.step(1));
-    byId("worst").addEventListener("click", () => this.toWorst());
-    byId("opacity").addEventListener("input", () => this.paint());
-    new ResizeObserver(() => this.paint()).observe(this.screen);
+    for (const id of ["opacity", "fill"]) byId(id).addEventListener("input", () => { this.paint(); this.onLook(); });
+    new ResizeObserver(() => this.paint()).observe(byId("panes"));
   }
 
   get count() {
-    return this.video ? this.video.frames.length : 0;
+    return this.subject ? this.subject.video.frames.length : 0;
   }
 
-  /** Shows an expression of a video whose masks are `video`; `entry` is its row of the index. */
-  open(video, entry, frame) {
-    if (this.video !== video) {
+  /** How masks are drawn: the fill, and its opacity from 0 to 1. */
+  get look() {
+    return { fill: byId("fill").value, opacity: byId("opacity").valueAsNumber / 100 };
+  }
+
+  /** Shows a subject; at the frame where the player stands if it is of the same video. */
+  open(subject, frame) {
+    if (this.subject?.video !== subject.video) {
       this.pause();
-      this.video = video;
       this.images.clear();
-      this.resize(entry.video.width, entry.video.height);
       this.frame = 0;
     }
-    this.entry = entry;
-    this.data = video.expressions.find((expression) => expression.id === entry.id);
-    this.tracks = video.tracks.map((track, i) => ({
-      ...track,
-      color: Player.TRACKS[i % Player.TRACKS.length],
-      named: this.data.tracks.includes(i),
-    }));
-    const compared = this.data.prediction !== null;
-    this.visible = {
-      ...(compared ? this.comparing : { errors: false, truth: false, prediction: false }),
-      tracks: new Set(compared ? [] : this.tracks.filter((track) => track.named)),
-    };
+    this.subject = subject;
+    this.setPanes(subject);
     this.slider.max = this.count - 1;
-    byId("worst").hidden = !this.data.J;
+    byId("jumps").replaceChildren(...subject.jumps.map(({ label, frame: to }) =>
+      make("button", { type: "button", class: "small", onclick: () => this.pauseAt(to) }, label)));
     this.buildLayers();
-    this.buildPlot();
-    this.show(Math.min(frame ?? this.frame, this.count - 1));
+    this.marked = [
+      { name: "nothing to find", kind: "empty", frames: new Set(subject.empty) },
+      { name: "frame not on disk", kind: "absent", frames: new Set(subject.video.absent) },
+    ].filter((mark) => mark.frames.size);
+    const { empty, series, top, label, video } = subject;
+    this.plot.show(series, { names: video.frames, empty, absent: video.absent }, top, label);
+    return this.show(Math.min(frame ?? this.frame, this.count - 1));
   }
 
-  /** Lets go of the video, so that its masks can be freed. */
+  setPanes({ panes, width, height }) {
+    if (this.panes.length !== panes.length) {
+      this.panes = panes.map((_, number) => new Pane(number));
+      byId("panes").replaceChildren(...this.panes.map((pane) => pane.element));
+      byId("panes").dataset.count = panes.length;
+      for (const pane of this.panes) this.listen(pane);
+    }
+    this.panes.forEach((pane, number) => {
+      if (pane.painting?.width !== width || pane.painting.height !== height) pane.resize(width, height);
+      pane.title(panes[number]);
+    });
+  }
+
+  listen(pane) {
+    const over = (event) => {
+      this.pointer = { pane, clientX: event.clientX, clientY: event.clientY };
+      this.tell();
+    };
+    for (const type of ["pointermove", "pointerdown"]) pane.screen.addEventListener(type, over);
+    pane.screen.addEventListener("pointerleave", () => {
+      this.pointer = null;
+      pane.hint.hidden = true;
+    });
+  }
+
+  /** Names the layers under the pointer, where it is over a picture. */
+  tell() {
+    if (!this.pointer || !this.subject) return;
+    const { pane } = this.pointer;
+    pane.tell(pane.under(this.subject.layers, this.frame, this.pointer), this.pointer);
+  }
+
+  /** Lets go of the video, so that its masks and pictures can be freed. */
   close() {
     this.pause();
-    this.video = this.data = null;
-    this.tracks = [];
+    this.subject = null;
     this.images.clear();
-  }
-
-  resize(width, height) {
-    for (const canvas of [this.frameCanvas, this.maskCanvas]) Object.assign(canvas, { width, height });
-    this.screen.style.setProperty("--ratio", width / height);
-    this.painting = new Masks.Painting(width, height);
-    this.marks = new Uint8Array(width * height);
-    this.single = new Uint8Array(width * height);
+    for (const pane of this.panes) pane.free();
   }
 
   // --- frames
+
+  address(frame) {
+    const { folder, frames } = this.subject.video;
+    return `${folder}/${Data.address(`${frames[frame]}.jpg`)}`;
+  }
 
   /** The image of a frame, once it is read; null where there is none. */
   image(frame) {
     if (!this.images.has(frame)) {
       const image = new Image();
-      image.src = `${this.video.folder}/${Data.address(`${this.video.frames[frame]}.jpg`)}`;
+      image.src = this.address(frame);
       this.images.set(frame, image.decode().then(() => image, () => null));
       for (const kept of this.images.keys()) {
         if (this.images.size <= Player.KEPT) break;
@@ -101,18 +213,16 @@ class Player {
   }
 
   async show(frame) {
-    const { video } = this;
+    const { video } = this.subject;
     this.frame = frame;
     this.slider.value = frame;
     const image = await this.image(frame);
-    if (this.video !== video || this.frame !== frame) return;
-    const context = this.frameCanvas.getContext("2d");
-    context.clearRect(0, 0, this.frameCanvas.width, this.frameCanvas.height);
-    if (image) context.drawImage(image, 0, 0, this.frameCanvas.width, this.frameCanvas.height);
-    byId("no-frame").hidden = image !== null;
+    if (this.subject?.video !== video || this.frame !== frame) return;
+    for (const pane of this.panes) pane.drawFrame(image);
     this.paint();
     this.plot.seek(frame);
     this.describe();
+    this.tell();
     this.onFrame(frame, this.playing);
     for (let i = 1; i <= Math.min(Player.AHEAD, this.count - 1); i++) this.image((frame + i) % this.count);
   }
@@ -126,12 +236,6 @@ class Player {
     if (this.count) this.pauseAt((this.frame + by + this.count) % this.count);
   }
 
-  toWorst() {
-    if (!this.data?.J) return;
-    const scores = this.data.J.map((j, i) => j + this.data.F[i]);
-    this.pauseAt(scores.indexOf(Math.min(...scores)));
-  }
-
   toggle() {
     if (this.playing) this.pause();
     else this.play();
@@ -140,13 +244,15 @@ class Player {
   async play() {
     if (!this.count) return;
     this.setPlaying(true);
-    const { video } = this;
+    const { video } = this.subject;
     const run = (this.run = {});
-    while (this.run === run && this.video === video) {
+    const goesOn = () => this.run === run && this.subject?.video === video;
+    for (let due = performance.now(); goesOn();) {
       const next = (this.frame + 1) % this.count;
-      const pause = new Promise((resolve) => setTimeout(resolve, 1000 / Number(byId("fps").value)));
+      due = Math.max(due + 1000 / Number(byId("fps").value), performance.now());
+      const pause = new Promise((resolve) => setTimeout(resolve, due - performance.now()));
       await Promise.all([this.image(next), pause]);
-      if (this.run === run && this.video === video) await this.show(next);
+      if (goesOn()) await this.show(next);
     }
   }
 
@@ -161,158 +267,80 @@ class Player {
     byId("play").setAttribute("aria-label", playing ? "Pause" : "Play");
   }
 
-  // --- masks
+  // --- layers
 
-  /** Draws the layers that are switched on, tracks below, errors on top. */
+  /** Draws the layers that are on, and writes beside each of several colours what share of its layer's pixels it has. */
   paint() {
-    if (!this.video || !this.screen.clientWidth) return;
-    const { width, height } = this.maskCanvas;
-    const opacity = byId("opacity").valueAsNumber / 100;
-    const line = Math.max(1, Math.round((1.75 * width) / this.screen.clientWidth));
-    this.painting.clear();
-    for (const track of this.visible.tracks) {
-      this.single.fill(0);
-      Masks.mark(track.masks[this.frame], this.single, width, height, 1);
-      this.painting.paint(this.single, 1, 1, track.color, opacity, line);
+    if (!this.subject || !this.panes[0].screen.clientWidth) return;
+    const { layers } = this.subject, { look } = this;
+    byId("layers").style.setProperty("--opacity", look.fill === "tint" ? look.opacity : 0);
+    const painted = this.panes.map((pane) => pane.paint(layers, this.frame, look));
+    for (const place of document.querySelectorAll("[data-share]")) {
+      const [layer, color] = [layers[place.dataset.layer], place.dataset.share];
+      const shares = painted.map((counts) => counts.get(layer) ?? []).map((counts) => share(counts, color));
+      place.textContent = shares.some((one) => one !== null) ? ` ${shares.map((one) => (one === null ? "–" : `${one}%`)).join(" | ")}` : "";
     }
-    const { truth, prediction, errors } = this.visible;
-    if (truth || prediction || errors) {
-      const both = Player.IN_TRUTH | Player.IN_PREDICTION;
-      this.markBoth(width, height);
-      if (truth) this.painting.paint(this.marks, Player.IN_TRUTH, Player.IN_TRUTH, Player.TRUTH, opacity, line);
-      if (prediction) this.painting.paint(this.marks, Player.IN_PREDICTION, Player.IN_PREDICTION, Player.PREDICTION, opacity, line);
-      if (errors) {
-        this.painting.paint(this.marks, both, both, Player.RIGHT, opacity, line);
-        this.painting.paint(this.marks, both, Player.IN_TRUTH, Player.MISSED, opacity, line);
-        this.painting.paint(this.marks, both, Player.IN_PREDICTION, Player.SPURIOUS, opacity, line);
-      }
-    }
-    this.maskCanvas.getContext("2d").putImageData(this.painting.image, 0, 0);
-    this.countErrors(errors);
-  }
-
-  markBoth(width, height) {
-    this.marks.fill(0);
-    for (const track of this.tracks) {
-      if (track.named) Masks.mark(track.masks[this.frame], this.marks, width, height, Player.IN_TRUTH);
-    }
-    if (this.data.prediction) Masks.mark(this.data.prediction[this.frame], this.marks, width, height, Player.IN_PREDICTION);
-  }
-
-  /** Writes beside each kind of error what share of the object's and the prediction's pixels it has. */
-  countErrors(shown) {
-    const places = document.querySelectorAll("[data-share]");
-    if (!shown) {
-      for (const place of places) place.textContent = "";
-      return;
-    }
-    const counts = [0, 0, 0, 0];
-    for (const mark of this.marks) counts[mark]++;
-    const all = counts[1] + counts[2] + counts[3];
-    for (const place of places) place.textContent = all ? ` ${Math.round((100 * counts[place.dataset.share]) / all)}%` : "";
   }
 
   buildLayers() {
-    const rows = [];
-    if (this.data.prediction !== null) {
-      rows.push(this.layer("errors", "E", [
-        swatch(Player.RIGHT, "right", 3), swatch(Player.MISSED, "missed", 1), swatch(Player.SPURIOUS, "spurious", 2),
-      ]));
-      rows.push(this.layer("prediction", "P", [swatch(Player.PREDICTION, "Prediction")]));
-    }
-    rows.push(this.layer("truth", "G", [swatch(Player.TRUTH, "Ground truth")]));
-    this.tracks.forEach((track, i) => rows.push(this.trackLayer(track, i)));
-    byId("layers").replaceChildren(...rows);
+    byId("layers").replaceChildren(...this.subject.layers.map((layer, number) => this.layerRow(layer, number)));
   }
 
-  layer(name, key, content) {
-    const box = make("input", { type: "checkbox", id: `layer-${name}`, "data-key": key.toLowerCase() });
-    box.checked = this.visible[name];
+  layerRow(layer, number) {
+    const box = make("input", { type: "checkbox", id: `layer-${layer.name}`, "data-key": layer.key?.toLowerCase() });
+    box.checked = layer.on;
     box.addEventListener("change", () => {
-      this.visible[name] = box.checked;
-      if (this.data.prediction !== null) this.comparing[name] = box.checked;
+      layer.on = box.checked;
+      for (const other of this.subject.layers) {
+        if (layer.on && layer.excludes?.includes(other.name)) other.on = byId(`layer-${other.name}`).checked = false;
+      }
       this.paint();
+      this.tell();
+      this.onLook();
     });
-    return make("label", { class: "layer" }, box, ...content, make("kbd", {}, key));
+    const several = layer.colors.length > 1;
+    return make("label", { class: layer.faint ? "layer other" : "layer" }, box,
+      ...layer.colors.map(([, color, label], i) => swatch(color, label, several ? { "data-layer": number, "data-share": i } : null)),
+      layer.about ? make("span", { class: "faint" }, layer.about) : null,
+      layer.key ? make("kbd", {}, layer.key) : null);
   }
 
-  trackLayer(track, i) {
-    const box = make("input", { type: "checkbox", "data-track": track.annotation, "data-key": i < 9 ? String(i + 1) : null });
-    box.checked = this.visible.tracks.has(track);
-    box.addEventListener("change", () => {
-      if (box.checked) this.visible.tracks.add(track);
-      else this.visible.tracks.delete(track);
-      this.paint();
-    });
-    const name = `Track ${track.annotation}`;
-    const about = track.named ? `object ${track.object}` : `object ${track.object}, not meant`;
-    return make(
-      "label", { class: track.named ? "layer" : "layer other" },
-      box, swatch(track.color, name), make("span", { class: "faint" }, about), i < 9 ? make("kbd", {}, String(i + 1)) : null,
-    );
-  }
-
-  /** Switches the layer that answers to a key. */
+  /** Does what a key stands for: switches a layer, or leads to a frame. Returns whether it stands for anything. */
   press(key) {
-    const box = [...byId("layers").querySelectorAll("input")].find((input) => input.dataset.key === key);
+    const jump = this.subject.jumps.find((one) => one.key === key);
+    if (jump) this.pauseAt(jump.frame);
+    const box = jump ? null : [...byId("layers").querySelectorAll("input")].find((input) => input.dataset.key === key);
     box?.click();
-    return Boolean(box);
+    return Boolean(jump || box);
   }
 
-  // --- the plot and the words around it
-
-  buildPlot() {
-    const { J, F } = this.data;
-    const { frames, absent } = this.video;
-    const named = this.tracks.filter((track) => track.named);
-    const empty = frames.map((_, i) => i).filter((i) => named.every((track) => Masks.area(track.masks[i]) === 0));
-    this.marked = [
-      { name: "nothing to find", kind: "empty", frames: new Set(empty) },
-      { name: "frame not on disk", kind: "absent", frames: new Set(absent) },
-    ].filter((mark) => mark.frames.size);
-    const along = { names: frames, empty, absent };
-    if (J) {
-      this.series = [
-        { name: "J", title: "region similarity", color: "var(--plot-j)", values: J.map((value) => value * 100), unit: "" },
-        { name: "F", title: "boundary measure", color: "var(--plot-f)", values: F.map((value) => value * 100), unit: "" },
-      ];
-      const means = this.series.map(({ name, values }) => `mean ${name} ${percent(Data.mean(values))}`);
-      this.plot.show(this.series, along, 100, `Region similarity J and boundary measure F by frame: ${means.join(", ")}`);
-    } else {
-      const pixels = this.maskCanvas.width * this.maskCanvas.height;
-      this.series = named.map((track) => ({
-        name: `Track ${track.annotation}`,
-        title: "share of the frame that it covers",
-        color: `rgb(${track.color.join(" ")})`,
-        values: track.masks.map((mask) => (100 * Masks.area(mask)) / pixels),
-        unit: "% of the frame",
-      }));
-      const top = Math.max(0, ...this.series.flatMap(({ values }) => values));
-      this.plot.show(this.series, along, top, "Share of the frame that each object covers, by frame");
-    }
-  }
+  // --- the words around the plot
 
   describe() {
-    const { frames } = this.video;
+    const { series, video: { frames } } = this.subject;
     const place = `${this.frame + 1} of ${frames.length}`;
     byId("where").replaceChildren(make("b", {}, frames[this.frame]), ` ${place}`);
-    const numbers = this.series.map(({ name, values, unit }) => `${name} ${percent(values[this.frame])}${unit && ` ${unit}`}`);
+    const numbers = series.map(({ name, values, unit }) => `${name} ${percent(values[this.frame])}${unit && ` ${unit}`}`);
     this.slider.setAttribute("aria-valuetext", [`frame ${frames[this.frame]}, ${place}`, ...numbers].join(", "));
-    this.maskCanvas.setAttribute("aria-label", `Masks on frame ${frames[this.frame]}`);
+    for (const pane of this.panes) pane.maskCanvas.setAttribute("aria-label", `Masks on frame ${frames[this.frame]}`);
     byId("legend").replaceChildren(
-      ...this.series.map(({ name, title, color, values, unit }) =>
-        make("span", { title }, make("i", { class: "line", style: { background: color } }), `${name} `, make("b", {}, percent(values[this.frame])), unit && ` ${unit}`)),
+      ...series.map(({ name, title, color, values, unit, dashed }) =>
+        make("span", { title }, make("i", { class: dashed ? "line dashed" : "line", style: { "--color": color } }), make("bdi", {}, name), " ",
+          make("b", {}, percent(values[this.frame])), unit && ` ${unit}`)),
       ...this.marked.map(({ name, kind, frames: set }) =>
         make("span", { class: set.has(this.frame) ? "here" : null }, make("i", { class: `band ${kind}` }), name)),
     );
   }
 }
 
-/** A colour with its name; `share` says which marks' share to write behind it. */
+/** What of the pixels that any colour of a layer has one of them has, in whole percent; null where there are none. */
+function share(counts, number) {
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  return all ? Math.round((100 * counts[number]) / all) : null;
+}
+
+/** A colour with its name, drawn as a mask is: an outline in the full colour around the tint. */
 function swatch(color, name, share) {
-  return make(
-    "span", { class: "swatch" },
-    make("i", { style: { background: `rgb(${color.join(" ")})` } }), name,
-    share ? make("span", { class: "share", "data-share": share }) : null,
-  );
+  return make("span", { class: "swatch" }, make("i", { style: { "--color": Colors.css(color) } }), make("span", {}, name),
+    share ? make("span", { class: "share", ...share }) : null);
 }

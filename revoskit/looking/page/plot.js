@@ -23,7 +23,7 @@ class Plot {
   }
 
   /**
-   * Draws `series`, each { color, values } with a value from 0 to `top` a frame; hides where there are none.
+   * Draws `series`, each { color, values, dashed } with a value from 0 to `top` a frame; hides where there are none.
    * `names` are the frames'; `empty` and `absent` the numbers of those without any truth and those not on disk.
    */
   show(series, { names, empty, absent }, top, label) {
@@ -64,10 +64,10 @@ class Plot {
     const under = Plot.HEIGHT + 13;
     svg.append(written(this.names[0], { class: "mark", x: 0, y: under }));
     if (this.count > 1) svg.append(written(this.names.at(-1), { class: "mark end", x: width, y: under }));
-    for (const { values, color } of this.series) {
+    for (const { values, color, dashed } of this.series) {
       const points = values.map((value, frame) => `${this.x(frame).toFixed(1)},${this.y(value).toFixed(1)}`);
       if (points.length === 1) svg.append(shape("circle", { cx: this.x(0), cy: this.y(values[0]), r: 3, style: `fill:${color}` }));
-      svg.append(shape("polyline", { points: points.join(" "), style: `stroke:${color}` }));
+      svg.append(shape("polyline", { points: points.join(" "), style: `stroke:${color}`, ...(dashed ? { "stroke-dasharray": "5 3" } : {}) }));
     }
     this.cursor = shape("g", { class: "cursor" });
     svg.append(this.cursor);

@@ -1,61 +1,137 @@
-// The summary: how the scores are distributed, and what they are by type and by source.
+// The summary: how the scores are distributed, and what they are by type, by source and by what kind of target it is.
 "use strict";
+
+const ATTRIBUTES = {
+  source: "source", size: "size of the object", objects: "objects meant", presence: "presence", motion: "motion",
+  length: "length of the video", tracks: "tracks in the video", alignment: "alignment",
+};
 
 class Summary {
   static BINS = 20;
 
   constructor(element, { onRange, onType, onSource, onUnpredicted }) {
     Object.assign(this, { element, onRange, onType, onSource, onUnpredicted });
+    this.attribute = 0;
   }
 
-  show(index, measure) {
+  /** `scoring` is what is scored, as the list has it: { of, measure }. */
+  show(index, scoring) {
+    Object.assign(this, { index, scoring });
     const { rows, videos } = index;
     const frames = videos.reduce((sum, video) => sum + video.frames, 0);
+    const scored = index.measures.length > 0;
     const parts = [
       make("h2", {}, "Summary"),
       make("dl", { class: "figures" },
         figure("videos", videos.length.toLocaleString("en")),
         figure("expressions", rows.length.toLocaleString("en")),
         figure("frames", frames.toLocaleString("en")),
-        index.unpredicted ? figure("predicted", `${(rows.length - index.unpredicted).toLocaleString("en")} of ${rows.length.toLocaleString("en")}`) : null,
-        ...(index.measures.length ? overall(index, measure) : [])),
-      index.unpredicted ? this.unpredicted(index, measure) : null,
+        ...index.unpredicted.map((count, method) => (count ? figure(index.paired ? `predicted by ${Compared.LETTERS[method]}` : "predicted", `${(rows.length - count).toLocaleString("en")} of ${rows.length.toLocaleString("en")}`) : null)),
+        ...(scored && !index.paired ? overall(index, 0, scoring.measure).map(([name, value]) => figure(`${name} ${index.names[scoring.measure]}`, percent(value))) : [])),
+      ...index.unpredicted.map((count, method) => (count ? this.unpredicted(method, count) : null)),
+      index.paired && scored ? this.versus() : null,
     ];
-    if (index.measures.length) parts.push(this.distribution(index, measure));
-    else if (!index.hidden) parts.push(this.counts("Objects that an expression means", index, (row) => row.objects));
-    if (!index.measures.length) parts.push(this.frameCounts(videos));
-    if (index.typed) parts.push(this.table("By type", index, rows, (row) => row.type, [0, 1, 2], (type) => TYPES[type], this.onType));
-    if (index.sources.length) parts.push(this.table("By source", index, rows, (row) => row.video.source, index.sources, (source) => source, this.onSource));
+    if (scored) parts.push(this.distribution());
+    else if (!index.hidden) parts.push(this.counts("Objects that an expression means", (row) => row.objects));
+    if (scored && index.attributes.some(({ values }) => values.length > 1)) parts.push(this.slices());
+    if (!scored) parts.push(this.frameCounts(videos));
+    if (index.typed) parts.push(this.table("By type", (row) => row.type, [0, 1, 2], (type) => TYPES[type], this.onType));
+    if (index.sources.length) parts.push(this.table("By source", (row) => row.video.source, index.sources, (source) => source, this.onSource));
     this.element.replaceChildren(...parts.filter(Boolean));
   }
 
   /** What those that have no usable prediction do to the means, which count them as 0. */
-  unpredicted(index, measure) {
-    const there = Data.mean(index.rows.filter((row) => !row.problem).map((row) => row.scores[measure]));
-    const words = `${counted(index.unpredicted, "expression")} without a usable prediction count as 0 in every mean, as the protocol has it. `
-      + `The mean ${index.names[measure]} of those that are there: ${percent(there)}. `;
-    return make("p", { class: "notice" }, words, make("button", { type: "button", class: "link", onclick: this.onUnpredicted }, "Show them"));
+  unpredicted(method, count) {
+    const { index, scoring: { measure } } = this;
+    const there = Data.mean(index.rows.filter((row) => !row.problems[method]).map((row) => row.scores[method]?.[measure]));
+    const words = `${counted(count, "expression")} without a usable prediction${index.paired ? ` of ${index.methods[method]}` : ""} count as 0 in every mean, as the protocol has it. `
+      + `The mean ${index.names[measure] ?? ""} of those that are there: ${percent(there)}. `;
+    return make("p", { class: "notice" }, words, make("button", { type: "button", class: "link", onclick: () => this.onUnpredicted(method) }, "Show them"));
   }
 
-  /** A histogram of one measure, each bar made of the three types; a bar filters the list by its range. */
-  distribution(index, measure) {
-    const bins = Array.from({ length: Summary.BINS }, () => [0, 0, 0]);
+  /** The means of two methods beside each other, and for how many expressions each is ahead. */
+  versus() {
+    const { index, scoring: { measure } } = this;
+    const [a, b] = [0, 1].map((method) => overall(index, method, measure));
+    const lines = a.map(([name, value], i) => make("tr", {}, make("th", { scope: "row" }, name), ...pairCells(value, b[i][1])));
+    const counts = { 0: 0, 1: 0, level: 0, none: 0 };
     for (const row of index.rows) {
-      const score = row.problem ? null : row.scores[measure];
-      if (typeof score === "number") bins[Math.min(Summary.BINS - 1, Math.max(0, Math.floor((score / 100) * Summary.BINS)))][row.type ?? 0]++;
+      const difference = Data.scoreOf(row, { of: "difference", measure });
+      counts[difference === null ? "none" : Data.ahead(difference)]++;
     }
-    const step = 100 / Summary.BINS;
-    const bars = bins.map((counts, i) => {
-      const [from, to] = [i * step, (i + 1) * step];
-      return { counts, label: `${from} to ${to}`, onClick: () => this.onRange(from, to) };
-    });
-    return make("section", {},
-      make("h3", {}, `How ${index.names[measure]} is distributed`),
-      histogram(bars, ["0", "25", "50", "75", "100"], `${index.names[measure]} in percent`),
-      index.typed ? typeLegend() : null);
+    const said = [`${index.methods[1]} is ahead for ${counted(counts[1], "expression")}, ${index.methods[0]} for ${counts[0].toLocaleString("en")}, level ${counts.level.toLocaleString("en")}`,
+      counts.none ? `${counts.none.toLocaleString("en")} lack a usable prediction of either` : null].filter(Boolean).join("; ");
+    return make("section", {}, make("h3", {}, `${index.names[measure]} of both methods`),
+      scrolling("Both methods", make("thead", {}, make("tr", {}, make("th", { scope: "col" }, ""), ...pairHeads(index))), make("tbody", {}, ...lines)),
+      make("p", { class: "said" }, `${said}. What that is worth says `, make("code", {}, "revoskit compare"), "."));
   }
 
-  counts(title, { rows, typed }, of) {
+  /** What is scored, in words, and the values that it may have. */
+  get scale() {
+    const { index, scoring: { of, measure } } = this;
+    if (of === "difference") return { low: -100, title: `${index.names[measure]}, B − A`, labels: ["−100", "−50", "0", "50", "100"] };
+    return { low: 0, title: index.paired ? `${index.names[measure]} of ${Compared.LETTERS[of]}` : index.names[measure], labels: ["0", "25", "50", "75", "100"] };
+  }
+
+  /** Bars of a group of rows, each made of the three types; one filters the list by its range, and by `slice` if given. */
+  bars(rows, slice = null) {
+    const { low } = this.scale, step = (100 - low) / Summary.BINS;
+    const bins = Array.from({ length: Summary.BINS }, () => [0, 0, 0]);
+    for (const row of rows) {
+      const score = Data.scoreOf(row, this.scoring);
+      if (score !== null) bins[Math.min(Summary.BINS - 1, Math.max(0, Math.floor((score - low) / step)))][row.type ?? 0]++;
+    }
+    return bins.map((counts, i) => {
+      const [from, to] = [low + i * step, low + (i + 1) * step];
+      return { counts, label: `${from} to ${to}`, onClick: () => this.onRange(from, to, slice) };
+    });
+  }
+
+  distribution() {
+    const { title, labels } = this.scale;
+    return make("section", {},
+      make("h3", {}, `How ${title} is distributed`),
+      histogram(this.bars(this.index.rows), labels, `${title} in ${this.scoring.of === "difference" ? "percentage points" : "percent"}`),
+      this.index.typed ? typeLegend() : null);
+  }
+
+  /** The same for each value of an attribute, beside that of all. */
+  slices() {
+    const { index } = this;
+    const { title, labels } = this.scale;
+    if (!(index.attributes[this.attribute]?.values.length > 1)) this.attribute = index.attributes.findIndex(({ name, values }) => values.length > 1 && name !== "source");
+    if (this.attribute < 0) this.attribute = index.attributes.findIndex(({ values }) => values.length > 1);
+    const select = make("select", { "aria-label": "Divide by" }, ...index.attributes.flatMap(({ name, values }, i) =>
+      (values.length > 1 ? [make("option", { value: i, selected: i === this.attribute }, ATTRIBUTES[name] ?? name)] : [])));
+    select.addEventListener("change", () => {
+      this.attribute = Number(select.value);
+      const before = this.element.querySelector(".slices");
+      before.replaceWith(this.slices());
+      this.element.querySelector(".slices select").focus();
+    });
+    const { values } = index.attributes[this.attribute];
+    const tile = (name, rows, slice) => {
+      const mean = Data.mean(rows.map((row) => this.counting(row)));
+      return make("div", { class: slice ? "tile" : "tile all" },
+        make("h4", {}, make("bdi", {}, name), make("span", { class: "faint" }, ` ${rows.length.toLocaleString("en")} · mean ${this.scoring.of === "difference" ? signed(mean) : percent(mean)}`)),
+        histogram(this.bars(rows, slice), [labels[0], labels[2], labels[4]], null));
+    };
+    return make("section", { class: "slices" },
+      make("div", { class: "heading" }, make("h3", {}, `${title} by`), select),
+      make("div", { class: "tiles" }, tile("all", index.rows, null),
+        ...values.map((name, value) => tile(name, index.rows.filter((row) => row.slices[this.attribute] === value), { attribute: this.attribute, value }))));
+  }
+
+  /** What a row counts in a mean: what is missing counts 0 there. */
+  counting(row) {
+    const { of, measure } = this.scoring;
+    if (of !== "difference") return row.scores[of]?.[measure] ?? null;
+    const [a, b] = [0, 1].map((method) => row.scores[method]?.[measure] ?? null);
+    return a === null || b === null ? null : b - a;
+  }
+
+  counts(title, of) {
+    const { rows, typed } = this.index;
     const most = Math.min(12, rows.reduce((most, row) => Math.max(most, of(row)), 0));
     const bins = Array.from({ length: most + 1 }, () => [0, 0, 0]);
     for (const row of rows) bins[Math.min(most, of(row))][row.type ?? 0]++;
@@ -72,36 +148,52 @@ class Summary {
     return make("section", {}, make("h3", {}, "Frames of a video"), histogram(bars, ["0", String((bins.length * step) / 2), String(bins.length * step)], "frames"));
   }
 
-  /** A row per group: how many, and the mean of every measure. */
-  table(title, index, rows, keyOf, keys, nameOf, onPick) {
+  /** A row per group: how many, and the mean of every measure; of two methods, that of one measure and the difference. */
+  table(title, keyOf, keys, nameOf, onPick) {
+    const { index, scoring: { measure } } = this;
+    const { rows } = index;
     const groups = new Map(keys.map((key) => [key, []]));
     for (const row of rows) groups.get(keyOf(row))?.push(row);
+    const heads = index.paired && index.measures.length ? pairHeads(index) : index.names.map((name) => make("th", { scope: "col" }, name));
     const head = make("tr", {}, make("th", { scope: "col" }, title.replace("By ", "")), make("th", { scope: "col" }, "expressions"),
-      make("th", { scope: "col" }, "videos"), ...index.names.map((name) => make("th", { scope: "col" }, name)));
+      make("th", { scope: "col" }, "videos"), ...heads);
+    const mean = (members, method, i) => Data.mean(members.map((row) => row.scores[method]?.[i]));
     const body = [...groups].filter(([, members]) => members.length).map(([key, members]) => make("tr", {},
       make("th", { scope: "row" }, make("button", { type: "button", class: "link", onclick: () => onPick(key), title: "Show only these" }, nameOf(key))),
       number(members.length, members.length / rows.length),
       number(new Set(members.map((row) => row.video)).size),
-      ...index.measures.map((_, i) => {
-        const mean = Data.mean(members.map((row) => row.scores[i]));
-        return number(percent(mean), mean === null ? 0 : mean / 100, mean === null ? null : scoreColor(mean));
-      })));
-    return make("section", {}, make("h3", {}, title),
-      make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body))));
+      ...(index.paired && index.measures.length ? pairCells(mean(members, 0, measure), mean(members, 1, measure)) : index.measures.map((_, i) => scoreCell(mean(members, 0, i))))));
+    const name = index.paired && index.measures.length ? `${index.names[measure]} ${title.toLowerCase()}` : title;
+    return make("section", {}, make("h3", {}, name), scrolling(name, make("thead", {}, head), make("tbody", {}, ...body)));
   }
 }
 
-/** ReVOS's overall is the mean of what referring and reasoning expressions reach, each for itself. */
-function overall(index, measure) {
-  const name = index.names[measure];
-  if (!index.typed) return [figure(`mean ${name}`, percent(Data.mean(index.rows.map((row) => row.scores[measure]))))];
-  const of = (type) => Data.mean(index.rows.filter((row) => row.type === type).map((row) => row.scores[measure]));
-  const [referring, reasoning] = [of(0), of(1)];
-  return [
-    figure(`referring ${name}`, percent(referring)),
-    figure(`reasoning ${name}`, percent(reasoning)),
-    referring === null || reasoning === null ? null : figure(`overall ${name}`, percent((referring + reasoning) / 2)),
-  ];
+/** A table that a narrow window may scroll. */
+function scrolling(name, ...parts) {
+  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, make("table", {}, ...parts));
+}
+
+function pairHeads(index) {
+  return [...index.methods.map((name, method) => make("th", { scope: "col" }, methodBadge(method), " ", make("bdi", { class: "method", title: name }, name))),
+    make("th", { scope: "col" }, "B − A")];
+}
+
+function pairCells(a, b) {
+  const difference = a === null || b === null ? null : b - a;
+  return [scoreCell(a), scoreCell(b), make("td", { class: "difference" }, signed(difference))];
+}
+
+function scoreCell(mean) {
+  return number(percent(mean), mean === null ? 0 : mean / 100, mean === null ? null : scoreColor(mean));
+}
+
+/** Means by name; ReVOS's overall is the mean of what referring and reasoning expressions reach, each for itself. */
+function overall(index, method, measure) {
+  const of = (rows) => Data.mean(rows.map((row) => row.scores[method]?.[measure]));
+  if (!index.typed) return [["mean", of(index.rows)]];
+  const [referring, reasoning] = [0, 1].map((type) => of(index.rows.filter((row) => row.type === type)));
+  return [["referring", referring], ["reasoning", reasoning],
+    ...(referring === null || reasoning === null ? [] : [["overall", (referring + reasoning) / 2]])];
 }
 
 function figure(name, value) {
@@ -131,7 +223,7 @@ function histogram(bars, under, unit, centred = false) {
   const counts = make("div", { class: "counts", "aria-hidden": "true" }, ...[most, 0].map((count) => make("span", {}, count.toLocaleString("en"))));
   return make("div", { class: "histogram" }, counts, make("div", { class: "bars" }, ...columns),
     make("div", { class: centred ? "under centred" : "under", "aria-hidden": "true" }, ...under.map((text) => make("span", {}, text))),
-    make("div", { class: "unit", "aria-hidden": "true" }, unit));
+    unit ? make("div", { class: "unit", "aria-hidden": "true" }, unit) : null);
 }
 
 function typeLegend() {

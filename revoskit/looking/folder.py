@@ -1,0 +1,159 @@
+"""The folder of a page: what may become one, what is left of an earlier one, its scripts, and copies of its frames.
+
+FOLDER/index.html   opens from disk, without a server or the network
+FOLDER/page/        style and scripts, as in revoskit/looking/page/
+FOLDER/data/        what they read
+FOLDER/frames/      small copies of the frames, where they were asked for; otherwise they are linked
+
+A page from disk may not read files other than scripts, so the data files are scripts that call one function. What they
+hold is data alone, and the page sets it as text: nothing that a dataset says can become markup.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Container
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+from PIL import Image
+
+from revoskit.atomic import is_of_lock, replacing, write_whole
+from revoskit.dataset.layout import SplitFiles
+from revoskit.dataset.records import Video
+from revoskit.errors import FrameError, UsageError
+from revoskit.frames import Frame, FrameFile
+
+MARK = 'content="revoskit gallery"'  # tells our own index.html from one that must not be written over
+JPEG_QUALITY = 82
+
+
+def write_script(path: Path, function: str, data: msgspec.Struct) -> None:
+    """A script that calls `function` with the data, written so that no reader of HTML or of old JavaScript trips."""
+    content = msgspec.json.encode(data).replace(b"</", b"<\\/").replace(b"<!", b"\\u003c!")
+    content = content.replace("\u2028".encode(), b"\\u2028").replace("\u2029".encode(), b"\\u2029")
+    write_whole(path, function.encode() + b"(" + content + b");\n")
+
+
+def write_page(folder: Path) -> list[str]:
+    """The page itself; returns the files that it has under its folder."""
+    page = files("revoskit.looking") / "page"
+    parts = [file for file in page.iterdir() if file.name.endswith((".js", ".css"))]
+    for file in parts:
+        write_whole(folder / "page" / file.name, file.read_bytes())
+    write_whole(folder / "index.html", (page / "index.html").read_bytes())  # last: a page stands where all else does
+    return [f"page/{file.name}" for file in parts]
+
+
+def refuse_what_is_no_page(folder: Path) -> None:
+    """See that a folder is new, empty, or a page of ours: it is emptied of what a new page does not have."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: expected a folder for the page, one that is new or empty")
+    page = folder / "index.html"
+    if not page.exists():
+        names = os.listdir(folder) if folder.is_dir() else []
+        found = min((name for name in names if not is_of_lock(name)), default=None)
+        if found is not None:
+            raise UsageError(
+                f"{folder} is neither empty nor a gallery (it holds {found!r}): name another folder, so that nothing "
+                "of it is written over"
+            )
+    elif MARK not in page.read_text(encoding="utf-8", errors="replace"):
+        raise UsageError(f"{page} is not a gallery's: name another folder, so that it is not written over")
+
+
+def claim(folder: Path) -> None:
+    """Leave a first page that says it is being written, by which the folder of a run that is stopped is known again."""
+    page = folder / "index.html"
+    if not page.exists():
+        words = "This page is being written, or its writing was stopped: the same command goes on with it."
+        write_whole(
+            page, f'<!doctype html>\n<meta charset="utf-8"><meta name="generator" {MARK}>\n<p>{words}\n'.encode()
+        )
+
+
+def remove_others(folder: Path, kept: Container[str]) -> None:
+    """What an earlier page had in its own folders and this one has not."""
+    for own in ("data", "frames", "page"):
+        if (folder / own).is_symlink():  # what lies behind it was not written here
+            continue
+        for parent, _, names in os.walk(folder / own, topdown=False):
+            for name in names:
+                path = Path(parent, name)
+                if path.relative_to(folder).as_posix() not in kept:
+                    path.unlink()
+            with contextlib.suppress(OSError):  # not empty
+                os.rmdir(parent)
+
+
+def _address_of(target: Path, folder: Path) -> str:
+    """The address of a folder as a page in `folder` links it."""
+    try:
+        return quote(Path(os.path.relpath(target, folder)).as_posix())
+    except ValueError:  # on Windows, another drive
+        return target.as_uri()
+
+
+def _can_be_linked(frames: list[Frame | None]) -> bool:
+    """Whether a page from disk shows them where they lie: no member of an archive, and no frame that browsers turn.
+
+    Those of one video are all turned or none, as a camera was held.
+    """
+    there = [frame for frame in frames if frame is not None]
+    try:
+        return all(isinstance(frame, FrameFile) for frame in there) and not (there and there[0].is_turned())
+    except FrameError:  # one that is broken shows as such, wherever it lies
+        return True
+
+
+def _write_frames(video: Video, frames: list[Frame | None], folder: Path, max_side: int | None) -> list[str]:
+    """Copies of frames whose longer side is at most `max_side`; those that an earlier run finished are kept.
+
+    A copy has its frame's modification time, by which it is known again. Returns the names of the copies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for name, frame in zip(video.frame_names, frames, strict=True):
+        if frame is None:
+            continue
+        names.append(f"{name}.jpg")
+        target, (_, modified) = folder / names[-1], frame.status()
+        size = frame.size()
+        wanted = size if max_side is None else bounded(size, max_side)
+        if _is_copy(target, wanted, modified):
+            continue
+        with replacing(target) as part:
+            if wanted == size:
+                part.write_bytes(frame.unturned())
+            else:
+                small = frame.image(wanted[::-1]).resize(wanted[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
+                small.save(part, "JPEG", quality=JPEG_QUALITY)
+            os.utime(part, ns=(modified, modified))
+    return names
+
+
+def bounded(size: tuple[int, int], max_side: int) -> tuple[int, int]:
+    scale = min(1, max_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _is_copy(target: Path, size: tuple[int, int], modified: int) -> bool:
+    if not target.is_file() or target.stat().st_mtime_ns != modified:
+        return False
+    try:
+        return FrameFile(str(target)).size() == size
+    except FrameError:
+        return False
+
+
+def link_or_copy(video: Video, files: SplitFiles, folder: Path, max_side: int | None) -> tuple[str, list[str]]:
+    """The address of a video's frames as the page links it, and what was copied for that, with slashes."""
+    frames = files.frames(video)
+    if max_side is None and _can_be_linked(frames):
+        return _address_of(files.video_folder(video.video_id), folder), []
+    place = f"frames/{video.video_id}"
+    names = _write_frames(video, frames, folder / place, max_side)
+    return quote(place), [f"{place}/{name}" for name in names]
