@@ -129,11 +129,101 @@ def test_wins_and_losses_stand_at_the_ends(data, predictions):
     contrasts = found.contrasts(0, 1)
     differences = [one.difference for one in contrasts]
     assert differences == sorted(differences, reverse=True)
-    assert len(contrasts) == len(found.scored[0].expressions)
+    kinds = [one.expression.expression_type for one in contrasts]
+    assert "nonexistent" not in kinds  # what counts in no mean is neither won nor lost
+    assert len(contrasts) == sum(e.expression_type != "nonexistent" for e in found.scored[0].expressions)
     last = contrasts[-1].expression
     lines = found.table(shown=1).splitlines()
     assert f"{last.video_id} {last.expression_id}" in lines[-1]
     assert f"{contrasts[-1].difference:+.1f}" in lines[-1]
+
+
+def test_all_differences_are_written_in_the_order_of_their_size(data, predictions, tmp_path):
+    found = compare([*predictions, {}], data, names=["near", "far", "none"], resamples=5)
+    found.save(tmp_path)
+    with (tmp_path / "differences.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [*rows[0]] == [
+        "a",
+        "b",
+        "video_id",
+        "expression_id",
+        "expression",
+        "expression_type",
+        "a_J&F",
+        "b_J&F",
+        "difference",
+    ]
+    assert list(dict.fromkeys((row["a"], row["b"]) for row in rows)) == [
+        ("near", "far"),
+        ("near", "none"),
+        ("far", "none"),
+    ]
+    of_first = [row for row in rows if row["b"] == "far"]
+    assert len(of_first) == len(found.contrasts(0, 1))
+    differences = [float(row["difference"]) for row in of_first]
+    assert differences == sorted(differences, reverse=True)
+    for row, one in zip(of_first, found.contrasts(0, 1), strict=True):
+        assert float(row["b_J&F"]) - float(row["a_J&F"]) == pytest.approx(float(row["difference"]))
+        assert (row["video_id"], row["expression_id"]) == (one.expression.video_id, one.expression.expression_id)
+
+
+def test_predictions_that_are_not_there_are_told_of(data, predictions, tmp_path, capsys):
+    document = json.loads(predictions[1].read_text())
+    del document[next(iter(document))]["0"]
+    (tmp_path / "part.json").write_text(json.dumps(document))
+    whole, part = predictions[0], tmp_path / "part.json"
+    arguments = ["--data-dir", str(data), "--num-proc", "1", "-o", str(tmp_path / "out")]
+    assert cli.main(["compare", str(whole), str(part), *arguments]) == 0
+    said = capsys.readouterr().err
+    total = len(compare([whole, part], data, resamples=5).scored[0].expressions)
+    assert f"part: 1 of {total:,} predictions cannot be used" in said
+    assert "near:" not in said
+    assert cli.main(["compare", str(tmp_path / "out/near"), str(tmp_path / "out/part")]) == 0
+    assert f"part: 1 of {total:,} predictions cannot be used" in capsys.readouterr().err
+
+
+def test_tables_keep_within_a_hundred_columns(data, predictions, tmp_path):
+    text = "the one that “stands” " * 12
+    long_texts = tmp_path / "data"
+    write_miniature(long_texts, videos=8, frames=2, height=20, width=30)
+    file = long_texts / "meta_expressions_valid_.json"
+    document = json.loads(file.read_text())
+    for video in document["videos"].values():
+        for said in video["expressions"].values():
+            said["exp"] = text
+    file.write_text(json.dumps(document))
+    annotations = open_annotations(Layout.at(long_texts), "validation")
+    far: dict[str, dict[str, np.ndarray]] = {}
+    full: dict[str, dict[str, np.ndarray]] = {}
+    for video in annotations:
+        for e in video.expressions:
+            truth = annotations.masks(video).of(e).decode()
+            moved = np.roll(truth, (3, 5), (1, 2))
+            full.setdefault(video.video_id, {})[e.expression_id] = truth
+            far.setdefault(video.video_id, {})[e.expression_id] = moved
+    found = compare([full, far], long_texts, names=["VISA-13B-0", "Veason-R1"], resamples=50)
+    for line in found.table().splitlines():
+        assert len(line) <= 100, line
+    assert "…" in found.table()
+
+
+@pytest.mark.parametrize(
+    ("names", "called"), [(["a\nb", "c"], ("a b", "c")), (["  a ", "\x1b[1mc"], ("a", "\\x1b[1mc"))]
+)
+def test_names_stand_on_one_line(scored, names, called):
+    assert compare(scored, names=names, resamples=5).names == called
+
+
+@pytest.mark.parametrize("names", [["", "b"], [" ", "b"]])
+def test_a_name_is_not_empty(scored, names):
+    with pytest.raises(UsageError, match="is not empty"):
+        compare(scored, names=names)
+
+
+def test_fewer_than_none_are_not_shown(scored, capsys):
+    assert cli.main(["compare", *map(str, scored), "--shown", "-1"]) == 2
+    assert "--shown" in capsys.readouterr().err
 
 
 def test_a_stopped_comparison_goes_on_with_the_videos_that_are_scored(data, predictions, tmp_path):

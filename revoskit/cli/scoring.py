@@ -151,7 +151,7 @@ def _compare_options(parser: Parser) -> None:
         "--output",
         type=options.path,
         metavar="DIR",
-        help="write comparison.json and .csv and all scores there",
+        help="write comparison.json and .csv, differences.csv and all scores there",
     )
     options.add_json(parser)
 
@@ -160,6 +160,8 @@ def _compare(args: argparse.Namespace) -> int:
     from revoskit.scoring.compare import compare
     from revoskit.scoring.predictions import is_a_dataset
 
+    if args.shown < 0:
+        raise UsageError(f"--shown is {args.shown}: expected 0 or more expressions")
     if args.data_dir is None and is_a_dataset(args.methods[-1]):
         args.data_dir = args.methods.pop()
     with _scoring() as show:
@@ -182,6 +184,8 @@ def _compare(args: argparse.Namespace) -> int:
         print(comparison.table(args.shown))
         if args.slices:
             print(f"\n{comparison.table_of_slices()}")
+    if said := comparison.describe():
+        print(f"\n{said}", file=sys.stderr)
     return 0
 
 

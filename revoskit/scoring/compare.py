@@ -29,10 +29,13 @@ from revoskit.scoring.protocols import Protocol
 from revoskit.scoring.result import AGGREGATED, IDS, MEASURES, OVERALL, Result
 from revoskit.scoring.scored import SCORE_ANEW, Scored, ScoredExpression
 from revoskit.scoring.significance import CONFIDENCE, RESAMPLES, Difference, Interval, VideoResampling
+from revoskit.text import printable
 
 _IN_JSON = ("J&F", "J", "F", "A", "R")
 _SHOWN = ("J", "F", "J&F")
 _FEW = 20  # videos
+_COLUMNS = 100  # of a terminal, that tables keep within unless names are long
+_SHORTEST = 20  # characters of an expression that are shown at least
 
 
 class Method(msgspec.Struct, frozen=True):
@@ -116,11 +119,15 @@ class Comparison:
         ]
 
     def contrasts(self, a: int, b: int) -> list[Contrast]:
-        """All expressions, first those where method `b` is furthest ahead of `a`; the numbers are those of `names`."""
+        """The expressions that count, first those where method `b` is furthest ahead of `a`; both by place in `names`.
+
+        Those of absent objects, which no mean of ReVOS takes in, are not among them.
+        """
         column = MEASURES.index("J&F")
-        values = zip(self.scored[a].values[:, column].tolist(), self.scored[b].values[:, column].tolist(), strict=True)
-        found = [Contrast(e, *pair) for e, pair in zip(self.scored[a].expressions, values, strict=True)]
-        return sorted(found, key=lambda one: -one.difference)
+        counted = np.flatnonzero(np.any(list(self._groups.values()), axis=0)).tolist()
+        one, other = (self.scored[number].values[:, column].tolist() for number in (a, b))
+        found = [Contrast(self.scored[a].expressions[i], one[i], other[i]) for i in counted]
+        return sorted(found, key=lambda contrast: -contrast.difference)
 
     @cached_property
     def slices(self) -> dict[str, dict[str, Comparison]]:
@@ -170,9 +177,35 @@ class Comparison:
             lines.writerow([*(getattr(expression, name) for name in ids), *values])
         return text.getvalue()
 
+    def differences_to_csv(self) -> str:
+        """A line for each pair and expression that counts, the content of `differences.csv`; J&F in percent.
+
+        First those where `b` is furthest ahead of `a`, last those where it is furthest behind.
+        """
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(["a", "b", *IDS, "a_J&F", "b_J&F", "difference"])
+        for a, b in combinations(range(len(self.names)), 2):
+            for one in self.contrasts(a, b):
+                ids = [getattr(one.expression, name) for name in IDS]
+                lines.writerow([self.names[a], self.names[b], *ids, one.a, one.b, one.difference])
+        return text.getvalue()
+
+    def describe(self) -> str:
+        """Which methods lack predictions, a line each; empty where none does. What they lack scores 0."""
+        lines = []
+        for name, one in zip(self.names, self.scored, strict=True):
+            if unusable := sum(e.unusable for e in one.expressions):
+                lines.append(
+                    f"{name}: {unusable:,} of {len(one.expressions):,} predictions cannot be used and score 0: "
+                    "`revoskit evaluate` lists them"
+                )
+        return "\n".join(lines)
+
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write `comparison.json` and `comparison.csv`, each whole or not at all."""
+        """Write `comparison.json`, `comparison.csv` and `differences.csv`, each whole or not at all."""
         folder = Path(folder)
+        write_whole(folder / "differences.csv", self.differences_to_csv().encode())
         write_whole(folder / "comparison.json", self.to_json().encode() + b"\n")
         write_whole(folder / "comparison.csv", self.to_csv().encode())
 
@@ -183,10 +216,10 @@ class Comparison:
         title = f"{FAMILIES[identity.family].title}, {identity.split}, {self.protocol}"
         parts = [
             self._table_of_methods(title),
-            self._table_of_pairs(),
-            f"In brackets: the interval of {CONFIDENCE} %, by paired bootstrap over {videos:,} videos, "
-            f"{self.resamples:,} resamples. p: paired sign-flip by video."
-            + (f"\n{videos} videos are few to tell one method from another." if videos < _FEW else ""),
+            *map(self._table_of_pair, self.pairs),
+            f"In brackets: the interval of {CONFIDENCE} %, by paired bootstrap over {videos:,} "
+            f"video{'s' * (videos != 1)}, {self.resamples:,} resamples.\np: paired sign-flip by video."
+            + ("\nSo few videos hardly tell one method from another." if videos < _FEW else ""),
         ]
         for a, b in combinations(range(len(self.names)), 2) if shown else ():
             parts.append(self._list_of_contrasts(a, b, shown))
@@ -220,34 +253,42 @@ class Comparison:
             for method in self.methods
             for number, (row, values) in enumerate(method.rows.items())
         ]
-        return tabulate(lines, [title, "", *_SHOWN], colalign=["left"] * 5, disable_numparse=True)
+        table = tabulate(lines, ["method", "", *_SHOWN], colalign=["left"] * 5, disable_numparse=True)
+        return f"{title}\n\n{table}"
 
-    def _table_of_pairs(self) -> str:
+    @staticmethod
+    def _table_of_pair(pair: Pair) -> str:
         lines = [
-            [f"{pair.b} − {pair.a}" if not number else "", row]
-            + [text for m in _SHOWN for text in _shown_difference(values[m])]
-            for pair in self.pairs
-            for number, (row, values) in enumerate(pair.rows.items())
+            [row, *(text for m in _SHOWN for text in _shown_difference(values[m]))] for row, values in pair.rows.items()
         ]
-        headers = ["difference", "", *(header for m in _SHOWN for header in (m, "p"))]
-        return tabulate(lines, headers, colalign=["left"] * len(headers), disable_numparse=True)
+        headers = ["", *(header for m in _SHOWN for header in (m, "p"))]
+        table = tabulate(lines, headers, colalign=["left"] * len(headers), disable_numparse=True)
+        return f"{pair.b} − {pair.a}\n{table}"
 
     def _list_of_contrasts(self, a: int, b: int, shown: int) -> str:
         found = self.contrasts(a, b)
         ahead = [one for one in found[:shown] if one.difference > 0]
         behind = [one for one in reversed(found[-shown:]) if one.difference < 0]
         first, second = self.names[a], self.names[b]
-        lines = [_contrast_line(one) for one in ahead] + ([[""] * 5] if ahead and behind else [])
-        lines += [_contrast_line(one) for one in behind]
-        if not lines:
+        if not ahead and not behind:
             return f"{first} and {second} have the same J&F for every expression."
         headers = [f"J&F: {first}", second, "", "video", "expression"]
+        places = max(len(_place(one)) for one in (*ahead, *behind))
+        taken = sum(len(header) + 2 for header in headers[:2]) + len("-100.0") + places + 4 * len("  ")
+        room = max(_SHORTEST, _COLUMNS - taken)
+        lines = [_contrast_line(one, room) for one in ahead] + ([[""] * 5] if ahead and behind else [])
+        lines += [_contrast_line(one, room) for one in behind]
         return tabulate(lines, headers, colalign=["right"] * 3 + ["left"] * 2, disable_numparse=True)
 
 
-def _contrast_line(one: Contrast) -> list[str]:
-    place = f"{one.expression.video_id} {one.expression.expression_id}"
-    return [f"{one.a:.1f}", f"{one.b:.1f}", f"{one.difference:+.1f}", place, one.expression.expression[:80]]
+def _place(one: Contrast) -> str:
+    return f"{one.expression.video_id} {one.expression.expression_id}"
+
+
+def _contrast_line(one: Contrast, room: int) -> list[str]:
+    text = " ".join(one.expression.expression.split())
+    text = text if len(text) <= room else f"{text[: room - 1]}…"
+    return [f"{one.a:.1f}", f"{one.b:.1f}", f"{one.difference:+.1f}", _place(one), text]
 
 
 def _shown(interval: Interval) -> str:
@@ -261,8 +302,13 @@ def _shown_difference(found: Difference) -> tuple[str, str]:
     if found.difference is None or found.p is None:
         return "–", "–"
     p = "<0.001" if found.p < 0.001 else f"{found.p:.3f}"
-    ends = "–" if found.low is None else f"{found.low:+.2f}, {found.high:+.2f}"
-    return f"{found.difference:+.2f} [{ends}]", p
+    ends = "–" if found.low is None or found.high is None else f"{_signed(found.low)}, {_signed(found.high)}"
+    return f"{_signed(found.difference)} [{ends}]", p
+
+
+def _signed(points: float) -> str:
+    """With a decimal less where there is a digit more."""
+    return f"{points:+.2f}" if abs(points) < 9.995 else f"{points:+.1f}"
 
 
 def compare(
@@ -376,9 +422,12 @@ def method_names(methods: Sequence[Any], names: Sequence[str] | None) -> tuple[s
         return _names_of_paths(methods)
     if len(names) != len(methods):
         raise UsageError(f"there are {len(methods)} methods and {len(names)} names for them: name each")
-    if len(set(names)) < len(names):
-        raise UsageError(f"two methods cannot have one name: {', '.join(names)}")
-    return tuple(names)
+    called = tuple(printable(" ".join(name.split())) for name in names)  # each is the head of a column
+    if "" in called:
+        raise UsageError("the name of a method is not empty")
+    if len(set(called)) < len(called):
+        raise UsageError(f"two methods cannot have one name: {', '.join(called)}")
+    return called
 
 
 def _names_of_paths(methods: Sequence[Any]) -> tuple[str, ...]:

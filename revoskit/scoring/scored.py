@@ -29,6 +29,8 @@ class ScoredExpression(msgspec.Struct, frozen=True):
     expression_type: str | None
     attributes: dict[str, str] = {}
     """What kind of target it has, by attribute."""
+    unusable: bool = False
+    """There is something wrong with its prediction, or none."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Scored:
                 e.expression,
                 None if e.type is None else e.type.label,
                 {name: result.attribute(e, name) for name in result.attributes},
+                e.problem is not None,
             )
             for e in result.expressions
         )
@@ -106,7 +109,9 @@ def _read_csv(path: Path, protocol: Protocol) -> tuple[list[ScoredExpression], l
             for line in reader:
                 video_id, expression_id, text, kind = (line[name] for name in IDS)
                 attributes = {name: line[name] or NONE for name in described}
-                expressions.append(ScoredExpression(video_id, expression_id, text, kind or None, attributes))
+                expressions.append(
+                    ScoredExpression(video_id, expression_id, text, kind or None, attributes, bool(line.get("problem")))
+                )
                 values.append([_percent(line[name]) for name in columns])
     except (ValueError, TypeError, csv.Error) as error:
         if isinstance(error, UsageError):
