@@ -102,8 +102,20 @@ OF_THE_DATASET = {
 }
 
 
+def test_the_command_alone_says_what_it_can_do_in_the_order_of_work_and_what_to_try_first(capsys):
+    assert main([]) == 2
+    said = capsys.readouterr().out
+    lines = [line.split()[0] for line in said.splitlines() if line.startswith("  ")]
+    assert lines == [command.name for command in COMMANDS]
+    assert all(f"{command.name} " in said and command.summary in said for command in COMMANDS)
+    work = ["demo", "download", "check", "show", "predict", "evaluate", "compare", "publish"]
+    assert [name for name in lines if name in work] == work
+    assert "revoskit demo -o ReVOS" in said
+    assert max(map(len, said.splitlines())) <= 120
+
+
 def test_every_other_command_is_about_a_dataset():
-    assert {command.name for command in COMMANDS} - {"demo", "info", "compare"} == set(OF_THE_DATASET)
+    assert {command.name for command in COMMANDS} - {"demo", "info", "compare", "lmms-eval"} == set(OF_THE_DATASET)
 
 
 @pytest.mark.parametrize("name", OF_THE_DATASET)

@@ -437,8 +437,10 @@ def test_a_family_is_one_of_those_there_are(tmp_path, monkeypatch):
         Layout.at(tmp_path, "davis")
     with pytest.raises(UsageError, match="family is 'davis'"):
         revos.Revos(data_dir=str(tmp_path), family="davis")
-    with pytest.raises(UsageError, match="Where is MeViS"):  # $REVOS_ROOT says where ReVOS is
-        Layout.at(None, "mevis")
+    with pytest.raises(UsageError, match=r"Where is MeViS.*\$MEVIS_ROOT"):
+        Layout.at(None, "mevis")  # $REVOS_ROOT says where ReVOS is
+    monkeypatch.setenv("MEVIS_ROOT", str(tmp_path / "mevis"))
+    assert Layout.at(None, "mevis").root == tmp_path / "mevis"
 
 
 def test_the_files_of_revos_are_not_downloaded_for_a_sister(tmp_path):

@@ -21,20 +21,21 @@ from revoskit.cli.terminal import guarded
 from revoskit.errors import RevosError
 from revoskit.workers import Terminated, termination_raised
 
-COMMANDS: tuple[Command, ...] = (
+COMMANDS: tuple[Command, ...] = (  # in the order of work
     overview.DEMO,
-    overview.STATS,
-    overview.INFO,
-    getting.VERIFY,
     getting.DOWNLOAD,
+    getting.VERIFY,
     getting.UNPACK,
     checking.CHECK,
-    inference.PREDICT,
-    inference.CONVERT,
-    scoring.EVALUATE,
-    scoring.COMPARE,
+    overview.STATS,
+    overview.INFO,
     looking.SHOW,
     looking.GALLERY,
+    inference.PREDICT,
+    inference.CONVERT,
+    inference.LMMS_EVAL,
+    scoring.EVALUATE,
+    scoring.COMPARE,
     publishing.PUBLISH,
     export.EXPORT,
 )
@@ -52,10 +53,26 @@ def parser() -> Parser:
     return parser
 
 
+def overview_of_commands() -> str:
+    """What there is to do, a line each, and where to begin."""
+    lines = [f"  {command.name:<10} {command.summary}" for command in COMMANDS]
+    return "\n".join(
+        [
+            "ReVOS, reasoning video object segmentation: get it, check it, score, look at it.\n",
+            *lines,
+            "\nTo try it, without the real data:     revoskit demo -o ReVOS\n"
+            "All that a command can do, for one:    revoskit evaluate --help",
+        ]
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run what was typed, and return the exit status."""
     sys.stdout = sys.stdout or io.StringIO()  # closed by who called: `>&-`
     sys.stderr = sys.stderr or io.StringIO()
+    if not (sys.argv[1:] if argv is None else argv):
+        print(overview_of_commands())
+        return 2
     with guarded():
         return _run(parser().parse_args(argv))
 

@@ -147,3 +147,18 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 CONVERT = Command("convert", "write predictions in another form, with the same masks", _convert_options, _convert)
+
+
+def _lmms_eval(args: argparse.Namespace) -> int:
+    from revoskit import lmms_eval
+
+    print(lmms_eval.FOLDER)
+    return 0
+
+
+LMMS_EVAL = Command(
+    "lmms-eval",
+    'print where the tasks of lmms-eval are: lmms-eval --include_path "$(revoskit lmms-eval)" --tasks revos',
+    lambda parser: None,
+    _lmms_eval,
+)

@@ -90,7 +90,9 @@ class Layout:
         faults: Faults = "error",
         far_archive: str | None = None,
     ) -> Layout:
-        """The copy in the folder `root`, however it is spelled, or for ReVOS in the one that $REVOS_ROOT names.
+        """The copy in the folder `root`, however it is spelled, or in the one that $REVOS_ROOT names.
+
+        That of a sister dataset is in $MEVIS_ROOT, $LV_VIS_ROOT and so on.
 
         Args:
             family: whose files these are, a key of `FAMILIES`.
@@ -107,9 +109,13 @@ class Layout:
             raise UsageError(f"faults is {faults!r}: expected {' or '.join(map(repr, get_args(Faults)))}")
         if family not in FAMILIES:
             raise UsageError(f"there is no family {family!r}: expected one of {', '.join(FAMILIES)}")
-        root = root or (os.environ.get(ROOT_VARIABLE) if family == REVOS else None)
+        variable = f"{family.upper()}_ROOT"
+        root = root or os.environ.get(variable)
         if not root and family != REVOS:
-            raise UsageError(f"Where is {FAMILIES[family].title}? Say data_dir='path/to/it' (--data-dir for commands).")
+            raise UsageError(
+                f"Where is {FAMILIES[family].title}? Say data_dir='path/to/it' (--data-dir for commands), or set "
+                f"${variable}."
+            )
         if not root:
             raise UsageError(
                 "Where is ReVOS? Say data_dir='path/to/ReVOS' (ROOT or --data-dir for commands) or set "
