@@ -89,6 +89,8 @@ class RevosConfig(datasets.BuilderConfig):
         faults: what to do about what is wrong: `"error"` stops at the first, `"skip"` leaves out the expressions that
             are faulty or name a faulty track, such tracks, and the videos whose entries cannot be read or one of whose
             frames is missing, broken off or of another shape. A warning says how much, and where all of it is listed.
+            With `frames="remote"` no frame is fetched for that: one counts as sound that the directory of the archive
+            lists with as many bytes as a picture has at least.
         missing_frames: what to do about frames that are listed but not on disk: `"error"` stops, or with
             `faults="skip"` leaves their videos out; `"keep"` puts null in their place.
         splits: build no other than these, such as `["validation"]`. `datasets` builds every split, whichever one is
@@ -500,7 +502,8 @@ def _refuse_missing(splits: dict[str, Annotations], incomplete: dict[str, dict[s
     if lines:
         layout = next(iter(splits.values())).layout
         archive = f"Put {FRAMES_ARCHIVE} into {layout.root}, where it need not be unpacked"
-        get_them = archive if layout.family == REVOS else "Unpack the frames there"
+        beside = "Put the frames there, or their archive beside the folder, where it need not be unpacked"
+        get_them = archive if layout.family == REVOS else beside
         split, videos = next((split, videos) for split, videos in incomplete.items() if videos)
         video_id, names = next(iter(videos.items()))
         instead = about_frames(splits[split].files.video_folder(video_id), names)

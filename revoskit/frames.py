@@ -41,6 +41,7 @@ EncodedFrame = dict[str, Any]
 
 _SHAPE_TOLERANCE = 0.01
 _ORIENTATION = 0x0112  # of EXIF: 1 is upright, and 0 is written by some that do not know
+_LEAST_BYTES = 100  # of a JPEG: its tables alone take more
 _START, _END = b"\xff\xd8", b"\xff\xd9"  # of every whole JPEG, unless something was added to it
 
 # All that can go wrong with bytes that ought to be a picture, in Pillow, simplejpeg (ValueError) and OpenCV; a file
@@ -351,7 +352,7 @@ class FrameMember(Frame):
     address: str
     name: str
 
-    advice = "Get the archive anew: `revoskit verify` compares its SHA-256 with the official one."
+    advice = "Get the archive anew (of ReVOS, `revoskit verify` compares its SHA-256 with the official one)."
 
     @property
     def file(self) -> str:
@@ -361,6 +362,14 @@ class FrameMember(Frame):
     def is_remote(self) -> bool:
         """The archive is on a server."""
         return is_remote(self.address)
+
+    def require_plausible(self) -> None:
+        """See that it has as many bytes as a JPEG has at least, by the archive's directory alone."""
+        with self._faults_named():
+            num_bytes, _ = self._status()
+        if num_bytes < _LEAST_BYTES:
+            problem = f"is not a sound JPEG: it has {num_bytes:,} bytes"
+            raise self._error(problem, FrameFault.TRUNCATED if num_bytes else FrameFault.UNREADABLE)
 
     def unturned_row(self) -> EncodedFrame:
         return self.row() if self.is_remote else super().unturned_row()  # a look at every frame would fetch them all

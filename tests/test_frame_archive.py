@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import load_dataset
-from official_files import zip_frames
+from official_files import split_archive, zip_frames
 
 import revos
 from revoskit import Clips, cli, collate, open_frame
@@ -96,6 +96,7 @@ FORMS = {
         zip_frames(frames, root / FRAMES_ARCHIVE),
         pieces(root / FRAMES_ARCHIVE, 9000),
     ),
+    "split": lambda frames, root: (zip_frames(frames, root / FRAMES_ARCHIVE), split_archive(root / FRAMES_ARCHIVE, 3)),
     "wrapped": lambda frames, root: wrap(frames, root / "revos.zip"),
     "a tar": lambda frames, root: tar(frames, root / "JPEGImages.tar", "w"),
 }
@@ -106,7 +107,7 @@ def test_frames_are_found_in_every_form_that_can_be_read_at_random(unpacked, her
     FORMS[form](unpacked.root, here.root)
     assert frame_bytes(here) == frame_bytes(unpacked)
     row = load_dataset(revos.NAME, data_dir=str(here.root), split="train", cache_dir=str(here.root / "cache"))[0]
-    if form != "in pieces":  # which plain `datasets` cannot read
+    if form not in ("in pieces", "split"):  # which plain `datasets` cannot read
         plain = load_dataset(
             "revos", data_dir=str(here.root), split="train", cache_dir=str(here.root / "cache"), decode_frames=True
         )
@@ -228,6 +229,23 @@ def test_a_data_loader_s_workers_read_the_archive(packed, tmp_path, method):
     loader = data.DataLoader(clips, 1, num_workers=2, collate_fn=collate, multiprocessing_context=method)
     for batch, clip in zip(loader, expected, strict=True):
         assert (batch["frames"][0] == clip["frames"]).all()
+
+
+@pytest.mark.parametrize("form", ["in pieces", "split"])
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods()[:2])
+def test_an_archive_in_parts_is_read_by_the_workers_of_a_data_loader(unpacked, here, tmp_path, form, method):
+    data = pytest.importorskip("torch").utils.data
+    FORMS[form](unpacked.root, here.root)
+    assert len([path for path in here.root.iterdir() if path.name.startswith("JPEGImages")]) > 2
+    options = {"split": "train", "cache_dir": str(tmp_path / "cache")}
+    loaded = [load_dataset(revos.NAME, data_dir=str(layout.root), **options) for layout in (unpacked, here)]
+    whole, parts = (rows.with_transform(Clips(3, size=24, training=False, output="torch")) for rows in loaded)
+    loader = data.DataLoader(parts, 1, num_workers=2, collate_fn=collate, multiprocessing_context=method)
+    for batch, clip in zip(loader, whole, strict=True):
+        assert (batch["frames"][0] == clip["frames"]).all()
+    (here.root / ("JPEGImages.zip.002" if form == "in pieces" else "JPEGImages.z01")).unlink()
+    with pytest.raises(FrameError, match=r"JPEGImages\.z(01|ip\.002), a part of the archive, is gone"):
+        parts[0]
 
 
 def test_a_member_that_is_broken_is_named_with_its_archive_and_can_be_done_without(unpacked, here, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
 import os
 import pickle
@@ -27,6 +28,7 @@ from revoskit.archives import cache, index, remote
 from revoskit.archives.index import open_archive
 from revoskit.dataset.layout import FRAMES_ARCHIVE
 from revoskit.errors import ArchiveError, DownloadError, FrameError, UsageError
+from revoskit.frames import frame_of
 
 CONTENTS = {f"LV-VIS/train/{i // 10:05d}/{i % 10:05d}.jpg": random.Random(i).randbytes(5000 + i) for i in range(200)}
 NAME = "LV-VIS/train/00003/00004.jpg"
@@ -432,6 +434,39 @@ def test_a_frame_that_cannot_be_had_is_named_and_can_be_done_without(mirror, tmp
         Clips(2)(row)
 
 
+def test_to_leave_out_what_is_wrong_fetches_no_frame(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "_TAIL", 1)
+    content = mirror.content
+    with zipfile.ZipFile(io.BytesIO(content)) as whole:
+        names = [name for name in whole.namelist() if name.endswith(".jpg")]
+        by_video = {}
+        for name in names:
+            by_video.setdefault(name.rpartition("/")[0], []).append(name)
+        first, second = list(by_video)[:2]
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w") as changed:
+            for name in names:
+                if name != by_video[first][3]:
+                    changed.writestr(name, b"" if name == by_video[second][4] else whole.read(name))
+    mirror.content = made.getvalue()
+    with pytest.warns(UserWarning, match="has left 2 videos out of .* for 1 frame-missing, 1 frame-unreadable"):
+        found = load_dataset(
+            revos.NAME,
+            source=mirror.source,
+            frames="remote",
+            faults="skip",
+            splits=["train", "validation"],
+            cache_dir=str(tmp_path / "cache"),
+        )
+    left = {row["video_id"] for rows in found.values() for row in rows}
+    assert left == set(by_video) - {first, second}
+    with zipfile.ZipFile(made) as archive:
+        frames = {info.header_offset for info in archive.infolist()} - {0}  # where it is seen that it is no tar
+    asked = [re.search(rf"{FRAMES_ARCHIVE} bytes=(\d+)", request) for request in mirror.requests]
+    assert any(asked)
+    assert frames.isdisjoint(int(match[1]) for match in asked if match)
+
+
 def test_frames_that_were_kept_need_no_server(mirror, tmp_path, monkeypatch):
     monkeypatch.setenv(cache.FOLDER_VARIABLE, "")  # and put back as it was
     monkeypatch.setattr(remote, "_TAIL", 1)
@@ -490,5 +525,37 @@ def test_the_token_travels_to_the_hub_alone(tmp_path, monkeypatch):
         remote._led_to.clear()
         forget()
         remote.use_token(address, "wrong")
-        with pytest.raises(DownloadError, match="says 401"):
+        with pytest.raises(DownloadError, match=r"says 401.*\$HF_TOKEN.* not in workers that it starts anew"):
             open_archive(address)
+
+
+def _fetched(address: str, name: str) -> bytes:
+    return open_archive(address).read(name)
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_spawned_worker_takes_the_token_of_the_environment_and_no_other(tmp_path, monkeypatch, saved):
+    folder = release(tmp_path / "mirror", monkeypatch)
+    with StandInHub() as hub:
+        hub.repositories["someone/revos"] = repository = Repository(private=True)
+        repository.files[FRAMES_ARCHIVE] = hub.keep((folder / FRAMES_ARCHIVE).read_bytes())
+        for name, value in hub.environment.items():
+            monkeypatch.setenv(name, value)
+        if not saved:
+            monkeypatch.delenv("HF_TOKEN")
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+        address = f"hf://datasets/someone/revos/{FRAMES_ARCHIVE}"
+        with zipfile.ZipFile(folder / FRAMES_ARCHIVE) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(".jpg"))
+            content = archive.read(name)
+        remote.use_token(address, TOKEN)  # here, and not there
+        assert pickle.loads(pickle.dumps(remote.remote_file(address))).address == address
+        assert TOKEN.encode() not in pickle.dumps(
+            [remote.remote_file(address), frame_of({"path": f"zip://a::{address}"})]
+        )
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            if saved:
+                assert pool.apply(_fetched, (address, name)) == content
+            else:
+                with pytest.raises(DownloadError, match=r"\$HF_TOKEN"):
+                    pool.apply(_fetched, (address, name))

@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 import revos
-from revoskit import Clips, cli, collate, miniature
+from revoskit import Clips, cli, collate, miniature, open_frame
 from revoskit.checking import alignment
 from revoskit.checking.check import check
 from revoskit.dataset.annotations import open_annotations
@@ -73,6 +73,53 @@ def test_masks_and_frames_are_those_of_the_split(sisters, load, family, split):
         files = FAMILIES[family].splits[split]
         folder = sisters[family].root / files.frames[0] / row["video_id"] / files.frames_within
         assert [frame["path"] for frame in row["frames"]] == [str(folder / f"{n}.jpg") for n in row["frame_names"]]
+
+
+@pytest.mark.parametrize("ending", ["zip", "tar"])
+@pytest.mark.parametrize("family", SISTERS)
+def test_frames_are_read_from_the_archive_of_a_folder_where_it_lies(sisters, tmp_path, family, ending):
+    root = shutil.copytree(sisters[family].root, tmp_path / "packed")
+    for files in FAMILIES[family].splits.values():
+        folder = root / files.frames[0]
+        if folder.is_dir():
+            shutil.make_archive(folder, ending, folder.parent, folder.name)
+            shutil.rmtree(folder)
+    options = {"data_dir": str(root), "family": family, "cache_dir": str(tmp_path / "cache")}
+    for split, rows in datasets.load_dataset(revos.NAME, **options).items():
+        folder = sisters[family].root / FAMILIES[family].splits[split].frames[0]
+        for row in rows:
+            for name, frame in zip(row["frame_names"], row["frames"], strict=True):
+                assert frame["path"].startswith(f"{ending}://")
+                assert open_frame(frame) == Image.open(folder / row["video_id"] / f"{name}.jpg").convert("RGB")
+    split, video = next(
+        (split, rows[0]["video_id"]) for split, rows in datasets.load_dataset("revos", **options).items()
+    )
+    assert len(Layout.at(root, family).split(split).folder_frames(video)) == 4
+
+
+@pytest.mark.parametrize(
+    ("family", "split", "name"),
+    [("mevis", "valid_u", "valid_u"), ("lv_vis", "train", "train"), ("fevos", "train", "jpegimages")],
+)
+def test_the_archive_may_be_of_a_folder_above_that_of_the_frames(sisters, tmp_path, family, split, name):
+    root = shutil.copytree(sisters[family].root, tmp_path / "packed")
+    top = FAMILIES[family].splits[split].frames[0].split("/")[0]
+    shutil.make_archive(str(root / name), "zip", root, top)
+    shutil.rmtree(root / FAMILIES[family].splits[split].frames[0])
+    annotations = open_annotations(Layout.at(root, family), split)
+    assert annotations.missing_frames() == {}
+    assert {frame.file for video in annotations for frame in annotations.files.frames(video)}
+
+
+def test_an_archive_of_frames_that_comes_or_goes_is_noticed(sisters, tmp_path):
+    root = shutil.copytree(sisters["mevis"].root, tmp_path / "packed")
+    options = {"data_dir": str(root), "family": "mevis", "cache_dir": str(tmp_path / "cache"), "split": "train"}
+    shutil.make_archive(root / "train" / "JPEGImages", "zip", root / "train", "JPEGImages")
+    shutil.move(root / "train" / "JPEGImages", tmp_path / "aside")
+    assert datasets.load_dataset(revos.NAME, **options)[0]["frames"][0]["path"].startswith("zip://")
+    (root / "train" / "JPEGImages.zip").unlink()
+    with pytest.raises(MissingFilesError, match="or their archive beside the folder"):
+        datasets.load_dataset(revos.NAME, **options)
 
 
 @pytest.mark.parametrize("family", SISTERS)

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from official_files import zip_frames
+from official_files import split_archive, zip_frames
 
 from revoskit.archives.zips import Pieces
 from revoskit.atomic import is_of_lock
@@ -111,44 +111,10 @@ def test_the_archive_is_deleted_only_when_told(here, made):
 # --- split and wrapped ------------------------------------------------------------------------------------------------
 
 
-def split(archive: Path, parts: int) -> None:
-    """Split an archive as `zip -s` does: positions count from the beginning of the part they lie in."""
-    with zipfile.ZipFile(archive) as opened:
-        infos, start = opened.infolist(), opened.start_dir
-    whole = archive.read_bytes()
-    size = len(whole) // parts + 1
-    cuts = [0]
-    for info in sorted(infos, key=lambda info: info.header_offset):  # a header may not be cut through
-        if info.header_offset - cuts[-1] > size:
-            cuts.append(info.header_offset - 1)  # but what comes before it may
-    marker = b"PK\7\x08"
-    directory = bytearray(whole[start:])
-    position = 0
-    for _ in infos:
-        offset = int.from_bytes(directory[position + 42 : position + 46], "little")
-        part = max(i for i, cut in enumerate(cuts) if cut <= offset)
-        place = offset - cuts[part] + (len(marker) if part == 0 else 0)
-        directory[position + 34 : position + 36] = part.to_bytes(2, "little")
-        directory[position + 42 : position + 46] = place.to_bytes(4, "little")
-        lengths = [int.from_bytes(directory[position + i : position + i + 2], "little") for i in (28, 30, 32)]
-        position += 46 + sum(lengths)
-    last = len(cuts) - 1
-    directory[position + 4 : position + 6] = directory[position + 6 : position + 8] = last.to_bytes(2, "little")
-    directory[position + 16 : position + 20] = (start - cuts[last] + (len(marker) if last == 0 else 0)).to_bytes(
-        4, "little"
-    )
-    whole = whole[:start] + bytes(directory)
-    archive.unlink()
-    for i, cut in enumerate(cuts):
-        end = cuts[i + 1] if i < last else len(whole)
-        name = archive if i == last else archive.with_suffix(f".z{i + 1:02d}")
-        name.write_bytes((marker if i == 0 else b"") + whole[cut:end])
-
-
 @pytest.mark.parametrize("name", ["JPEGImages.zip", "revos.zip"])
 def test_a_split_archive_is_unpacked_without_joining_it(here, made, name):
     zip_frames(made, here.root / name)
-    split(here.root / name, 4)
+    split_archive(here.root / name, 4)
     assert len(list(here.root.glob("*.z0*"))) >= 3
     unpack.unpack(here)
     assert same_frames(here, made)
@@ -171,7 +137,7 @@ def test_what_zip_itself_split_is_unpacked(here, made):
 
 def test_a_missing_part_is_told(here, made):
     zip_frames(made, here.root / FRAMES_ARCHIVE)
-    split(here.root / FRAMES_ARCHIVE, 4)
+    split_archive(here.root / FRAMES_ARCHIVE, 4)
     (here.root / "JPEGImages.z02").unlink()
     with pytest.raises(ArchiveError, match=r"is the last of \d parts, and \d are here"):
         unpack.unpack(here)

@@ -213,7 +213,12 @@ def open_archive(address: str) -> Archive:
     if is_remote(place):
         return _opened(address, stamp_of([remote_file(place)]))
     status = os.stat(place)
-    return _opened(address, stamp_of(_parts(place, status.st_size, status.st_mtime_ns)))
+    files = _parts(place, status.st_size, status.st_mtime_ns)
+    try:
+        stamp = stamp_of(files)
+    except FileNotFoundError as error:  # which of them, the caller could not tell
+        raise ArchiveError(f"{error.filename}, a part of the archive, is gone") from None
+    return _opened(address, stamp)
 
 
 @functools.lru_cache(maxsize=8)

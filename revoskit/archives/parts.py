@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from revoskit.errors import ArchiveError
 
 _NAME = re.compile(r"(?P<stem>.+)\.(?P<kind>zip|tar\.gz|tar|tgz)(?P<piece>\.(\d{2,3}|[a-z]{2}))?", re.IGNORECASE)
-_FRAMES, _WRAPPED = "jpegimages", "revos"
-"""What the archive of frames is called without its ending, or one that has it in itself."""
+OF_REVOS = ("JPEGImages", "revos")
+"""What the archive of frames of ReVOS is called without its ending, or one that has it in itself."""
 
 
-def find_archive(root: Path) -> list[Path]:
+def find_archive(root: Path, called: Sequence[str] = OF_REVOS) -> list[Path]:
     """The parts of the archive of frames under a root, in their order; none where there is no archive.
+
+    Args:
+        called: its path under the root, without an ending and in any case; of several, the first that is there counts.
 
     Raises:
         ArchiveError: one of its pieces is not there.
     """
-    found: dict[tuple[bool, bool, str], Path] = {}
-    for path in sorted(root.iterdir()) if root.is_dir() else []:
+    for name in called:
+        if found := _called(root / name):
+            return parts_of(found[min(found)])  # a whole before pieces
+    return []
+
+
+def _called(archive: Path) -> dict[tuple[bool, str], Path]:
+    """The files of that path with the ending of an archive."""
+    found: dict[tuple[bool, str], Path] = {}
+    for path in sorted(archive.parent.iterdir()) if archive.parent.is_dir() else []:
         match = _NAME.fullmatch(path.name)
-        if match and (stem := match["stem"].lower()) in (_FRAMES, _WRAPPED) and path.is_file():
-            found[stem == _WRAPPED, bool(match["piece"]), path.name.removesuffix(match["piece"] or "")] = path
-    if not found:
-        return []
-    return parts_of(found[min(found)])  # the official name before a wrapped one, a whole before pieces
+        if match and match["stem"].casefold() == archive.name.casefold() and path.is_file():
+            found[bool(match["piece"]), path.name.removesuffix(match["piece"] or "")] = path
+    return found
 
 
 def parts_of(path: Path) -> list[Path]:

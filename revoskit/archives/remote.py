@@ -31,6 +31,10 @@ _TIMEOUT = (15, 60)  # seconds to connect, and between two pieces of data
 _PLAIN = {"Accept-Encoding": "identity"}  # so that positions and lengths are those of the file
 _HUB = re.compile(r"hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>refs/(pr|convert)/\w+|[^/@]+))?/(?P<path>.+)")
 
+_IF_PRIVATE = (
+    ". If it is private: `hf auth login`, or set $HF_TOKEN. A token that was passed counts in that process alone, not "
+    "in workers that it starts anew"
+)
 _tokens: dict[str, str | bool | None] = {}  # by the address of a file on the Hub, where another than the saved one
 
 
@@ -136,7 +140,8 @@ class RemoteFile:
             wait = answer.headers.get("Retry-After", "")
             return _Broken(f"the server says {status}", float(wait) if wait.isdecimal() else 0.0)
         if answer.status_code not in (200, 206, 416):
-            raise DownloadError(f"{self.name}: the server says {status}")
+            private = self.address.startswith("hf://") and answer.status_code in (401, 403, 404)
+            raise DownloadError(f"{self.name}: the server says {status}" + (_IF_PRIVATE if private else ""))
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise DownloadError(f"{self.name}: the server compresses what it sends, although asked not to")
         if answer.history and answer.url:

@@ -8,6 +8,7 @@ and on dataset pages, which docs/sisters.md names one by one; it has not been he
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal
 
 REVOS = "revos"
@@ -33,6 +34,15 @@ class SplitPaths:
     """A part of that other split, which few need: where it cannot be read, it is left out and blocks nobody."""
     less: str | None = None
     """A file of expressions, if it is there, whose videos are not in the split though its own file names them."""
+    wrapped: tuple[str, ...] = ()
+    """What an archive may be called besides that has the one of the frames in itself."""
+
+    @property
+    def archives(self) -> tuple[str, ...]:
+        """What the archive of frames may be called, without its ending: as a folder of them, or as one above it."""
+        folders = [PurePosixPath(folder) for folder in self.frames if folder]
+        above = [str(path) for folder in folders for path in (folder, *list(folder.parents)[:-1])]
+        return *dict.fromkeys(above), *self.wrapped
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,9 @@ FAMILIES = {
         "ReVOS",
         "https://github.com/cilinyan/ReVOS-api",
         {
-            split: SplitPaths((f"meta_expressions_{name}_.json",), frames=(FRAMES_FOLDER, ""), subset_of=whole)
+            split: SplitPaths(
+                (f"meta_expressions_{name}_.json",), frames=(FRAMES_FOLDER, ""), subset_of=whole, wrapped=("revos",)
+            )
             for split, name, whole in [
                 ("train", "train", None),
                 ("validation", "valid", None),

@@ -1,12 +1,13 @@
 """The archive of frames, where it was not unpacked: which of its members are the frames of which video.
 
 `JPEGImages.zip` lies beside the annotation files, or what somebody made of it: split, wrapped in another zip, a tar.
+Of a dataset with other folders of frames it is called as these are (`families.SplitPaths.archives`).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from revoskit.archives.index import Archive, open_archive, stamp_of
@@ -80,12 +81,15 @@ class FrameArchive:
         return found[0] if found else None
 
 
-def frame_archive(root: Path) -> FrameArchive | None:
+def frame_archive(root: Path, called: Sequence[str]) -> FrameArchive | None:
     """The archive of frames under a root that can be read where it lies; null where there is none.
 
     Opened once a process as long as its files stay as they are.
+
+    Args:
+        called: as `archives.parts.find_archive` takes it.
     """
-    found = _of(root)
+    found = _of(root, called)
     return found if isinstance(found, FrameArchive) else None
 
 
@@ -104,23 +108,23 @@ def _far(archive: Archive) -> FrameArchive:
     return FrameArchive(archive)
 
 
-def unusable_archive(root: Path) -> str | None:
+def unusable_archive(root: Path, called: Sequence[str]) -> str | None:
     """What is wrong with the archive of frames under a root, where it cannot be read as it lies."""
-    found = _of(root)
+    found = _of(root, called)
     return found if isinstance(found, str) else None
 
 
-def archive_state(root: Path) -> object:
+def archive_state(root: Path, called: Sequence[str]) -> object:
     """What tells one archive of frames under a root from another, and from none."""
     try:
-        return stamp_of(find_archive(root))
+        return stamp_of(find_archive(root, called))
     except (ArchiveError, OSError) as error:
         return str(error)
 
 
-def _of(root: Path) -> FrameArchive | str | None:
+def _of(root: Path, called: Sequence[str]) -> FrameArchive | str | None:
     try:
-        files = find_archive(root)
+        files = find_archive(root, called)
         return _opened(str(files[-1]), stamp_of(files)) if files else None
     except (ArchiveError, OSError) as error:
         return str(error)

@@ -197,7 +197,8 @@ class Layout:
     def frame_state(self) -> tuple[object, ...]:
         """Whether each folder of frames is there, and the state of the archive: rows say where their frames lie."""
         folders = dict.fromkeys(folder for split in self._every_split() for folder in split.frame_folders)
-        return *(folder.is_dir() for folder in folders), archive_state(self.root) if self.family == REVOS else None
+        called = dict.fromkeys(split.archive_names for split in self._every_split())
+        return *(folder.is_dir() for folder in folders), *(archive_state(self.root, names) for names in called)
 
     def picture_state(self) -> tuple[object, ...]:
         """How many mask PNGs each split has, in how many folders, and when the last of these changed."""
@@ -287,9 +288,14 @@ class SplitFiles:
         return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
     @property
+    def archive_names(self) -> tuple[str, ...]:
+        """What the archive of frames may be called under the root, without its ending."""
+        return self._paths.archives
+
+    @property
     def archive(self) -> FrameArchive | None:
         """The archive of frames, where one is here that can be read as it lies, or else the one on a server."""
-        here = frame_archive(self.layout.root) if self.layout.family == REVOS else None
+        here = frame_archive(self.layout.root, self.archive_names)
         return far_archive(self.layout.far_archive) if here is None and self.layout.far_archive else here
 
     @property
@@ -297,7 +303,7 @@ class SplitFiles:
         """Where frames are looked for, in words; and why not in an archive that is here."""
         places = " or ".join(map(str, self.frame_folders))
         archive = self.archive
-        unusable = unusable_archive(self.layout.root) if self.layout.family == REVOS else None
+        unusable = unusable_archive(self.layout.root, self.archive_names)
         places += f", nor in {shown(archive.address)}" if archive else ""
         return places + (f" ({unusable})" if unusable else "")
 

@@ -22,7 +22,7 @@ from revoskit.dataset.layout import SplitFiles
 from revoskit.dataset.records import Video
 from revoskit.dataset.tracks import Tracks
 from revoskit.errors import AnnotationError, FrameError
-from revoskit.frames import Frame
+from revoskit.frames import Frame, FrameMember
 from revoskit.kinds import Kind
 from revoskit.masks.rle import MAX_PIXELS
 
@@ -92,7 +92,7 @@ def _fault_of(video: Video, annotation_id: int, tracks: Tracks, files: SplitFile
 def frame_faults(videos: Iterable[Video], files: SplitFiles, *, missing: bool = True) -> dict[str, list[Fault]]:
     """What is wrong with the frames that videos list, by id of the videos that are concerned.
 
-    The header and the end of every frame are looked at, many at a time.
+    The header and the end of every frame are looked at, many at a time; of one on a server, only its length.
 
     Args:
         missing: count frames that are not there, too.
@@ -119,7 +119,10 @@ def _of_video(video: Video, files: SplitFiles, missing: bool) -> list[Fault]:
 
 def _frame_fault(frame: Frame, video: Video) -> tuple[Kind, str] | None:
     try:
-        frame.examine(video.height, video.width)
+        if isinstance(frame, FrameMember) and frame.is_remote:  # to look at all would fetch all
+            frame.require_plausible()
+        else:
+            frame.examine(video.height, video.width)
     except FrameError as error:
         return OF_FRAMES[error.fault], error.problem
     return None
