@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, get_args
 
 from revoskit.dataset.advice import about_root
@@ -287,6 +287,10 @@ class SplitFiles:
         candidates = [folder / video_id / self._paths.frames_within for folder in self.frame_folders]
         return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
+    def _in_archive(self, video_id: str) -> str:
+        """The folder of a video's frames as an archive has it, less what may come before."""
+        return (PurePosixPath(video_id) / self._paths.frames_within).as_posix()
+
     @property
     def archive_names(self) -> tuple[str, ...]:
         """What the archive of frames may be called under the root, without its ending."""
@@ -311,7 +315,7 @@ class SplitFiles:
         """The names of all files that lie in a video's folder, on disk or in the archive of frames."""
         folder, archive = self.video_folder(video_id), self.archive
         on_disk = os.listdir(folder) if folder.is_dir() else []
-        return list(dict.fromkeys([*on_disk, *(archive.names(video_id) if archive else ())]))
+        return list(dict.fromkeys([*on_disk, *(archive.names(self._in_archive(video_id)) if archive else ())]))
 
     def folder_frames(self, video_id: str) -> list[str]:
         """The names of all JPEGs in a video's folder, sorted: numbers by value, so that 9 comes before 10."""
@@ -327,7 +331,7 @@ class SplitFiles:
         present = set(os.listdir(folder)) if folder.is_dir() else set()
         files = [f"{name}.jpg" for name in names]
         archive = None if present.issuperset(files) else self.archive
-        archived = archive.frames(video_id) if archive else {}
+        archived = archive.frames(self._in_archive(video_id)) if archive else {}
         return [FrameFile(os.path.join(folder, file)) if file in present else archived.get(file) for file in files]
 
     def missing_frames(self, video: Video) -> list[str]:
