@@ -592,12 +592,22 @@ def test_other_splits_do_not_stand_among_the_published_results(data, tree, capsy
         evaluate({}, data, split="train").against_published()
 
 
+def test_published_numbers_agree_with_each_other_and_ascend():
+    overall = [result.overall for result in reported.RESULTS]
+    assert overall == sorted(overall)
+    assert len({result.method for result in reported.RESULTS}) == len(overall)
+    for result in reported.RESULTS:
+        if result.referring is not None and result.reasoning is not None:
+            assert (result.referring + result.reasoning) / 2 == pytest.approx(result.overall, abs=0.051)
+
+
 def test_the_published_table_stands_in_the_documentation_too():
     page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
     for result in reported.RESULTS:
         numbers = " | ".join("–" if v is None else f"{v:.1f}" for v in result[1:4])
         masks = "" if result.grey is None else f"0/{result.grey} "
-        assert f"| {result.method} | {numbers} | {masks}| {result.source} |" in page
+        frames = "" if result.frames is None else f"{result.frames} "
+        assert f"| {result.method} | {numbers} | {frames}| {masks}| {result.source} |" in page
     text = reported.table("mine", None, None, math.inf)
     assert text.splitlines()[-1].startswith("» mine")
 
