@@ -8,12 +8,14 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from revoskit.cli import main
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layout
 from revoskit.errors import MissingFilesError, UsageError
@@ -744,6 +746,289 @@ def test_it_fits_a_phone(visit):
     assert tab.evaluate(fits)
 
 
+# --- two methods ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Pair:
+    a: Path
+    b: Path
+    page: Path
+
+
+@pytest.fixture(scope="module")
+def pair(gallery, tmp_path_factory):
+    """A page of two methods: B is right but for two expressions, which it lacks or has moved."""
+    root = tmp_path_factory.mktemp("pair")
+    found = json.loads(gallery.predictions.read_text())
+    other = open_annotations(gallery.layout, "validation")
+    truth = other.masks(other.video(FIRST)).of(other.video(FIRST).expressions[0])
+    found[FIRST]["0"] = list(truth)
+    del found[FIRST]["2"]
+    moved = MaskSequence.parse(found[SECOND]["1"], other.video(SECOND).height, other.video(SECOND).width).decode()
+    found[SECOND]["1"] = list(MaskSequence.encode(np.roll(moved, SHIFT, axis=2)))
+    second = root / "better.json"
+    second.write_text(json.dumps(found))
+    page = write_gallery(
+        gallery.layout, "validation", root / "page", predictions=gallery.predictions, against=second
+    ).page
+    return Pair(gallery.predictions, second, page)
+
+
+def test_two_methods_are_listed_by_how_far_they_are_apart(visit, pair):
+    tab = visit(page=pair.page)
+    assert tab.locator(".what .method").all_inner_texts() == [
+        "Apredictions 27 of 28 predicted",
+        "Bbetter 26 of 28 predicted",
+    ]
+    leads = tab.locator(".item .lead").all_inner_texts()
+    assert leads[0].startswith("B\n+")
+    assert leads[1].startswith("A\n−")
+    assert leads[2] == "±0.0"
+    tab.get_by_label("Sort by").select_option("worst")
+    assert tab.locator(".item .lead").first.inner_text().startswith("A")
+    tab.locator("#leading").get_by_role("button", name="B ahead 1").click()
+    assert tab.locator("#count").inner_text() == "1 of 28 expressions"
+    tab.get_by_role("button", name="Clear filters").click()
+    tab.locator("#list").press("End")
+    assert tab.locator('.item[aria-posinset="28"] .score').inner_text() == "A missing, B missing"
+    tab.locator("#unpredicted").get_by_role("button", name="B has none 2").click()
+    assert sorted(tab.locator(".item .score").all_inner_texts()) == ["A missing, B missing", "B missing"]
+
+
+def test_the_difference_is_that_of_the_scores_shown(visit, pair, gallery):
+    tab = visit(page=pair.page)
+    one = read_scores(gallery.scores).of(["binary_J&F"], (FIRST, "0"))[0]
+    assert tab.locator(".item .both").first.inner_text() == f"{one:.1f} → 100.0"
+    assert tab.locator(".item .lead b").first.inner_text() == f"+{100 - one:.1f}"
+    tab.get_by_label("Scores of").select_option("0")
+    assert tab.locator(".item .score b").first.inner_text() == f"{one:.1f}"
+
+
+def test_two_methods_stand_side_by_side_each_with_its_own_errors(visit, pair, gallery):
+    tab = visit(page=pair.page)
+    frame = 4
+    truth = ball_of(gallery)[frame]
+    ys, xs = np.nonzero(truth & ~np.roll(truth, SHIFT, axis=1))
+    y, x = int(ys[len(ys) // 2]), int(xs[len(ys) // 2])
+    watch(tab, FIRST, "0", frame)
+    at = "([id, x, y]) => [...byId(id).getContext('2d').getImageData(x, y, 1, 1).data]"
+    assert near(tuple(tab.evaluate(at, ["masks", x, y])), MISSED)
+    assert near(tuple(tab.evaluate(at, ["masks-1", x, y])), RIGHT)
+    assert tab.locator(".pane figcaption").all_inner_texts() == ["predictions", "better"]
+    assert len(tab.locator("#plot polyline").all()) == 4
+    tab.get_by_role("button", name="In one").click()
+    assert tab.locator(".pane").count() == 1
+    assert tab.locator("#layer-errors").count() == 0
+    assert tab.locator("#layer-method-0").is_checked()
+    assert tab.locator("#layer-method-1").is_checked()
+    tab.keyboard.press("b")
+    assert not tab.locator("#layer-method-1").is_checked()
+    tab.keyboard.press("v")
+    tab.wait_for_function("location.hash.includes('method=a')")
+    assert tab.locator("#layer-method-1").count() == 0
+
+
+def test_what_one_method_lacks_is_said_above_its_picture(visit, pair):
+    tab = visit(page=pair.page)
+    watch(tab, FIRST, "2")
+    captions = tab.locator(".pane figcaption").all_inner_texts()
+    assert "missing" not in captions[0]
+    assert "No usable prediction (missing)" in captions[1]
+    assert tab.locator("#problem").is_hidden()
+
+
+def test_scores_of_two_methods_are_those_of_each_in_their_order(gallery, pair, tmp_path):
+    evaluate(pair.b, gallery.layout.root, output=tmp_path / "b")
+    both = {"predictions": pair.a, "against": pair.b}
+    given = {"scores": gallery.scores, "against_scores": tmp_path / "b"}
+    write_gallery(gallery.layout, "validation", tmp_path / "page", **both, **given)
+    index = data_of(tmp_path / "page" / "data" / "index.js")
+    assert index["methods"] == ["predictions", "better"]
+    assert all(name.startswith("binary_") for name in index["measures"])  # A has the official ones, too
+    turned = {"scores": tmp_path / "b", "against_scores": gallery.scores}
+    with pytest.raises(UsageError, match="are of other predictions"):
+        write_gallery(gallery.layout, "validation", tmp_path / "no", **both, **turned)
+    with pytest.raises(UsageError, match="name the scores of each"):
+        write_gallery(gallery.layout, "validation", tmp_path / "no", **both, scores=gallery.scores)
+    with pytest.raises(UsageError, match="cannot have one name"):
+        write_gallery(gallery.layout, "validation", tmp_path / "no", **both, names=["same", "same"])
+    assert not (tmp_path / "no").exists()
+
+
+def test_more_than_two_sets_of_predictions_are_refused(gallery, capsys):
+    three = [word for _ in range(3) for word in ("--predictions", str(gallery.predictions))]
+    assert main(["gallery", str(gallery.layout.root), *three, "-o", "page"]) == 2
+    assert "compare` takes any number" in capsys.readouterr().err
+
+
+# --- by what kind of target it is -------------------------------------------------------------------------------------
+
+
+def test_the_distribution_stands_divided_by_kind_of_target(visit, gallery):
+    tab = visit()
+    slices = json.loads((gallery.scores / "scores.json").read_text())["slices"]["size"]
+    tab.get_by_label("Divide by").select_option(label="size of the object")
+    tiles = tab.locator(".tile h4").all_inner_texts()
+    assert tiles[0].startswith("all 28 · mean ")
+    assert {tile.split()[0] for tile in tiles[1:]} >= set(slices)
+    value = next(iter(slices))
+    tab.get_by_label("Kind of target").select_option(
+        label=next(
+            option
+            for option in tab.locator("#slice option").all_inner_texts()
+            if option.startswith(f"size of the object: {value} ")
+        )
+    )
+    assert (
+        tab.locator("#count").inner_text().split()[0]
+        == tiles[1 + [t.split()[0] for t in tiles[1:]].index(value)].split()[1]
+    )
+
+
+# --- how masks are drawn, and what is taken out of the page -----------------------------------------------------------
+
+
+def test_outlines_are_in_their_full_colour_over_whatever_lies_there(visit):
+    tab = visit()
+    watch(tab, FIRST, "0", 4)
+    full = """() => {
+        const { data } = byId('masks').getContext('2d').getImageData(0, 0, 320, 180), found = new Set();
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) found.add([...data.slice(i, i + 3)].join());
+        return [...found];
+    }"""
+    swatches = """rows => rows.filter((row) => row.querySelector(":checked")).flatMap((row) =>
+        [...row.querySelectorAll("i")].map((i) => getComputedStyle(i).borderTopColor.match(/\\d+/g).join()))"""
+    errors = {",".join(map(str, color)) for color in (RIGHT, MISSED, SPURIOUS)}
+    assert set(tab.evaluate(full)) == set(tab.locator(".layer").evaluate_all(swatches)) == errors
+    for name in ("truth", "prediction"):
+        tab.locator(f"#layer-{name}").check()
+    two = set(tab.locator(".layer").evaluate_all(swatches)) - errors
+    assert len(two) == 2
+    assert two <= set(tab.evaluate(full)) <= two | errors  # theirs lie on top of those of the errors
+
+
+def test_the_frame_is_darkened_or_lightened_outside_the_object(visit, gallery):
+    tab = visit()
+    watch(tab, FIRST, "0", 4)
+    y, x = inside(ball_of(gallery)[4])
+    tab.locator("#layer-errors").uncheck()
+    tab.locator("#layer-truth").check()
+    for fill, outside in [("darken", (0, 0, 0)), ("lighten", (255, 255, 255))]:
+        tab.locator("#fill").select_option(fill)
+        assert color_at(tab, y, x)[3] == 0
+        red, green, blue, alpha = color_at(tab, 2, 2)
+        assert ((red, green, blue), abs(alpha - 128) <= 1) == (outside, True)
+    tab.locator("#fill").select_option("none")
+    assert color_at(tab, y, x)[3] == color_at(tab, 2, 2)[3] == 0
+
+
+def test_what_lies_under_the_pointer_is_named(visit, gallery):
+    tab = visit()
+    watch(tab, FIRST, "0", 4)
+    truth = ball_of(gallery)[4]
+    ys, xs = np.nonzero(truth & ~np.roll(truth, SHIFT, axis=1))
+    box = tab.locator("#masks").bounding_box()
+    scale = box["width"] / 320
+    tab.mouse.move(box["x"] + (xs[len(xs) // 2] + 0.5) * scale, box["y"] + (ys[len(ys) // 2] + 0.5) * scale)
+    assert tab.locator(".hint").inner_text() == "missed"
+    tab.locator("#layer-truth").check()
+    tab.mouse.move(box["x"] + (xs[len(xs) // 2] + 0.5) * scale, box["y"] + (ys[len(ys) // 2] + 0.5) * scale)
+    assert tab.locator(".hint").inner_text().split("\n") == ["ground truth", "missed"]
+    tab.mouse.move(box["x"] + 3, box["y"] + 3)
+    assert tab.locator(".hint").is_hidden()
+
+
+def test_the_address_holds_what_is_in_sight(visit, pair):
+    tab = visit(page=pair.page)
+    watch(tab, FIRST, "0", 7)
+    tab.get_by_role("button", name="A", exact=True).click()
+    tab.locator("#layer-truth").check()
+    tab.locator("#fill").select_option("darken")
+    tab.get_by_label("Opacity").fill("70")
+    tab.wait_for_function("location.hash.includes('opacity=70')")
+    again = visit(tab.evaluate("location.hash"), page=pair.page)
+    again.wait_for_function("app.player.frame === 7")
+    assert again.get_by_role("button", name="A", exact=True).get_attribute("aria-pressed") == "true"
+    assert again.locator("#layer-truth").is_checked()
+    assert again.locator("#layer-errors").is_checked()
+    assert (again.locator("#fill").input_value(), again.get_by_label("Opacity").input_value()) == ("darken", "70")
+    assert again.evaluate("location.hash") == tab.evaluate("location.hash")
+
+
+def saved(tab, gallery, button: str, path: Path) -> Path:
+    """Saves what a button gives, handing over the folder of the frames, which a page from disk may not read."""
+    tab.get_by_role("button", name=button).click()
+    assert str(gallery.layout.root) in tab.locator("#frames-where").inner_text()
+    with tab.expect_download() as downloading:
+        tab.locator("#frames-folder").set_input_files(gallery.layout.split("validation").video_folder(FIRST))
+    downloading.value.save_as(path)
+    assert f"Saved as {downloading.value.suggested_filename}" in tab.locator("#share-said").inner_text()
+    return path
+
+
+def test_the_view_is_saved_as_a_picture_with_its_caption(visit, gallery, tmp_path):
+    tab = visit()
+    watch(tab, FIRST, "0", 4)
+    picture = Image.open(saved(tab, gallery, "Save picture", tmp_path / "view.png")).convert("RGB")
+    assert picture.width == 320
+    assert picture.height > 200  # words above and below
+    pixels = np.asarray(picture).astype(int)
+    for color in (RIGHT, MISSED, SPURIOUS):
+        assert (np.abs(pixels - color).max(axis=2) <= 3).sum() > 20
+    frame = Image.open(gallery.layout.split("validation").video_folder(FIRST) / "00004.jpg").convert("RGB")
+    corner = np.asarray(frame).astype(int)[:8, :8]
+    found = [row for row in range(picture.height - 180) if np.abs(pixels[row : row + 8, :8] - corner).max() <= 2]
+    assert found
+
+
+def test_a_figure_has_chosen_frames_and_outlines_as_paths_around_every_pixel(visit, gallery, tmp_path):
+    tab = visit()
+    watch(tab, FIRST, "0", 2)
+    tab.locator("#layer-errors").uncheck()
+    tab.locator("#layer-truth").check()
+    tab.get_by_role("button", name="Add frame").click()
+    tab.locator("#strip-frames").fill("00002 00005")
+    figure = ElementTree.parse(saved(tab, gallery, "Save figure", tmp_path / "figure.svg")).getroot()
+    svg = "{http://www.w3.org/2000/svg}"
+    images = [image.get("href") for image in figure.iter(f"{svg}image")]
+    assert len(images) == 2
+    assert all(image.startswith("data:image/jpeg;base64,") for image in images)
+    paths = [path.get("d") for path in figure.iter(f"{svg}path")]
+    truth = ball_of(gallery)
+    assert [abs(area_of(path)) for path in paths] == [truth[2].sum(), truth[5].sum()]
+    tab.locator("#strip-frames").fill("no-such-frame")
+    tab.get_by_role("button", name="Save figure").click()
+    assert "no frame no-such-frame" in tab.locator("#share-said").inner_text()
+
+
+def area_of(path: str) -> float:
+    """What a path of horizontal and vertical lines encloses, holes taken away."""
+    area, x, y = 0.0, 0, 0
+    for letter, numbers in re.findall(r"([Mhvz])([-\d ]*)", path):
+        if letter == "M":
+            x, y = map(int, numbers.split())
+        elif letter == "h":
+            area += -y * int(numbers)
+            x += int(numbers)
+        elif letter == "v":
+            y += int(numbers)
+    return area
+
+
+def test_outlines_enclose_any_mask_whatever_its_holes(visit):
+    tab = visit()
+    rng = np.random.default_rng(3)
+    for shape in [(1, 1), (6, 9), (30, 41)]:
+        for share in (0, 0.4, 0.9, 1):
+            pixels = rng.random(shape) < share
+            path = tab.evaluate(
+                "([marks, h, w]) => Trace.path((p) => marks[p] === 1, w, h)",
+                [pixels.ravel().astype(int).tolist(), *shape],
+            )
+            assert area_of(path) == pixels.sum()
+
+
 def test_the_plot_marks_frames_that_are_not_on_disk_and_those_with_nothing_to_find(browser, tmp_path):
     write_miniature(tmp_path / "ReVOS", frames=12)
     layout = Layout.at(tmp_path / "ReVOS")
@@ -790,22 +1075,24 @@ def test_a_dataset_without_types_has_its_page(visit, tmp_path):
 
 
 SCREENSHOTS = os.environ.get("REVOS_SCREENSHOTS")
+WINDOWS = {"1280x800": (1280, 800), "1440x900": (1440, 900), "390x844": (390, 844)}
 
 
 @pytest.mark.skipif(not SCREENSHOTS, reason="$REVOS_SCREENSHOTS names no folder to keep them in")
-@pytest.mark.parametrize(
-    ("name", "context"),
-    [
-        ("light", {"color_scheme": "light"}),
-        ("dark", {"color_scheme": "dark"}),
-        ("phone", {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}),
-    ],
-)
-def test_screenshots_are_kept(visit, name, context):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("window", list(WINDOWS))
+@pytest.mark.parametrize("methods", ["one", "two"])
+def test_screenshots_are_kept(visit, gallery, pair, methods, window, scheme):
     folder = Path(SCREENSHOTS)
     folder.mkdir(parents=True, exist_ok=True)
-    tab = visit("#view=summary", **context)
-    tab.screenshot(path=folder / f"summary-{name}.png")
+    width, height = WINDOWS[window]
+    page = gallery.page if methods == "one" else pair.page
+    tab = visit("#view=summary", page, viewport={"width": width, "height": height}, color_scheme=scheme)
+    shots = [folder / f"{view}-{methods}-{window}-{scheme}.png" for view in ("summary", "player", "list")]
+    tab.screenshot(path=shots[0])
     watch(tab, FIRST, "0", 5)
-    tab.screenshot(path=folder / f"player-{name}.png")
-    assert (folder / f"player-{name}.png").read_bytes() != (folder / f"summary-{name}.png").read_bytes()
+    tab.screenshot(path=shots[1])
+    if width < 900:
+        tab.get_by_role("button", name="‹ List").click()
+        tab.screenshot(path=shots[2])
+    assert shots[0].read_bytes() != shots[1].read_bytes()

@@ -11,7 +11,7 @@ class Summary {
 
   constructor(element, { onRange, onType, onSource, onUnpredicted }) {
     Object.assign(this, { element, onRange, onType, onSource, onUnpredicted });
-    this.attribute = 0;
+    this.attribute = -1;  // the first but for sources, which have a table of their own
   }
 
   /** `scoring` is what is scored, as the list has it: { of, measure }. */
