@@ -6,6 +6,7 @@ import json
 import pickle
 from pathlib import Path
 
+import datasets
 import msgspec
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from revoskit.inference.writer import PredictionWriter
 from revoskit.masks.packed import Patch
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
+from revoskit.scoring.evaluate import evaluate
 from revoskit.scoring.prediction import Note, from_masks, grey_masks
 from revoskit.scoring.predictions import InMemory, open_predictions
 from revoskit.scoring.rle_files import RleFile
@@ -517,3 +519,25 @@ def test_a_dataset_is_no_set_of_predictions(annotations):
         open_predictions(annotations.layout.root)
     with pytest.raises(UsageError, match="JPEGImages is a dataset, not predictions"):
         open_predictions(annotations.layout.root / "JPEGImages", annotations)
+
+
+def test_what_lies_beside_a_table_in_its_folder_is_told_of(tmp_path):
+    write_miniature(tmp_path / "data", videos=4, frames=2, height=20, width=30)
+    annotations = open_annotations(Layout.at(tmp_path / "data"), "validation")
+    rows = [
+        {"video_id": video.video_id, "expression_id": e.expression_id, "masks": list(annotations.masks(video).of(e))}
+        for video in annotations
+        for e in video.expressions
+    ]
+    folder = tmp_path / "work"
+    folder.mkdir()
+    datasets.Dataset.from_list(rows).to_parquet(folder / "part-0.parquet")
+    assert not evaluate(folder, tmp_path / "data").remarks
+    for name in ("notes.txt", "a.py", "b.py", "c.py", ".hidden"):
+        (folder / name).touch()
+    (said,) = evaluate(folder, tmp_path / "data").remarks
+    assert said == (
+        f"Of {folder} part-0.parquet was read as the predictions, and not a.py, b.py, c.py and 1 more: name the file "
+        "that is meant."
+    )
+    assert not evaluate(folder / "part-0.parquet", tmp_path / "data").remarks

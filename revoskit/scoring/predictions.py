@@ -153,14 +153,35 @@ def _refuse_other_splits(opened: Predictions, source: Any, annotations: Annotati
 
 
 def remarks_on(opened: Predictions, annotations: Annotations) -> list[str]:
-    """What is odd about a set as a whole, in sentences: that its run had another copy of the expressions."""
+    """What is odd about a set as a whole, in sentences: other files beside it, another copy of the expressions."""
+    found = [*_beside(opened)]
     data = _data(opened)
     if data is None or data == Data.of(annotations):
-        return []
+        return found
     return [
+        *found,
         f"These were predicted for another {data.file} ({data.expressions:,} expressions, SHA-256 "
-        f"{data.sha256[:12]}…): what an id means may have changed since."
+        f"{data.sha256[:12]}…): what an id means may have changed since.",
     ]
+
+
+def _beside(opened: Predictions) -> Iterator[str]:
+    """That a folder has more in it than the Parquet that was taken from it."""
+    parts = opened.parts if isinstance(opened, Parts) else (opened,)
+    for part in parts:
+        if isinstance(part, Table) and part.path is not None and part.path.is_dir():
+            names = sorted(entry.name for entry in os.scandir(part.path) if not entry.name.startswith("."))
+            taken = [name for name in names if name.endswith(".parquet")]
+            others = [name for name in names if name not in taken]
+            if taken and others:
+                yield (
+                    f"Of {part.path} {_few(taken)} was read as the predictions, and not {_few(others)}: name the file "
+                    "that is meant."
+                )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def _data(opened: Predictions) -> Data | None:
