@@ -47,6 +47,14 @@ def _evaluate_options(parser: Parser) -> None:
         help="leave out what has no prediction: a partial score, marked as such",
     )
     parser.add_argument("--against-published", action="store_true", help="show the J&F among the published ones")
+    parser.add_argument(
+        "--model-card",
+        metavar="OWNER/MODEL",
+        help="write DIR/.eval_results/revos.yaml, with which a model's repository on the Hub says how it scores",
+    )
+    parser.add_argument(
+        "--benchmark", metavar="OWNER/NAME", help="with --model-card: the dataset on the Hub that has the leaderboard"
+    )
     parser.add_argument("--slices", action="store_true", help="show the scores by source, size, motion and so on, too")
     parser.add_argument("--extra", action="store_true", help="score in the measures of other benchmarks, too")
     parser.add_argument(
@@ -76,7 +84,23 @@ def _scoring() -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
+def _require_card(args: argparse.Namespace) -> None:
+    """See, before anything is scored, that a model's card can be written, if one is asked for."""
+    from revoskit.publishing import eval_results
+
+    if not args.model_card:
+        if args.benchmark:
+            raise UsageError("--benchmark goes with --model-card OWNER/MODEL")
+        return
+    eval_results.require_names(args.model_card, args.benchmark)
+    as_filed = args.alignment is None and args.faults == "error"
+    eval_results.require_whole(args.family, args.split, partial=args.only_predicted, as_filed=as_filed)
+    if not args.output:
+        raise UsageError("--model-card writes a file: say where with -o DIR")
+
+
 def _evaluate(args: argparse.Namespace) -> int:
+    from revoskit.publishing import eval_results
     from revoskit.scoring.evaluate import evaluate
 
     if args.against_published and (args.family, args.split) != (REVOS, "validation"):
@@ -87,6 +111,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise UsageError("--against-published is a table for people: leave it or --json out")
     if args.against_published and args.only_predicted:
         raise UsageError("--against-published compares whole splits: leave it or --only-predicted out")
+    _require_card(args)
     layout = options.layout_of(args)
     with _scoring() as show:
         result = evaluate(
@@ -118,6 +143,9 @@ def _evaluate(args: argparse.Namespace) -> int:
             print(f"\n{result.against_published(Path(args.predictions).name)}")
         if args.output:
             print(f"\nwritten: {args.output / 'scores.json'}, {args.output / 'scores.csv'}")
+    if args.model_card:
+        then = eval_results.write_results(result, args.output, args.model_card, args.benchmark)
+        print(f"\n{then}", file=sys.stderr if args.json else sys.stdout)
     if said := result.describe():
         print(f"\n{said}", file=sys.stderr)
     return 1 if result.found_wanting else 0

@@ -3,6 +3,7 @@
 FOLDER/videos/<split>-00003-of-00016.parquet        a row per video, its frames embedded once
 FOLDER/expressions/<split>-00000-of-00002.parquet   a row per expression, with the row of its video in `videos`
 FOLDER/preview/<split>-00000-of-00001.parquet       where asked for: a row per expression, with a small picture
+FOLDER/eval.yaml                                    what a benchmark of the Hub says of its tasks
 FOLDER/README.md                                    the card, written last: where it is, all shards are
 FOLDER/.publish.json                                the plan: what is to be written, and what that depends on
 
@@ -35,6 +36,7 @@ from revoskit.dataset.records import Video
 from revoskit.errors import FrameError, MissingFilesError, RevosError, UsageError
 from revoskit.frames import Frame
 from revoskit.publishing.card import card, is_edited, squeezed_videos
+from revoskit.publishing.eval_results import BENCHMARK, CONFIG, SPLIT, benchmark_yaml
 from revoskit.publishing.preview import MOST_BYTES, PREVIEW
 from revoskit.publishing.shards import (
     CONFIGS,
@@ -285,6 +287,8 @@ def publish(
         if not edited:
             counts = stats.count(layout, plan.splits)
             write_whole(folder / CARD, card(about, plan.content, written, counts, repository).encode())
+        if any((shard.config, shard.split) == (CONFIG, SPLIT) for shard in plan.shards):
+            write_whole(folder / BENCHMARK, benchmark_yaml().encode())
     return written
 
 
@@ -384,7 +388,7 @@ def read_shard(folder: Path, shard: Shard, content: Content) -> WrittenShard | N
 
 def _remove_parts(folder: Path) -> None:
     """Only of files that are written here: other things may lie in the folder."""
-    for of in (CARD, PLAN, *(f"{config}/*.parquet" for config in EVERY_CONFIG)):
+    for of in (CARD, PLAN, BENCHMARK, *(f"{config}/*.parquet" for config in EVERY_CONFIG)):
         remove_parts(folder, of)
 
 
