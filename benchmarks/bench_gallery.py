@@ -49,7 +49,7 @@ def ragged(rng: np.random.Generator, frames: int) -> list[dict]:
     return masks
 
 
-def write_dataset(root: Path, videos: int, frames: int) -> Path:
+def write_dataset(root: Path, videos: int, frames: int, expressions_a_video: int = EXPRESSIONS_A_VIDEO) -> Path:
     """Annotations under `root`, and predictions in the file that is returned: the tracks, some frames late."""
     rng = np.random.default_rng(0)
     pool = [ragged(rng, frames) for _ in range(12)]
@@ -60,7 +60,7 @@ def write_dataset(root: Path, videos: int, frames: int) -> Path:
         chosen = [pool[rng.integers(len(pool))] for _ in ids]
         tracks |= {str(i): masks for i, masks in zip(ids, chosen, strict=True)}
         expressions, predicted = {}, {}
-        for e in range(EXPRESSIONS_A_VIDEO):
+        for e in range(expressions_a_video):
             named = sorted({int(i) for i in rng.integers(0, TRACKS_A_VIDEO, 1 + e % 2)})
             expressions[str(e)] = {
                 "exp": f"expression {e} of a video that is made for measuring",

@@ -25,10 +25,10 @@ from revoskit.scoring.evaluate import evaluate
 HERE = Path(__file__).parent
 
 
-def predictions(layout: Layout) -> dict:
+def predictions(layout: Layout, seed: int) -> dict:
     """What a method might say: masks that drift away, that break off, or that are as they should be."""
     found: dict[str, dict] = {}
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(seed)
     annotations = open_annotations(layout, "validation")
     for video in annotations:
         found[video.video_id] = {}
@@ -51,21 +51,26 @@ def main() -> None:
 
         write_miniature(folder / "large", videos=12, frames=24, height=360, width=640)
         layout = Layout.at(folder / "large")
-        (folder / "predictions.json").write_text(json.dumps(predictions(layout)))
-        evaluate(folder / "predictions.json", layout.root, output=folder / "scores")
-        page = write_gallery(
-            layout, "validation", folder / "page", predictions=folder / "predictions.json", scores=folder / "scores"
-        ).page
+        files = [folder / "drifting.json", folder / "steady.json"]
+        for seed, file in zip((4, 9), files, strict=True):
+            file.write_text(json.dumps(predictions(layout, seed)))
+        evaluate(files[0], layout.root, output=folder / "scores")
+        one = write_gallery(
+            layout, "validation", folder / "page", predictions=files[0], scores=folder / "scores", names=["drifting"]
+        )
+        two = write_gallery(layout, "validation", folder / "both", predictions=files[0], against=files[1])
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            tab = browser.new_page(viewport={"width": 1280, "height": 800})
-            tab.goto(f"{page.as_uri()}#video=MeViS%2Fvalid_u%2F0a1b2c3d4e5f&expression=2&frame=9")
-            tab.wait_for_function("window.app?.player.frame === 9")
-            tab.wait_for_timeout(500)
-            tab.screenshot(path=folder / "gallery.png")
+            place = "#video=MeViS%2Fvalid_u%2F0a1b2c3d4e5f&expression=2&frame=9"
+            for name, page in [("gallery.png", one.page), ("gallery-two.png", two.page)]:
+                tab = browser.new_page(viewport={"width": 1280, "height": 800})
+                tab.goto(f"{page.as_uri()}{place}")
+                tab.wait_for_function("window.app?.player.frame === 9")
+                tab.wait_for_timeout(500)
+                tab.screenshot(path=folder / name)
+                with Image.open(folder / name) as shot:
+                    shot.convert("RGB").save(HERE / name, optimize=True)
             browser.close()
-        with Image.open(folder / "gallery.png") as shot:
-            shot.convert("RGB").save(HERE / "gallery.png", optimize=True)
 
 
 if __name__ == "__main__":
