@@ -299,6 +299,15 @@ def test_an_expression_that_names_no_object_is_refused(copied, change, says):
         open_annotations(Layout.at(root, "reason_vos", faults="skip"), "validation")
 
 
+@pytest.mark.parametrize("said", [3, None, ["static"]])
+def test_a_kind_that_is_no_word_is_refused(copied, said):
+    root = copied("long_rvos")
+    file = root / "valid/meta_expressions.json"
+    rewrite(file, lambda videos: next(iter(videos.values()))["expressions"]["0"].update(type=said))
+    with pytest.raises(AnnotationError, match=r"its kind is .*, expected a word"):
+        first(root, "long_rvos")
+
+
 def test_a_source_that_leads_elsewhere_is_refused(copied):
     root = copied("reason_vos")
     rewrite(root / "meta_expressions.json", lambda videos: next(iter(videos.values())).update(source="../../x"))

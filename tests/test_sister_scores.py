@@ -185,9 +185,10 @@ def test_long_rvos_is_scored_in_space_and_in_time(tmp_path):
     annotations, predicted = drawn(tmp_path / "data", "long_rvos", "valid")
     root = tmp_path / "data/valid"
     said = json.loads((root / "meta_expressions.json").read_bytes())["videos"]
-    scores, times = [], []
+    scores, times, keys = [], [], []
     for video_id, of_video in predicted.items():
         for expression_id, pixels in of_video.items():
+            keys.append(expression_id)
             object_id = said[video_id]["expressions"][expression_id]["obj_id"]
             files = [root / "Annotations" / video_id / object_id / f"{n}.png" for n in said[video_id]["frames"]]
             truth = [literal.read_grey(f) if f.exists() else np.zeros_like(pixels[0]) for f in files]
@@ -203,6 +204,12 @@ def test_long_rvos_is_scored_in_space_and_in_time(tmp_path):
     found = result.rows["binary"]["overall"].measures
     assert {name: found[name] for name in means(scores)} == pytest.approx(means(scores), abs=1e-9)
     document = json.loads(result.to_json())
+    kinds = {e.expression_id: e.kind for video in annotations for e in video.expressions}
+    assert set(document["slices"]["kind"]) == {"static", "dynamic", "static+dynamic"}
+    assert list(kinds.values()) == ["static", "dynamic", "static+dynamic", "static"]
+    static = [score for score, key in zip(scores, keys, strict=True) if kinds[key] == "static"]
+    found = result.slices["kind"]["static"].rows["binary"]["overall"].measures
+    assert {name: found[name] for name in means(static)} == pytest.approx(means(static), abs=1e-9)
     assert document["extra"]["tIoU"] == pytest.approx(100 * np.mean(times, 0)[0], abs=1e-9)
     assert document["extra"]["vIoU"] == pytest.approx(100 * np.mean(times, 0)[1], abs=1e-9)
 

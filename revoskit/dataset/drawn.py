@@ -15,6 +15,7 @@ from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import SplitFiles, check_file_stem
 from revoskit.dataset.records import Pictures
 from revoskit.errors import AnnotationError, Place
+from revoskit.text import printable
 
 _VIDEOS_A_SPLIT, _TRACKS_A_VIDEO = 1_000_000, 10_000
 _CLOCK = re.compile(r"[0-9]{1,2}(:[0-9]{1,2}){0,2}")
@@ -57,6 +58,8 @@ class DrawnVideo:
         if not isinstance(said, dict) or self._family.text_key not in said:
             return said  # for the reader to refuse
         found = {"exp": said[self._family.text_key]}
+        if self._family.kind_key is not None:
+            found["kind"] = _kind(said.get(self._family.kind_key, ""), where, place)
         if said.get("obj_id") is None and self._files.hidden:
             return found
         objects = _objects(said.get("obj_id"), where, place)
@@ -105,6 +108,12 @@ def _by_id(expressions: list[Any]) -> dict[str, Any]:
     if max(Counter(ids).values(), default=0) > 1:
         ids = [str(number) for number in range(len(ids))]
     return dict(zip(ids, expressions, strict=True))
+
+
+def _kind(said: Any, where: str, place: Place) -> str:
+    if not isinstance(said, str):
+        raise AnnotationError(f"{where}: its kind is {said!r:.60}, expected a word", **place)
+    return printable(" ".join(said.split()))  # the head of a line in tables
 
 
 def _objects(said: Any, where: str, place: Place) -> list[int]:

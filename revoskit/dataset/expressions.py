@@ -286,8 +286,7 @@ def _expression(
     text = _text(entry.exp, where, place)
     if FAMILIES[files.layout.family].spaces_as_underscores:
         text = text.replace("_", " ")
-    kind = ExpressionType(entry.type_id) if isinstance(entry, _TypedEntry) else None
+    type_ = ExpressionType(entry.type_id) if isinstance(entry, _TypedEntry) else None
     tracks = spellings.without_none(entry.anno_id)
-    return Expression(
-        expression_id, text, kind, tuple(entry.obj_id) if tracks else spellings.without_none(entry.obj_id), tracks
-    )
+    objects = tuple(entry.obj_id) if tracks else spellings.without_none(entry.obj_id)
+    return Expression(expression_id, text, type_, objects, tracks, "" if drawn is None else value.get("kind", ""))

@@ -60,6 +60,8 @@ class Family:
     """An expression is a category's name, with `_` in place of spaces."""
     expressions_key: str = "expressions"
     text_key: str = "exp"
+    kind_key: str | None = None
+    """Where an expression says what kind it is, by the dataset's own division."""
     actions_per_second: int | None = None
     """An expression means its objects from `action_start` to `action_end` alone, at so many frames a second."""
     scored_frames: Literal["all", "annotated"] | int = "all"
@@ -174,6 +176,7 @@ FAMILIES = {
             )
             for split in ("train", "valid", "test")
         },
+        kind_key="type",
     ),
     "groundmore": Family(
         "GroundMoRe",
@@ -189,6 +192,7 @@ FAMILIES = {
         },
         expressions_key="questions",
         text_key="question",
+        kind_key="q_type",
         actions_per_second=6,
         scored_frames=20,
     ),

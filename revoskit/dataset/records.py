@@ -30,6 +30,8 @@ class Expression(msgspec.Struct, frozen=True):
     type: ExpressionType | None  # null where the dataset has no types: ReVOS always has them
     object_ids: tuple[int, ...]
     annotation_ids: tuple[int, ...]
+    kind: str = ""
+    """What the dataset itself calls it, such as `static` or `Causal`; empty where it does not say, as ReVOS."""
 
 
 class Pictures(msgspec.Struct, frozen=True):

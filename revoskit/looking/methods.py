@@ -14,11 +14,11 @@ import msgspec
 
 from revoskit.dataset.annotations import Annotations
 from revoskit.errors import MissingFilesError, UsageError
-from revoskit.scoring.attributes import ATTRIBUTES, NONE
+from revoskit.scoring.attributes import ATTRIBUTES, FURTHER, NONE
 from revoskit.scoring.compare import method_names
 from revoskit.scoring.evaluate import RUN, run_identity
 from revoskit.scoring.predictions import Predictions, open_predictions
-from revoskit.scoring.result import ALIGNMENT, IDS, SCORES_CSV
+from revoskit.scoring.result import IDS, SCORES_CSV
 
 Key = tuple[str, str]  # video id and expression id
 
@@ -142,7 +142,7 @@ def read_scores(folder: Path) -> ReadScores:
                 f"{path} has no column {', '.join(sorted(missing))}; it has {', '.join(columns) or 'none'}"
             )
         measures = [name for name in columns if name not in IDS and "_" in name]
-        attributes = [name for name in (*ATTRIBUTES, ALIGNMENT) if name in columns]
+        attributes = [name for name in (*ATTRIBUTES, *FURTHER) if name in columns]
         found = ReadScores(tuple(measures), {}, tuple(attributes), {})
         for row in rows:
             try:

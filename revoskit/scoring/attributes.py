@@ -47,6 +47,11 @@ def order(value: str) -> tuple[int, str]:
 
 
 ATTRIBUTES = Attributes.__struct_fields__
+KIND = "kind"
+"""A further one: what the dataset itself calls an expression, where it does."""
+ALIGNMENT = "alignment"
+"""And one that only a check of the frames can tell."""
+FURTHER = (KIND, ALIGNMENT)
 
 
 def attributes(truth: Truth, expression: Expression) -> Attributes:

@@ -69,6 +69,8 @@ class ExpressionScores(msgspec.Struct, frozen=True):
     """The measures of other benchmarks, where they were asked for."""
     problem: Problem | None = None
     notes: tuple[Note, ...] = ()
+    kind: str = ""
+    """What the dataset itself calls the expression; empty where it does not say."""
 
 
 def protocols_of(protocol: Protocol | Literal["both"]) -> tuple[Protocol, ...]:
@@ -142,6 +144,7 @@ def score(
         extra=_further(truth, ids, masks) if further else None,
         problem=problem,
         notes=prediction.notes,
+        kind=expression.kind,
     )
 
 

@@ -22,7 +22,7 @@ from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.records import ExpressionType
 from revoskit.errors import UsageError
 from revoskit.scoring import extra, reported
-from revoskit.scoring.attributes import ATTRIBUTES, NONE, order
+from revoskit.scoring.attributes import ALIGNMENT, ATTRIBUTES, KIND, NONE, order
 from revoskit.scoring.identity import Identity
 from revoskit.scoring.prediction import ABSENT, Problem, ProblemKind
 from revoskit.scoring.protocols import ExpressionScores, Measures, Protocol
@@ -33,8 +33,6 @@ MEASURES = ("J", "F", "J&F", "A", "R")
 _OF_SISTERS = ("J", "F", "J&F")  # A and R are measures of ReVOS
 AGGREGATED = (ExpressionType.REFERRING, ExpressionType.REASONING)
 OVERALL = "overall"
-ALIGNMENT = "alignment"
-"""The attribute that only a check of the frames can tell."""
 SCORES_JSON, SCORES_CSV = "scores.json", "scores.csv"
 IDS = ("video_id", "expression_id", "expression", "expression_type")
 """The first columns of `scores.csv`."""
@@ -115,12 +113,15 @@ class Result:
     @property
     def attributes(self) -> tuple[str, ...]:
         """The attributes by which `slices` divides."""
-        return (*ATTRIBUTES, ALIGNMENT) if self.verdicts is not None else ATTRIBUTES
+        kinds = (KIND,) if any(e.kind for e in self.expressions) else ()
+        return (*kinds, *ATTRIBUTES, *((ALIGNMENT,) if self.verdicts is not None else ()))
 
     def attribute(self, e: ExpressionScores, name: str) -> str:
         """Which slice of an attribute an expression belongs to."""
         if name == ALIGNMENT:
             return (self.verdicts or {}).get(e.video_id, NONE)
+        if name == KIND:
+            return e.kind or NONE
         return str(getattr(e.attributes, name))
 
     @cached_property

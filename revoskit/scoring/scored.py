@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 
 from revoskit.errors import UsageError
-from revoskit.scoring.attributes import ATTRIBUTES, NONE
+from revoskit.scoring.attributes import ATTRIBUTES, FURTHER, NONE
 from revoskit.scoring.identity import Identity
 from revoskit.scoring.protocols import Protocol
-from revoskit.scoring.result import ALIGNMENT, IDS, MEASURES, SCORES_CSV, SCORES_JSON, Result
+from revoskit.scoring.result import IDS, MEASURES, SCORES_CSV, SCORES_JSON, Result
 
 SCORE_ANEW = "Score all of them anew: `revoskit evaluate PREDICTIONS --data-dir ROOT -o DIR`."
 
@@ -105,7 +105,7 @@ def _read_csv(path: Path, protocol: Protocol) -> tuple[list[ScoredExpression], l
             lacking = [name for name in (*IDS, *columns) if name not in (reader.fieldnames or ())]
             if lacking:
                 raise UsageError(f"{path} lacks {', '.join(lacking)}. {SCORE_ANEW[:-2]} --protocol {protocol}`.")
-            described = [name for name in (*ATTRIBUTES, ALIGNMENT) if name in (reader.fieldnames or ())]
+            described = [name for name in (*ATTRIBUTES, *FURTHER) if name in (reader.fieldnames or ())]
             for line in reader:
                 video_id, expression_id, text, kind = (line[name] for name in IDS)
                 attributes = {name: line[name] or NONE for name in described}
