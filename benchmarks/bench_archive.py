@@ -13,6 +13,8 @@ for each frame take longer the more there are.
 from __future__ import annotations
 
 import argparse
+import gc
+import multiprocessing
 import os
 import re
 import shutil
@@ -30,13 +32,16 @@ from threading import Thread
 
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
-from bench_clips import NUM_FRAMES, SHORT_SIDE, SIZES, _machine, load, write_photographs
+from bench_clips import NUM_FRAMES, SHORT_SIDE, SIZES, _own_memory, load, write_photographs
 from datasets import Dataset
 from datasets import Image as DatasetsImage
+from huggingface_hub import constants
+from machine import machine
 from tabulate import tabulate
 
 from revoskit import Clips, collate, frames, open_frame
 from revoskit.archives.index import open_archive
+from revoskit.dataset.frame_archive import frame_archive
 
 ARCHIVE = "JPEGImages.zip"
 LATENCY = 0.020
@@ -44,14 +49,14 @@ LATENCY = 0.020
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["clips", "readers", "first", "remote", "all"], default="all")
+    parser.add_argument("--part", choices=["clips", "readers", "memory", "first", "remote", "all"], default="all")
     parser.add_argument("--rounds", type=int, default=9, help="times that every loader gets every clip")
     parser.add_argument("--members", type=int, default=100_000, help="small members of the archive beside the frames")
     args = parser.parse_args()
-    print(f"{_machine()}\n{frames.decoder()}\n")
+    print(f"{machine()}\n{frames.decoder()}\n")
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["HF_HOME"] = f"{folder}/hf"
-        for part in (clips, readers, first, remote):
+        os.environ["HF_HOME"] = constants.HF_HOME = f"{folder}/hf"  # of processes to come, and of this one
+        for part in (clips, readers, memory, first, remote):
             if args.part in (part.__name__, "all"):
                 part(Path(folder) / part.__name__, args.rounds, args.members)
 
@@ -172,6 +177,37 @@ def _each(names: Iterable[str], read: Callable[[str], object]) -> float:
         read(name)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+# --- what a worker has of its own for the index -----------------------------------------------------------------------
+
+
+def memory(folder: Path, rounds: int, members: int) -> None:
+    """In new processes, which have the index from its file: what each writes to memory to open it, and to read."""
+    _, few = write(folder / "few", SIZES["480p"], 0)
+    unpacked, many = write(folder / "many", SIZES["480p"], members)
+    names = [path.relative_to(unpacked).as_posix() for path in sorted((unpacked / "JPEGImages").rglob("*.jpg"))]
+    made = len(open_archive(str(many / ARCHIVE)))
+    lines = []
+    for method in ("fork", "spawn"):
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            jobs = [(str(few / ARCHIVE), str(many), names)] * 6
+            lines.append([method, statistics.median(pool.starmap(_own_for_index, jobs, chunksize=1)[:2])])
+    print(f"Own memory of a worker for the index of {made:,} members, and the folders of its videos, MB:")
+    print(tabulate(lines, floatfmt=".2f"), "\n")
+
+
+def _own_for_index(small: str, root: str, names: list[str]) -> float:
+    """Megabytes that this process has written, beyond those with a small archive open, for another archive."""
+    open_archive(small).read(names[0])
+    gc.collect()
+    gc.freeze()  # as Clips does in a worker
+    before = _own_memory(os.getpid())
+    archive = frame_archive(Path(root), ("JPEGImages",))
+    assert archive is not None
+    for name in names:
+        open_archive(archive.address).read(name)
+    return _own_memory(os.getpid()) - before
 
 
 # --- the first clip on a new machine ----------------------------------------------------------------------------------

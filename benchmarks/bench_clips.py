@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 import numpy as np
 from datasets import Dataset, load_dataset
+from machine import machine
 from PIL import Image
 from pycocotools import mask as coco
 from real_scale import write as write_real_scale
@@ -45,18 +45,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--full-size", type=Path, metavar="FOLDER", help="what real_scale.py wrote before")
     args = parser.parse_args()
-    print(f"{_machine()}\n{frames.decoder()}\n")
+    print(f"{machine()}\n{frames.decoder()}\n")
     with tempfile.TemporaryDirectory() as folder:
         if args.part != "memory":
             speed(Path(folder), args.rounds)
         if args.part != "speed":
             memory(Path(folder), args.full_size, args.workers)
-
-
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 # --- data -------------------------------------------------------------------------------------------------------------

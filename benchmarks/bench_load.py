@@ -1,6 +1,6 @@
 """Building the dataset at its real size: ours beside the plain way to write such a builder, in the same run.
 
-    python benchmarks/bench_load.py [--folder FOLDER]
+    python benchmarks/bench_load.py [--folder FOLDER] [--rounds 3]
 
 The plain way parses mask_dict.json with `json`, unites masks with pycocotools, and yields dicts; every case runs in a
 fresh process with an empty cache, and the memory is what each process has of its own (pages of mapped files aside).
@@ -9,10 +9,10 @@ fresh process with an empty cache, and the memory is what each process has of it
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import os
-import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import datasets
 import psutil
+from machine import machine
 from pycocotools import mask as coco
 from real_scale import write
 from tabulate import tabulate
@@ -135,6 +136,16 @@ def _watch(pid: int, peak: list[float]) -> None:
         pass
 
 
+CASES = [
+    ("plain", "expressions", 1),
+    ("ours", "expressions", 1),
+    ("ours", "expressions", 2),
+    ("plain", "videos", 1),
+    ("ours", "videos", 1),
+    ("ours", "videos", 2),
+]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -145,21 +156,24 @@ def main() -> None:
         default=Path(tempfile.gettempdir()) / "revos-real-scale",
         help="the annotations at their real size, which are written where they are not",
     )
-    root = write(parser.parse_args().folder)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, datasets {datasets.__version__}")
+    parser.add_argument("--rounds", type=int, default=1, help="times that everything is built, in turns")
+    args = parser.parse_args()
+    root = write(args.folder)
+    print(f"{machine()}, datasets {datasets.__version__}; {args.rounds} rounds, medians")
     rows, base = [], {}
     work = Path(tempfile.mkdtemp(dir=root))
     try:
-        for kind, config, num_proc in [
-            ("plain", "expressions", 1),
-            ("ours", "expressions", 1),
-            ("ours", "expressions", 2),
-            ("plain", "videos", 1),
-            ("ours", "videos", 1),
-            ("ours", "videos", 2),
-        ]:
+        measured = {case: [] for case in CASES}
+        for turn, case in itertools.product(range(args.rounds), CASES):
+            kind, config, num_proc = case
             cache = work / f"{kind}-{config}-{num_proc}"
-            seconds, memory, _ = measure("build", kind, config, str(root), str(cache), str(num_proc))
+            if turn:
+                shutil.rmtree(cache)
+            measured[case].append(measure("build", kind, config, str(root), str(cache), str(num_proc))[:2])
+        for case, found in measured.items():
+            kind, config, num_proc = case
+            seconds, memory = map(statistics.median, zip(*found, strict=True))
+            cache = work / f"{kind}-{config}-{num_proc}"
             size = sum(file.stat().st_size for file in cache.rglob("*.arrow")) / 1e6
             plain = base.setdefault(config, base.get(config) or seconds)
             to_expressions = seconds / base["expressions"]
@@ -186,8 +200,11 @@ def main() -> None:
             "MB of cache",
         ]
         print(tabulate(rows, headers, disable_numparse=True))
-        cached = measure("first_row", str(root), str(work / "ours-expressions-1"))[2].split()[0]
-        print(f"load_dataset from the cache to its first row, after imports: {cached} s")
+        cached = [
+            float(measure("first_row", str(root), str(work / "ours-expressions-1"))[2].split()[0])
+            for _ in range(args.rounds)
+        ]
+        print(f"load_dataset from the cache to its first row, after imports: {statistics.median(cached):.3f} s")
     finally:
         shutil.rmtree(work)
 

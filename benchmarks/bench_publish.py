@@ -1,6 +1,7 @@
 """Writes shards beside copying the same bytes with `cp`: on the same disk, in turns, in the same run.
 
     python benchmarks/bench_publish.py [FOLDER] [--videos 24] [--frames 90] [--frame-bytes 500000] [--rounds 5]
+    python benchmarks/bench_publish.py --full-size DATA --rounds 3    # rows without frames, at the real size
 
 The real dataset has about 46 MB of frames a video. Frames here are JPEGs padded to the size asked for, each a file of
 its own; masks are blobs with outlines as ragged as real ones. The speed of copying the frames file by file is 100 %:
@@ -14,7 +15,6 @@ import functools
 import json
 import multiprocessing
 import os
-import platform
 import random
 import re
 import shutil
@@ -28,7 +28,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from machine import machine
 from PIL import Image
+from real_scale import write as write_real_scale
 from tabulate import tabulate
 
 import revos
@@ -60,8 +62,13 @@ def write_dataset(root: Path, videos: int, frames: int, frame_bytes: int) -> int
         for i in ids:
             start = int(rng.integers(len(pool)))
             tracks[str(i)] = [pool[(start + frame) % len(pool)] for frame in range(frames)]
-        foreground[video_id] = {"masks_rle": pool[:frames], "foreground_ratio": [0.1] * frames}
-        entries[video_id] = {"height": HEIGHT, "width": WIDTH, "frames": names, "expressions": _expressions(rng, ids)}
+        expressions = _expressions(rng, ids)
+        named = {i for expression in expressions.values() for i in expression["anno_id"]}
+        of_tracks = [MaskSequence.parse(tracks[str(i)], HEIGHT, WIDTH) for i in sorted(named)]
+        united = MaskSequence.empty(frames, HEIGHT, WIDTH).union(*of_tracks)
+        ratios = (united.areas() / (HEIGHT * WIDTH)).tolist()
+        foreground[video_id] = {"masks_rle": list(united), "foreground_ratio": ratios}
+        entries[video_id] = {"height": HEIGHT, "width": WIDTH, "frames": names, "expressions": expressions}
     (root / EXPRESSIONS["train"]).write_text(json.dumps({"videos": entries}))
     (root / FOREGROUND).write_text(json.dumps(foreground))
     (root / TRACKS).write_text(json.dumps(tracks))
@@ -157,7 +164,7 @@ def _write_alone(shard: Shard, layout: Layout, folder: Path, answer: Connection)
     annotations = open_annotations(layout, shard.split)
     annotations.masks(annotations.video(shard.video_ids[0])).foreground()
     before = _peak()
-    write_shard(shard, layout, folder, Content())
+    write_shard(shard, layout, layout.annotation_state(), folder, Content())
     answer.send(_peak() - before)
 
 
@@ -177,7 +184,7 @@ def compare(scratch: Path, args: argparse.Namespace) -> None:
 
     def write(some: list[Shard], folder: Path) -> None:
         for shard in some:
-            write_shard(shard, layout, folder, Content())
+            write_shard(shard, layout, layout.annotation_state(), folder, Content())
 
     def write_all(num_proc: int, folder: Path) -> None:
         publish.publish(layout, folder, small, revos.Revos(data_dir=None).info, num_proc=num_proc)
@@ -200,7 +207,6 @@ def compare(scratch: Path, args: argparse.Namespace) -> None:
         rng.shuffle(order)  # for seconds after making thousands of files, whatever comes next is slower
         for name, way in order:
             times[name, way].append(timed(turns[name], way, scratch))
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}")
     print(f"{args.videos} videos, {frame_bytes / args.videos / 1e6:.1f} MB of frames each; {args.rounds} rounds")
     for title, middle in [("median", statistics.median), ("least, in which nothing else had a part", min)]:
         print(f"\n{title}\n{_table({key: 1000 * middle(some) / args.videos for key, some in times.items()})}")
@@ -209,6 +215,25 @@ def compare(scratch: Path, args: argparse.Namespace) -> None:
     print(f"\nThe plan: {1000 * (time.perf_counter() - start) / args.videos:.2f} ms a video")
     for one in (videos[0], expressions[0]):
         print(f"Memory for a shard of {one.config}: {peak_memory(one, layout, scratch / 'alone') / 1e6:.0f} MB")
+
+
+def without_frames(scratch: Path, layout: Layout, rounds: int) -> None:
+    """What rows without frames take, on data as long as the real ones."""
+    content, rows = Content(frames="none"), []
+    plan, state = publish.make_plan(layout, content=content), layout.annotation_state()
+    for config in plan.configs:
+        shards = [shard for shard in plan.shards if shard.config == config]
+        videos = sum(len(shard.video_ids) for shard in shards)
+        times = []
+        for turn in range(rounds):
+            start = time.perf_counter()
+            for shard in shards:
+                write_shard(shard, layout, state, scratch / str(turn), content)
+            times.append(1000 * (time.perf_counter() - start) / videos)
+        size = sum(path.stat().st_size for path in (scratch / "0" / config).iterdir()) / 1e6
+        rows.append([config, f"{statistics.median(times):.1f}", f"{size / videos:.2f}", f"{size:,.0f}"])
+    print(f"{videos:,} videos without frames, one process, median of {rounds} rounds")
+    print(tabulate(rows, ["config", "ms a video", "MB a video", "MB in all"], disable_numparse=True))
 
 
 def _table(times: dict[tuple[str, Way], float]) -> str:
@@ -231,9 +256,16 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=90)
     parser.add_argument("--frame-bytes", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--full-size", type=Path, metavar="DATA", help="the same without frames, of what real_scale.py wrote"
+    )
     args = parser.parse_args()
+    print(machine())
     with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
-        compare(Path(scratch), args)
+        if args.full_size:
+            without_frames(Path(scratch), Layout.at(write_real_scale(args.full_size)), args.rounds)
+        else:
+            compare(Path(scratch), args)
 
 
 if __name__ == "__main__":
