@@ -1,5 +1,8 @@
 """What the README and the docs say is true: their Python runs, and their commands can be typed."""
 
+import contextlib
+import io
+import json
 import re
 import shlex
 from pathlib import Path
@@ -24,6 +27,20 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
     namespace = {"__name__": "__docs__"}
     for block in blocks(page, "python"):
         exec(compile(block, page.name, "exec"), namespace)
+
+
+def test_the_notebook_runs_and_prints_what_it_says_it_prints(tmp_path, monkeypatch):
+    notebook = REPOSITORY / "examples" / "revos.ipynb"
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__notebook__"}
+    for cell in cells:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile("".join(cell["source"]), notebook.name, "exec"), namespace)
+        kept = [text for output in cell["outputs"] if output["output_type"] == "stream" for text in output["text"]]
+        assert printed.getvalue() == "".join(kept)
+    assert notebook.stat().st_size < 60_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
