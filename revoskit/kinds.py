@@ -57,6 +57,8 @@ class Kind(str, enum.Enum):
         WARNING,
         "a JPEG's EXIF data want it turned; masks follow the file's rows and columns, as all that reads it here does",
     )
+    ALIGNMENT_MISFIT = "alignment-misfit", ERROR, "an accepted mapping is not one of its video's masks and frames"
+    ALIGNMENT_UNKNOWN = "alignment-unknown", WARNING, "an accepted mapping is of a video that no split here has"
     VIDEO_TWICE = "video-twice", WARNING, "a video is in both train and validation"
     SUBSET_DIFFERS = "subset-differs", WARNING, "a video of train_sub is not in train, or differs there"
     VIDEO_WITHOUT_EXPRESSIONS = "video-without-expressions", WARNING, "a video has no expression"

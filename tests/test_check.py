@@ -4,12 +4,15 @@ import io
 import json
 import os
 import shutil
+import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from revoskit.checking.check import check, describe
 from revoskit.cli import main
+from revoskit.dataset.annotations import open_splits
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, TRACKS, Layout
 from revoskit.errors import MissingFilesError
 from revoskit.miniature import write_miniature
@@ -372,3 +375,98 @@ def test_json_holds_every_finding_with_its_file_and_the_table_a_few(own_miniatur
     assert {example["file"] for example in found["track-length"]["examples"]} == {str(root / TRACKS)}
     main(["check", str(root)])
     assert capsys.readouterr().out.count(": 3 entries, 4 frames") == 5
+
+
+# --- what is said besides the findings --------------------------------------------------------------------------------
+
+
+def everything_wrong(root, edit_json):
+    """One of each: a track, an expression, a video, a frame."""
+    videos = list(json.loads((root / TRAIN).read_text())["videos"].values())
+    track = next(e["anno_id"][0] for e in videos[0]["expressions"].values() if e["anno_id"])
+    edit_json(root / TRACKS, lambda d: d[str(track)].pop())
+    edit_json(root / TRAIN, lambda d: list(d["videos"].values())[1]["expressions"]["0"].update(exp=None))
+    valid = next(iter(json.loads((root / EXPRESSIONS["validation"]).read_text())["videos"]))
+    (root / FRAMES_FOLDER / valid / "00001.jpg").unlink()
+
+
+def test_every_finding_says_its_file_and_what_skipping_leaves_out_is_what_it_leaves_out(
+    own_miniature, edit_json, capsys
+):
+    root = own_miniature.root
+    everything_wrong(root, edit_json)
+    assert main(["check", str(root), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    examples = [example for finding in report["findings"] for example in finding["examples"]]
+    assert all(Path(example["file"]).is_relative_to(root) for example in examples)
+    splits = open_splits(Layout.at(root, faults="skip"), silent=True).values()
+    left_out = [split.with_sound_frames().left_out for split in splits]
+    expected = {name: sum(getattr(one, name) for one in left_out) for name in ("expressions", "tracks", "videos")}
+    assert report["left_out"] == expected
+    assert all(expected.values())
+    main(["check", str(root), "--split", "validation"])
+    assert "faults='skip' (--faults skip) would leave out 1 video\n" in capsys.readouterr().out
+    (root / TRACKS).write_text("{")
+    main(["check", str(root)])
+    assert "with faults='skip' neither" in capsys.readouterr().out
+
+
+def test_every_null_and_blank_mask_and_wrong_ratio_is_a_finding_with_its_frame(copy):
+    def spoil(content):
+        entry = content[VIDEO]
+        entry["masks_rle"][1] = entry["masks_rle"][3] = None
+        entry["foreground_ratio"][2] = entry["foreground_ratio"][4] = 0.999
+
+    copy.edit(FOREGROUND, spoil)
+    found = {finding.kind: finding for finding in copy.check().findings}
+    assert [one.frame for one in found["foreground-null"].examples] == ["00001", "00003"]
+    assert {"00002", "00004"} <= {one.frame for one in found["foreground-ratio"].examples}
+    assert all(one.file == str(copy.root / FOREGROUND) for one in found["foreground-ratio"].examples)
+
+
+@pytest.mark.parametrize("unpacked", [True, False])
+def test_the_archive_that_lies_there_is_mentioned_unpacked_or_not(copy, unpacked):
+    with zipfile.ZipFile(copy.root / "JPEGImages.zip", "w") as archive:
+        for path in sorted((copy.root / FRAMES_FOLDER).rglob("*.jpg")):
+            archive.write(path, path.relative_to(copy.root / FRAMES_FOLDER))
+    if not unpacked:
+        shutil.rmtree(copy.root / FRAMES_FOLDER)
+    report = copy.check()
+    assert report.findings == []
+    assert report.archive.frames_read_from_it == (0 if unpacked else 20)
+    said = "no listed frame is read from it" if unpacked else "20 frames are not unpacked and read from"
+    assert said in describe(report)
+    assert "JPEGImages.zip" in describe(report)
+
+
+def test_an_archive_that_cannot_be_read_is_mentioned_with_the_reason(copy):
+    (copy.root / "JPEGImages.zip").write_bytes(b"PK\3\4 and nothing more")
+    assert "JPEGImages.zip cannot be read where it lies: " in describe(copy.check())
+
+
+MAPPINGS = {
+    "of too few masks": (b'{"%s": ["00000"]}', "alignment-misfit", 1),
+    "of another folder": (b'{"%s": {"stride": 1, "frames": 77}}', "alignment-misfit", 1),
+    "to a frame that is not there": (b'{"%s": ["00009", "00001", "00002", "00003", null]}', "frame-missing", 1),
+    "of no video": (b'{"x/y": {"stride": 1}}', "alignment-unknown", 3),
+    "no JSON": (b"{", "file-unreadable", 1),
+}
+
+
+@pytest.mark.parametrize("case", MAPPINGS)
+def test_the_file_of_an_alignment_is_checked(copy, tmp_path, capsys, case):
+    content, kind, status = MAPPINGS[case]
+    path = tmp_path / "accepted.json"
+    path.write_bytes(content.replace(b"%s", VIDEO.encode()))
+    assert main(["check", str(copy.root), "--alignment-file", str(path), "--json"]) == status
+    (found, *others) = json.loads(capsys.readouterr().out)["findings"]
+    assert found["kind"] == kind
+    assert {example["file"] for example in found["examples"]} == {str(path)}
+    assert not others
+
+
+def test_a_sound_alignment_is_no_finding(copy, tmp_path):
+    path = tmp_path / "accepted.json"
+    path.write_text(json.dumps({VIDEO: {"stride": 1}}))
+    assert check(Layout.at(copy.root, alignment=path), num_proc=1).findings == []
+    assert main(["check", str(copy.root), "--alignment-file", str(tmp_path / "nowhere.json")]) == 1

@@ -6,9 +6,11 @@ turn, so that memory holds a video or two a core. Nothing stops at the first thi
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -21,13 +23,24 @@ from revoskit import workers
 from revoskit.checking import findings
 from revoskit.checking.findings import Finding, Tally
 from revoskit.dataset.advice import about_root
+from revoskit.dataset.annotations import open_splits
 from revoskit.dataset.expressions import scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.faults import OF_FRAMES
-from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, WHERE_TO_GET_THEM, Layout, SplitFiles
+from revoskit.dataset.frame_archive import unusable_archive
+from revoskit.dataset.layout import (
+    EXPRESSIONS,
+    FRAMES_ARCHIVE,
+    FRAMES_FOLDER,
+    WHERE_TO_GET_THEM,
+    Layout,
+    SplitFiles,
+)
 from revoskit.dataset.records import Expression, ExpressionType, Video
+from revoskit.dataset.remapping import apply_mapping, read_mapping
 from revoskit.dataset.tracks import ForegroundFile, TrackFile, open_once
 from revoskit.errors import AnnotationError, FrameError, MissingFilesError, UsageError
+from revoskit.frames import Frame, FrameMember
 from revoskit.kinds import Kind, Severity
 from revoskit.masks.rle import RLE, MaskSequence, faults
 
@@ -38,13 +51,48 @@ _CHUNK = 200  # unnamed tracks that a process takes at a time
 
 
 class Place(TypedDict, total=False):
-    """Where something was found; which frame it is, is said with what was found."""
+    """Where something was found."""
 
     split: str
     video: str
     expression: str
     track: str
     file: str
+
+
+class FramePlace(Place, total=False):
+    """The same, in one frame."""
+
+    frame: str
+
+
+class SkippedCount(msgspec.Struct):
+    """How much `faults="skip"` would leave out of all that was examined."""
+
+    expressions: int = 0
+    tracks: int = 0
+    videos: int = 0
+
+    def __str__(self) -> str:
+        numbers = [(getattr(self, name), name) for name in self.__struct_fields__]
+        return ", ".join(f"{n:,} {name[: len(name) - (n == 1)]}" for n, name in numbers if n) or "nothing"
+
+
+class ArchiveHere(msgspec.Struct):
+    """The archive of frames that lies beside the annotation files."""
+
+    file: str
+    frames_read_from_it: int = 0
+    """The listed frames that are not unpacked and read from it where it lies."""
+    unusable: str | None = None
+    """Why none can be."""
+
+    def __str__(self) -> str:
+        if self.unusable:
+            return f"{self.file} cannot be read where it lies: {self.unusable}"
+        if self.frames_read_from_it:
+            return f"{self.frames_read_from_it:,} frames are not unpacked and read from {self.file}"
+        return f"{self.file} lies there, too: no listed frame is read from it"
 
 
 class Report(msgspec.Struct):
@@ -56,6 +104,10 @@ class Report(msgspec.Struct):
     frames: int
     masks: int
     findings: list[Finding]
+    left_out: SkippedCount | None = None
+    """What `faults="skip"` would leave out; null where nothing can be loaded even so."""
+    archive: ArchiveHere | None = None
+    """The archive of frames, where one lies there."""
 
     @property
     def worst(self) -> Severity | None:
@@ -92,20 +144,24 @@ def check(
     num_proc = num_proc or os.cpu_count() or 1
     tally = Tally()
     records = _Records.read(layout, splits, tally)
-    _check_records(records, tally)
+    _check_records(layout, records, tally)
     files = _open_files(layout, tally)
     if not splits:
         _check_strangers(layout, records, files, tally)
+    if layout.alignment is not None:
+        _check_alignment(layout, layout.alignment, records, tally)
 
-    report = Report(str(layout.root), list(records.videos), 0, 0, 0, [])
+    report = Report(str(layout.root), list(records.videos), 0, 0, 0, [], archive=_archive_of(layout))
     jobs = records.jobs()
     work = functools.partial(_check_video, layout, files, decode)
     with tqdm(total=len(jobs), unit="video", desc="checking", disable=None) as bar:
-        for job, (found, masks) in workers.run(work, jobs, num_proc=min(num_proc, max(1, len(jobs)))):
+        for job, (found, masks, archived) in workers.run(work, jobs, num_proc=min(num_proc, max(1, len(jobs)))):
             tally.merge(found)
             report.videos += 1
             report.frames += len(job.video.frame_names)
             report.masks += masks
+            if report.archive is not None:
+                report.archive.frames_read_from_it += archived
             bar.update(1)
     unnamed = records.unnamed(layout, files) if not splits else []
     chunks = [unnamed[start : start + _CHUNK] for start in range(0, len(unnamed), _CHUNK)]
@@ -115,7 +171,29 @@ def check(
         tally.merge(found)
         report.masks += masks
     report.findings = tally.findings()
+    report.left_out = SkippedCount() if report.worst is not Severity.ERROR else _left_out(layout, splits)
     return report
+
+
+def _left_out(layout: Layout, splits: Sequence[str] | None) -> SkippedCount | None:
+    """What `faults="skip"` leaves out of these splits, found by doing so; null where it cannot load them."""
+    skipping = dataclasses.replace(layout, faults="skip")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what would be warned of is among the findings
+            opened = open_splits(skipping, splits, silent=True)
+            every = [split.with_sound_frames().left_out for split in opened.values()]
+    except (AnnotationError, MissingFilesError):
+        return None
+    return SkippedCount(*(sum(getattr(one, name) for one in every) for name in SkippedCount.__struct_fields__))
+
+
+def _archive_of(layout: Layout) -> ArchiveHere | None:
+    shared = _shared(layout)
+    if archive := shared.archive:
+        return ArchiveHere(archive.address)
+    found = unusable_archive(layout.root)
+    return None if found is None else ArchiveHere(str(layout.root / FRAMES_ARCHIVE), unusable=found)
 
 
 def describe(report: Report) -> str:
@@ -126,7 +204,15 @@ def describe(report: Report) -> str:
         f"{report.root}: examined {report.videos:,} videos ({', '.join(report.splits) or 'no split'}), "
         f"{report.frames:,} frames, {report.masks:,} masks: {summary if report.findings else 'nothing is wrong'}"
     )
-    return "\n\n".join(filter(None, [findings.describe(report.findings), examined]))
+    skipped = ""
+    if report.worst is Severity.ERROR:
+        skipped = (
+            "no split can be loaded until that is mended, with faults='skip' neither"
+            if report.left_out is None
+            else f"faults='skip' (--faults skip) would leave out {report.left_out}"
+        )
+    lines = "\n".join(filter(None, [examined, skipped, str(report.archive or "")]))
+    return "\n\n".join(filter(None, [findings.describe(report.findings), lines]))
 
 
 # --- the records: meta_expressions_*.json -----------------------------------------------------------------------------
@@ -154,20 +240,21 @@ class _Records(NamedTuple):
             tally.add(
                 Kind.FILE_MISSING,
                 f"none of {', '.join(EXPRESSIONS.values())} is here.{about_root(layout.root, EXPRESSIONS.values())}",
+                file=str(layout.root),
             )
         for split in [] if splits or not here else EXPRESSIONS:
             if split not in here:
-                tally.add(Kind.FILE_ABSENT, EXPRESSIONS[split])
+                tally.add(Kind.FILE_ABSENT, EXPRESSIONS[split], file=str(layout.split(split).expressions), split=split)
         for split in splits or here:
             try:
                 records.videos[split], wrong = scan_expressions(layout.split(split))
             except AnnotationError as error:
-                tally.add(Kind.FILE_UNREADABLE, str(error), split=split)
+                tally.add(Kind.FILE_UNREADABLE, str(error), split=split, file=str(layout.split(split).expressions))
                 records.faulty.add(split)
                 continue
             for one in wrong:
                 records.faulty.add(split)
-                tally.add(Kind.ENTRY_MALFORMED, str(one), split=split)
+                tally.add_error(one, split, Kind.ENTRY_MALFORMED)
         return records
 
     def jobs(self) -> list[_Job]:
@@ -196,18 +283,19 @@ def _is_subset(video: Video, of: Video | None) -> bool:
     return set(video.expressions) <= set(of.expressions)
 
 
-def _check_records(records: _Records, tally: Tally) -> None:
+def _check_records(layout: Layout, records: _Records, tally: Tally) -> None:
+    files = {split: str(layout.split(split).expressions) for split in records.videos}
     train, validation = (records.videos.get(split, {}) for split in ("train", "validation"))
     for video_id in train.keys() & validation.keys():
-        tally.add(Kind.VIDEO_TWICE, video=video_id)
+        tally.add(Kind.VIDEO_TWICE, split="validation", video=video_id, file=files["validation"])
     for video_id, video in records.videos.get("train_sub", {}).items():
         if "train" in records.videos and "train" not in records.faulty and not _is_subset(video, train.get(video_id)):
             found = "its size, frames or expressions differ" if video_id in train else "it is not in train"
-            tally.add(Kind.SUBSET_DIFFERS, found, split="train_sub", video=video_id)
+            tally.add(Kind.SUBSET_DIFFERS, found, split="train_sub", video=video_id, file=files["train_sub"])
     owners: dict[int, str] = {}
     for split, videos in records.videos.items():
         for video in videos.values():
-            _check_record(video, tally, split)
+            _check_record(video, tally, {"split": split, "video": video.video_id, "file": files[split]})
             for annotation_id in video.annotation_ids:
                 owner = owners.setdefault(annotation_id, video.video_id)
                 if owner != video.video_id:
@@ -217,11 +305,11 @@ def _check_records(records: _Records, tally: Tally) -> None:
                         split=split,
                         video=video.video_id,
                         track=str(annotation_id),
+                        file=files[split],
                     )
 
 
-def _check_record(video: Video, tally: Tally, split: str) -> None:
-    place: Place = {"split": split, "video": video.video_id}
+def _check_record(video: Video, tally: Tally, place: Place) -> None:
     names = video.frame_names
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -273,9 +361,9 @@ def _shared(layout: Layout) -> SplitFiles:
 def _open_files(layout: Layout, tally: Tally) -> _Files:
     shared = _shared(layout)
     if not shared.tracks.is_file():
-        tally.add(Kind.FILE_MISSING, shared.tracks.name)
+        tally.add(Kind.FILE_MISSING, shared.tracks.name, file=str(shared.tracks))
     if not shared.foreground.is_file():
-        tally.add(Kind.FILE_ABSENT, shared.foreground.name)
+        tally.add(Kind.FILE_ABSENT, shared.foreground.name, file=str(shared.foreground))
     return _Files(_opens(TrackFile, shared.tracks, tally), _opens(ForegroundFile, shared.foreground, tally))
 
 
@@ -285,13 +373,13 @@ def _opens(kind: type, path: Path, tally: Tally) -> bool:
     try:
         open_once(kind, path)
     except AnnotationError as error:
-        tally.add(Kind.FILE_UNREADABLE, str(error))
+        tally.add(Kind.FILE_UNREADABLE, str(error), file=str(path))
         return False
     return True
 
 
-def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tuple[Tally, int]:
-    """What is wrong with a video's masks and JPEGs, and the number of masks that were examined."""
+def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tuple[Tally, int, int]:
+    """What is wrong with a video's masks and JPEGs, and how many masks were examined, and frames of the archive."""
     tally = Tally()
     place: Place = {"split": job.split, "video": job.video.video_id}
     split = layout.split(job.split)
@@ -301,8 +389,8 @@ def _check_video(layout: Layout, files: _Files, decode: bool, job: _Job) -> tupl
         whole = job.judge_foreground and len(tracks) == len(job.video.annotation_ids)
         of_foreground: Place = {**place, "file": str(split.foreground)}
         masks += _check_foreground(split, job.video, tracks if whole else None, tally, of_foreground)
-    _check_frames(split, job.video, decode, tally, place)
-    return tally, masks
+    archived = _check_frames(split, job.video, decode, tally, place)
+    return tally, masks, archived
 
 
 def _check_tracks(split: SplitFiles, video: Video, tally: Tally, place: Place) -> tuple[dict[int, MaskSequence], int]:
@@ -320,7 +408,7 @@ def _check_tracks(split: SplitFiles, video: Video, tally: Tally, place: Place) -
         try:
             masks = file.unchecked(key)
         except AnnotationError as error:
-            tally.add(Kind.TRACK_MALFORMED, str(error), **here)
+            tally.add(Kind.TRACK_MALFORMED, _said(error), **here)
             continue
         examined += len(masks)
         if len(masks) != (frames := len(video.frame_names)):
@@ -349,6 +437,11 @@ def _check_masks(masks: list[RLE | None], video: Video, tally: Tally, place: Pla
     return not wrong
 
 
+def _said(error: AnnotationError) -> str:
+    """What an error says, without the file, which has a field of its own."""
+    return str(error).removeprefix(f"{error.file}: ")
+
+
 def _size(mask: RLE | None) -> list[int] | None:
     return mask and mask["size"]
 
@@ -359,9 +452,9 @@ def _frame(video: Video, index: int) -> str:
 
 def _note_blank(track: MaskSequence, video: Video, tally: Tally, place: Place) -> None:
     areas = track.areas()
-    blank = [i for i, mask in enumerate(track) if mask is not None and not areas[i]]
-    if blank:
-        tally.add(Kind.MASK_BLANK, count=len(blank), frame=video.frame_names[blank[0]], **place)
+    for index, mask in enumerate(track):
+        if mask is not None and not areas[index]:
+            tally.add(Kind.MASK_BLANK, frame=video.frame_names[index], **place)
 
 
 def _check_foreground(
@@ -375,12 +468,12 @@ def _check_foreground(
     try:
         entry = file.unchecked(video.video_id)
     except AnnotationError as error:
-        tally.add(Kind.FOREGROUND_MALFORMED, str(error), **place)
+        tally.add(Kind.FOREGROUND_MALFORMED, _said(error), **place)
         return 0
     masks, frames = entry.masks_rle, len(video.frame_names)
-    nulls = [i for i, mask in enumerate(masks) if mask is None]
-    if nulls:
-        tally.add(Kind.FOREGROUND_NULL, count=len(nulls), frame=_frame(video, nulls[0]), **place)
+    for index, mask in enumerate(masks):
+        if mask is None:
+            tally.add(Kind.FOREGROUND_NULL, frame=_frame(video, index), **place)
     if len(masks) != frames:
         tally.add(Kind.FOREGROUND_LENGTH, f"{len(masks)} masks, {frames} frames", **place)
     if _check_masks(masks, video, tally, place, Kind.FOREGROUND_MASK) and len(masks) == frames:
@@ -398,10 +491,10 @@ def _check_ratios(ratios: Any, foreground: MaskSequence, video: Video, tally: Ta
         tally.add(Kind.FOREGROUND_RATIO, f"{len(ratios)} ratios, {len(foreground)} frames", **place)
     else:
         covered = foreground.areas() / (video.height * video.width)
-        wrong = np.flatnonzero(abs(np.asarray(ratios, float) - covered) > _RATIO_TOLERANCE)
-        if len(wrong):
-            found = f"{ratios[wrong[0]]:.4f}, and the mask covers {covered[wrong[0]]:.4f}"
-            tally.add(Kind.FOREGROUND_RATIO, found, len(wrong), frame=video.frame_names[wrong[0]], **place)
+        right = abs(np.asarray(ratios, float) - covered) <= _RATIO_TOLERANCE  # which NaN is not
+        for index in np.flatnonzero(~right).tolist():
+            found = f"{ratios[index]:.4f}, and the mask covers {covered[index]:.4f}"
+            tally.add(Kind.FOREGROUND_RATIO, found, frame=video.frame_names[index], **place)
 
 
 def _compare(
@@ -412,10 +505,9 @@ def _compare(
     suspects = [i for i, (one, other) in enumerate(zip(foreground, union, strict=True)) if one != other]
     pairs = ((i, foreground.take([i]).decode() != union.take([i]).decode()) for i in suspects)
     differing = [(i, int(pixels.sum())) for i, pixels in pairs if pixels.any()]  # the same mask may be written two ways
-    if differing:
-        index, pixels = max(differing, key=lambda pair: pair[1])
-        found = f"{pixels:,} of {video.height * video.width:,} pixels differ, the most of {len(differing)} frames"
-        tally.add(Kind.FOREGROUND_DIFFERS, found, len(differing), frame=video.frame_names[index], **place)
+    for index, pixels in differing:
+        found = f"{pixels:,} of {video.height * video.width:,} pixels differ"
+        tally.add(Kind.FOREGROUND_DIFFERS, found, frame=video.frame_names[index], **place)
 
 
 def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
@@ -424,54 +516,90 @@ def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
     examined = 0
     file: TrackFile = open_once(TrackFile, _shared(layout).tracks)
     for key in keys:
-        tally.add(Kind.TRACK_UNNAMED, "" if key.isdecimal() else "and it is not named by a number", track=key)
+        here: Place = {"file": str(file.path), "track": key}
+        tally.add(Kind.TRACK_UNNAMED, "" if key.isdecimal() else "and it is not named by a number", **here)
         try:
             masks = file.unchecked(key)
         except AnnotationError as error:
-            tally.add(Kind.TRACK_MALFORMED, str(error), track=key)
+            tally.add(Kind.TRACK_MALFORMED, _said(error), **here)
             continue
         examined += len(masks)
         size = next((mask["size"] for mask in masks if mask), None)
         if size is None:
             continue
         if len(size) != 2:
-            tally.add(Kind.MASK_SIZE, f"its size is {size}", track=key)
+            tally.add(Kind.MASK_SIZE, f"its size is {size}", **here)
             continue
         for fault in faults(masks, *size):
             kind = Kind.MASK_SIZE if _size(masks[fault.index]) != size else Kind.MASK_RUNS
-            tally.add(kind, fault.reason, track=key, frame=f"number {fault.index}")
+            tally.add(kind, fault.reason, frame=f"number {fault.index}", **here)
     return tally, examined
 
 
 # --- the frames -------------------------------------------------------------------------------------------------------
 
 
-def _check_frames(split: SplitFiles, video: Video, decode: bool, tally: Tally, place: Place) -> None:
+def _check_frames(split: SplitFiles, video: Video, decode: bool, tally: Tally, place: Place) -> int:
+    """Look at a video's frames; returns how many of them are read from the archive."""
     frames = split.frames(video)
-    missing = [name for name, frame in zip(video.frame_names, frames, strict=True) if frame is None]
-    if missing:
-        found = f"{len(missing)} of the video's {len(frames)}"
-        for name in missing:
-            tally.add(Kind.FRAME_MISSING, found, frame=name, **place)
+    folder = split.video_folder(video.video_id)
+    found = f"{frames.count(None)} of the video's {len(frames)}"
     for name, frame in zip(video.frame_names, frames, strict=True):
-        if frame is not None:
-            try:
-                header = frame.examine(video.height, video.width, decode=decode)
-            except FrameError as error:
-                tally.add(OF_FRAMES[error.fault], error.problem, frame=name, **place)
-                continue
-            if (header.height, header.width) != (video.height, video.width):
-                found = f"{header.height}x{header.width} pixels, the annotations say {video.height}x{video.width}"
-                tally.add(Kind.FRAME_SCALED, found, frame=name, **place)
-            if header.turned:
-                tally.add(Kind.FRAME_TURNED, frame=name, **place)
+        if frame is None:
+            tally.add(Kind.FRAME_MISSING, found, frame=name, **(place | {"file": str(folder / f"{name}.jpg")}))
+        else:
+            _check_frame(frame, video, decode, tally, {**place, "frame": name, "file": frame.file or ""})
     listed = {f"{name}.jpg" for name in video.frame_names}
     if extra := set(filter(_is_jpeg, split.frame_files(video.video_id))) - listed:
-        tally.add(Kind.FRAMES_UNLISTED, f"{len(extra)} more than listed, such as {min(extra)}", len(extra), **place)
+        found = f"{len(extra)} more than listed, such as {min(extra)}"
+        tally.add(Kind.FRAMES_UNLISTED, found, len(extra), **(place | {"file": str(folder)}))
+    return sum(isinstance(frame, FrameMember) for frame in frames)
+
+
+def _check_frame(frame: Frame, video: Video, decode: bool, tally: Tally, place: FramePlace) -> None:
+    try:
+        header = frame.examine(video.height, video.width, decode=decode)
+    except FrameError as error:
+        tally.add(OF_FRAMES[error.fault], error.problem, **place)
+        return
+    if (header.height, header.width) != (video.height, video.width):
+        found = f"{header.height}x{header.width} pixels, the annotations say {video.height}x{video.width}"
+        tally.add(Kind.FRAME_SCALED, found, **place)
+    if header.turned:
+        tally.add(Kind.FRAME_TURNED, **place)
 
 
 def _is_jpeg(name: str) -> bool:
     return name.lower().endswith((".jpg", ".jpeg"))
+
+
+# --- the file of an accepted alignment --------------------------------------------------------------------------------
+
+
+def _check_alignment(layout: Layout, path: Path, records: _Records, tally: Tally) -> None:
+    """See that each mapping is of a video that is here, and leads to frames that are."""
+    try:
+        mappings = read_mapping(path)
+    except MissingFilesError as error:
+        tally.add(Kind.FILE_MISSING, str(error), file=str(path))
+        return
+    except AnnotationError as error:
+        tally.add(Kind.FILE_UNREADABLE, _said(error), file=str(path), video=error.video or "", frame=error.frame or "")
+        return
+    for video_id, mapping in mappings.items():
+        splits = {split: videos[video_id] for split, videos in records.videos.items() if video_id in videos}
+        if not splits:
+            tally.add(Kind.ALIGNMENT_UNKNOWN, file=str(path), video=video_id)
+        for split, video in splits.items():
+            place: Place = {"file": str(path), "split": split, "video": video_id}
+            folder = layout.split(split).folder_frames(video_id)
+            try:
+                names = apply_mapping(mapping, video, folder)
+            except AnnotationError as error:
+                tally.add(Kind.ALIGNMENT_MISFIT, _said(error), **place)
+                continue
+            for name in sorted({name for name in names if name is not None} - set(folder)):
+                tally.add(Kind.FRAME_MISSING, "a mask is mapped to it", frame=name, **place)
 
 
 # --- what is here and belongs to no video -----------------------------------------------------------------------------
@@ -483,13 +611,15 @@ def _check_strangers(layout: Layout, records: _Records, files: _Files, tally: Ta
         return  # then the stranger may be the one that could not be read
     if files.foreground:
         for video_id in sorted(set(open_once(ForegroundFile, _shared(layout).foreground).keys()) - known):
-            tally.add(Kind.FOREGROUND_EXTRA, video=video_id)
-    found = dict(_folders_of_jpegs(layout, known))
+            tally.add(Kind.FOREGROUND_EXTRA, video=video_id, file=str(_shared(layout).foreground))
+    on_disk = dict(_folders_of_jpegs(layout, known))
+    found = dict(on_disk)
     if archive := _shared(layout).archive:
         found |= {video_id: sum(map(_is_jpeg, archive.names(video_id))) for video_id in archive.videos()}
     for folder, count in found.items():
         if folder not in known and count:
-            tally.add(Kind.FOLDER_UNLISTED, f"{count:,} JPEGs", video=folder)
+            where = str(_shared(layout).video_folder(folder)) if folder in on_disk else str(archive and archive.address)
+            tally.add(Kind.FOLDER_UNLISTED, f"{count:,} JPEGs", video=folder, file=where)
 
 
 def _folders_of_jpegs(layout: Layout, known: set[str]) -> Iterator[tuple[str, int]]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
-from revoskit.dataset.faults import placed
+from revoskit.dataset.faults import of_error, placed
+from revoskit.errors import AnnotationError
 from revoskit.kinds import Kind, Severity
 
 EXAMPLES = 5
@@ -67,6 +68,12 @@ class Tally:
         """Note something that was found `count` times, and where."""
         example = Example(split, video, expression, track, frame, found, file)
         self._merge(kind, _Group(count, {example.video} - {""}, [example]))
+
+    def add_error(self, error: AnnotationError, split: str, kind: Kind) -> None:
+        """Note what an error says, and where."""
+        fault = of_error(error, split)
+        example = Example(split, fault.video, fault.expression, fault.track, fault.frame, fault.found, fault.file)
+        self._merge(kind, _Group(1, {fault.video} - {""}, [example]))
 
     def merge(self, other: Tally) -> None:
         for kind, group in other._groups.items():

@@ -24,6 +24,14 @@ def _check_options(parser: Parser) -> None:
         help="look for masks that probably belong to other frames or lie beside their objects (half a second a video)",
     )
     parser.add_argument(
+        "--alignment-file",
+        dest="alignment",
+        type=options.path,
+        metavar="FILE",
+        help="accepted mappings, which other commands take as --alignment FILE: check these, too",
+    )
+    options.add_faults(parser, "with --alignment: ")
+    parser.add_argument(
         "-o",
         "--output",
         type=options.path,
@@ -41,6 +49,8 @@ def _check(args: argparse.Namespace) -> int:
         return _check_alignment(args)
     if args.output:
         raise UsageError("--output goes with --alignment")
+    if args.faults == "skip":
+        raise UsageError("check lists what --faults skip would leave out; the option goes with --alignment")
     splits = [args.split] if args.split else None
     report = check.check(options.layout_of(args), splits=splits, decode=args.frames, num_proc=args.num_proc)
     if args.json:

@@ -112,13 +112,14 @@ def add_alignment(parser: Parser) -> None:
     )
 
 
-def add_faults(parser: Parser) -> None:
+def add_faults(parser: Parser, when: str = "") -> None:
     """--faults: what to do about what is wrong with the annotations."""
     parser.add_argument(
         "--faults",
         choices=["error", "skip"],
         default="error",
-        help="error stops at what is wrong (default), skip leaves out expressions, tracks or videos, with a warning",
+        help=f"{when}error stops at what is wrong (default), skip leaves out expressions, tracks or videos, with a "
+        "warning",
     )
 
 

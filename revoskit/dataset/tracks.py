@@ -10,7 +10,7 @@ import functools
 import mmap
 import re
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -25,6 +25,8 @@ from revoskit.kinds import Kind
 from revoskit.masks.rle import RLE, MaskSequence
 
 _Decoded = TypeVar("_Decoded")
+Sparse = Callable[[Sequence[int]], MaskSequence]
+"""Gives the masks of a few frames."""
 
 
 class Tracks(Protocol):
@@ -158,7 +160,8 @@ class ForegroundFile(MappedObject):
             self._warned = True
             warnings.warn(
                 f"{reason}. Its foreground is made from its tracks instead, and so are others that are like it: "
-                "`revoskit check` lists them.",
+                "`revoskit check` lists them. Rows are the same without the file: delete it, and it is not read in "
+                "vain.",
                 stacklevel=2,
             )
 
@@ -166,14 +169,25 @@ class ForegroundFile(MappedObject):
         """A video's entry as the file has it; raises as `TrackFile.unchecked` does."""
         return self._decode(video_id, self._form, f"video {video_id!r}", {"file": self.path, "video": video_id})
 
-    def read(self, video: Video) -> MaskSequence:
-        """The foreground masks of `video`, one per frame, null read as empty; raises as `TrackFile.read` does."""
+    def read(self, video: Video, matches: Callable[[Sparse], bool] = lambda some: True) -> MaskSequence | None:
+        """The foreground masks of `video`, one per frame, null read as empty; raises as `TrackFile.read` does.
+
+        Args:
+            matches: is given a function that reads a few frames alone; where it says no, the others, which take
+                nearly all of the time, are not read, and the result is null.
+        """
         where = f"video {video.video_id!r}"
         place: Place = {"file": self.path, "video": video.video_id}
         if video.video_id not in self:
             raise AnnotationError(f"{self.path} has no {where}", kind=Kind.FOREGROUND_ABSENT, **place)
-        entry = self._decode(video.video_id, self._form, where, place)
-        return _fit(entry.masks_rle, video, where, place).filled()
+        masks = self._decode(video.video_id, self._form, where, place).masks_rle
+
+        def some(frames: Sequence[int]) -> MaskSequence:
+            wanted = set(frames)
+            alone = [mask if index in wanted else None for index, mask in enumerate(masks)]
+            return _fit(alone, video, where, place).take(frames).filled()
+
+        return _fit(masks, video, where, place).filled() if matches(some) else None
 
 
 def _fit(masks: list[RLE | None], video: Video, where: str, place: Place) -> MaskSequence:

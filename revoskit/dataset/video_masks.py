@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import msgspec
 
 from revoskit.dataset.layout import SplitFiles
 from revoskit.dataset.records import Expression, Video
-from revoskit.dataset.tracks import ForegroundFile, Tracks
+from revoskit.dataset.tracks import ForegroundFile, Sparse, Tracks
 from revoskit.errors import AnnotationError
 from revoskit.masks.rle import MaskSequence
 
@@ -95,7 +96,9 @@ class FiledMasks(VideoMasks):
         if self._foreground_file is None:
             return self.union(self.video.annotation_ids)
         with self._files.advising():
-            return self._foreground_file.read(self.video)
+            filed = self._foreground_file.read(self.video)
+        assert filed is not None  # nothing was asked of it
+        return filed
 
     def of_size(self, height: int, width: int) -> VideoMasks:
         video = msgspec.structs.replace(self.video, height=height, width=width)
@@ -110,18 +113,22 @@ class FiledMasks(VideoMasks):
         file = self._foreground_file
         if file is None or self.video.video_id not in file:
             return None
+        frames = self._telling_frames()
+        tracks = [self.track(i).take(frames) for i in self.video.annotation_ids]
+        union = MaskSequence.empty(len(frames), self.video.height, self.video.width).union(*tracks)
+
+        def is_the_union(some: Sparse) -> bool:
+            said = some(frames)
+            return union == said or union.runs() == said.runs()  # the same mask may be written two ways
+
         try:
-            filed = file.read(self.video)
+            filed = file.read(self.video, is_the_union)
         except AnnotationError as error:
             file.distrust(str(error))
             return None
-        frames = self._telling_frames()
-        tracks = [self.track(i).take(frames) for i in self.video.annotation_ids]
-        blank = MaskSequence.empty(len(frames), self.video.height, self.video.width)
-        if blank.union(*tracks).runs() == filed.take(frames).runs():
-            return filed
-        file.distrust(f"{file.path}: video {self.video.video_id!r} is not the union of its tracks")
-        return None
+        if filed is None:
+            file.distrust(f"{file.path}: video {self.video.video_id!r} is not the union of its tracks")
+        return filed
 
     def _telling_frames(self) -> list[int]:
         """Up to four frames evenly over the video, and up to four in which one track each has a mask."""
@@ -129,7 +136,7 @@ class FiledMasks(VideoMasks):
         frames = {round(i * last / 3) for i in range(4)}
         for annotation_id in self.video.annotation_ids[:4]:
             track = self.track(annotation_id)
-            frames.update([i for i, mask in enumerate(track) if mask is not None][:1])
+            frames.update(itertools.islice((i for i, mask in enumerate(track) if mask is not None), 1))
         return sorted(frames)
 
 
