@@ -192,7 +192,7 @@ def _archive_of(layout: Layout) -> ArchiveHere | None:
     shared = _shared(layout)
     if archive := shared.archive:
         return ArchiveHere(archive.address)
-    found = unusable_archive(layout.root)
+    found = unusable_archive(layout.root, shared.archive_names)
     return None if found is None else ArchiveHere(str(layout.root / FRAMES_ARCHIVE), unusable=found)
 
 
