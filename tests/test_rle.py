@@ -10,7 +10,7 @@ from pycocotools import mask as coco
 
 from revoskit.errors import MaskError
 from revoskit.masks import rle as rle_module
-from revoskit.masks.rle import MaskSequence, faults
+from revoskit.masks.rle import MAX_PIXELS, MaskSequence, faults
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40))
 PIXELS = SHAPES.flatmap(lambda shape: arrays(np.uint8, shape, elements=st.integers(0, 1)))
@@ -275,3 +275,14 @@ def test_what_is_computed_from_uneven_masks_is_what_their_pixels_give(tracks):
 @given(st.lists(st.integers(0, 2**29 - 1), min_size=1, max_size=8))
 def test_runs_of_any_length_are_written_as_their_definition_has_it(runs):
     assert rle_module._strings(rle_module._Runs(np.array(runs, np.int32), np.array([0]))) == [counts_from(runs)]
+
+
+@given(st.lists(st.integers(0, MAX_PIXELS - 1), min_size=2, max_size=12, unique=True))
+def test_runs_of_any_length_are_written_as_pycocotools_writes_them_and_read_back(edges):
+    height, width = MAX_PIXELS, 1
+    edges = sorted(edges)[: len(edges) // 2 * 2]
+    runs = np.diff([0, *edges, height]).tolist()
+    masks = MaskSequence.from_intervals(np.array(edges[0::2]), np.array(edges[1::2]), 1, height, width)
+    written = coco.frPyObjects({"size": [height, width], "counts": runs}, height, width)["counts"].decode()
+    assert masks[0]["counts"] == written
+    assert MaskSequence.parse(list(masks), height, width).runs() == [runs]

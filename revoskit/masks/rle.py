@@ -82,9 +82,11 @@ class _Runs(NamedTuple):
 
         Positions count through one mask after the other.
         """
-        ends = np.cumsum(self.lengths, dtype=np.int64)
-        objects = np.flatnonzero(self.on_object() & (self.lengths > 0))
-        return ends[objects] - self.lengths[objects], ends[objects]
+        ends, counts = np.cumsum(self.lengths, dtype=np.int64), self.counts()
+        background = counts % 2 == 1  # at the end of a mask; wherever else a run ends, an object begins or ends
+        first, last = np.delete(ends, (self.starts + counts - 1)[background]).reshape(-1, 2).T
+        there = last > first
+        return first[there], last[there]
 
 
 def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
@@ -114,7 +116,7 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
 
     runs = _run_lengths(digits, ends)
     lengths, starts = runs
-    negative = np.minimum.reduceat(lengths, starts) < 0
+    negative = np.minimum.reduceat(lengths, starts) < 0 if lengths.min() < 0 else np.zeros(len(starts), bool)
     totals = np.add.reduceat(lengths, starts, dtype=np.int64)
     for i in np.flatnonzero(negative | (totals != height * width)):
         reason = (
@@ -188,16 +190,19 @@ def _unreadable(digits: np.ndarray, ends: np.ndarray) -> dict[int, str]:
 
 def _run_lengths(digits: np.ndarray, ends: np.ndarray) -> _Runs:
     """The runs of readable counts, for all strings at once."""
-    numbers = digits[digits < 32].astype(np.int32)  # every number ends with the one digit that has nothing to follow
-    numbers -= (numbers & 16) << 1  # whose fifth bit is the sign
-    more = np.flatnonzero(digits >= 32)  # lower digits stand before it, the lowest first
-    owners = more - np.arange(len(more))  # the number that each belongs to: as many have ended before it
-    starts = np.concatenate([[0], (ends - np.searchsorted(more, ends))[:-1]])
-    while len(more):
-        highest = np.append(owners[1:] != owners[:-1], True)
-        numbers[owners[highest]] = (numbers[owners[highest]] << 5) | (digits[more[highest]] & 31)
-        more, owners = more[~highest], owners[~highest]
-    return _undo_differences(_Runs(numbers, starts))
+    tops = np.flatnonzero(digits < 32)  # the highest digits: every number ends with the one that has nothing to follow
+    sizes = np.diff(tops, prepend=-1).astype(np.int32)
+    # Four digits at a time, the highest last, read as one word. Their five bits each are moved together, those of the
+    # number before are shifted out, and the sign is shifted in.
+    padded = np.concatenate([np.zeros(3, np.uint8), digits])
+    words = np.ndarray(len(digits), "<u4", padded, strides=(1,)).take(tops)
+    words = (words & 0x001F001F) | (words >> 3 & 0x03E003E0)
+    words = (words & 0x3FF) | (words >> 6 & 0xFFC00)
+    numbers = (words << 12).view(np.int32) >> (32 - 5 * np.minimum(sizes, 4))
+    for more in range(4, MAX_DIGITS):
+        longer = np.flatnonzero(sizes > more)
+        numbers[longer] = numbers[longer] << 5 | digits[tops[longer] - more] & 31
+    return _undo_differences(_Runs(numbers, np.concatenate([[0], np.searchsorted(tops, ends)[:-1]])))
 
 
 def _undo_differences(stored: _Runs) -> _Runs:
@@ -206,13 +211,14 @@ def _undo_differences(stored: _Runs) -> _Runs:
     In 32 bits, as native code does it, so that both read the same runs.
     """
     numbers, starts = stored
-    sums = np.empty_like(numbers)  # over every other number, across all masks
-    np.cumsum(numbers[0::2], out=sums[0::2])
-    np.cumsum(numbers[1::2], out=sums[1::2])
-    # What the running sums held before a mask's own chains began: its third number starts one, its second the other.
-    before = np.stack([sums[starts], np.where(starts > 0, sums[starts - 1], 0)]).astype(np.int32)
-    counts = stored.counts()
-    lengths = sums - np.where(stored.on_object(), np.repeat(before[1], counts), np.repeat(before[0], counts))
+    lengths = np.empty_like(numbers)
+    for parity in (0, 1):  # of the places: a running sum over every other number, across all masks
+        sums = np.zeros(len(numbers[parity::2]) + 1, np.int32)
+        np.cumsum(numbers[parity::2], out=sums[1:])
+        first = (starts + 1 - parity) // 2
+        alone = starts % 2 == parity  # a mask's first number is no part of a sum: its third begins one
+        before = np.repeat(sums[first + alone], np.diff(first, append=len(sums) - 1))
+        lengths[parity::2] = sums[1:] - before
     lengths[starts] = numbers[starts]
     return _Runs(lengths, starts)
 
@@ -509,22 +515,43 @@ def _strings(runs: _Runs) -> list[str]:
     """COCO's compressed strings of these runs, as `rleToString` writes them."""
     if not len(runs.starts):
         return []
-    numbers = runs.lengths.copy()
-    later = np.flatnonzero(runs.places() > 2)
-    numbers[later] -= runs.lengths[later - 2]
-    digits = np.ones(len(numbers), np.int64)
-    for bits in range(4, 5 * MAX_DIGITS, 5):  # of a number with its sign
-        digits += (numbers >= 1 << bits) | (numbers < -(1 << bits))
-    ends = np.cumsum(digits)
-    text = np.empty(ends[-1], np.uint8)
-    at = ends - digits
-    while len(at):
-        more = digits > 1
-        text[at] = 48 + (numbers & 31) + (more << 5)
-        at, numbers, digits = at[more] + 1, numbers[more] >> 5, digits[more] - 1
+    text, ends = _text(runs)
     joined = text.tobytes().decode("ascii")
-    borders = [0, *ends[np.append(runs.starts[1:], len(ends)) - 1].tolist()]
-    return [joined[begin:end] for begin, end in itertools.pairwise(borders)]
+    return [joined[begin:end] for begin, end in itertools.pairwise([0, *ends.tolist()])]
+
+
+def _bytes(values: Sequence[Sequence[int]]) -> np.ndarray:
+    """Words of up to eight bytes, the lowest first."""
+    return np.array([sum(byte << 8 * i for i, byte in enumerate(word)) for word in values], np.uint64)
+
+
+# By the number of a number's digits, in the bytes of a word: which are used, and what makes a character of a digit.
+_USED = _bytes([[1] * size for size in range(MAX_DIGITS + 1)])
+_CHARACTER = _bytes([[48 + 32] * (size - 1) + [48] for size in range(MAX_DIGITS + 1)])
+
+
+def _text(runs: _Runs) -> tuple[np.ndarray, np.ndarray]:
+    """COCO's compressed strings of these runs end to end, uint8, and where each of them ends."""
+    lengths, starts = runs
+    numbers = lengths.copy()
+    numbers[2:] -= lengths[:-2]
+    for place in range(3):  # a mask's first three numbers are lengths, all others differences to the one two before
+        at = starts[runs.counts() > place] + place
+        numbers[at] = lengths[at]
+    magnitudes = numbers ^ (numbers >> 31)
+    sizes = np.ones(len(numbers), np.uint8)  # in digits
+    for bits in range(4, 5 * MAX_DIGITS - 1, 5):  # of a number with its sign
+        sizes += magnitudes >= 1 << bits
+    # The bits of four digits are moved apart, each into a byte of its own; few numbers have more.
+    pairs = (numbers.view(np.uint32) & 0x3FF) | ((numbers.view(np.uint32) & 0xFFC00) << 6)
+    words = ((pairs & 0x001F001F) | ((pairs & 0x03E003E0) << 3)).astype(np.uint64)
+    for more in range(4, MAX_DIGITS):
+        longer = np.flatnonzero(sizes > more)
+        words[longer] |= (numbers[longer] >> 5 * more & 31).astype(np.uint64) << np.uint64(8 * more)
+    words += _CHARACTER.take(sizes)
+    used = _USED.take(sizes).astype("<u8", copy=False).view(bool)
+    text = np.compress(used, words.astype("<u8", copy=False).view(np.uint8))
+    return text, np.cumsum(np.add.reduceat(sizes, starts, dtype=np.int64))
 
 
 def _native(mask: RLE | None) -> Any:

@@ -146,9 +146,7 @@ def from_rles(
         text = f"it has {len(masks)} masks, expected one for each of the video's {len(video.frame_names)} frames"
         return nothing(video, expression, ProblemKind.WRONG_LENGTH, text)
     try:
-        parsed = MaskSequence.parse(
-            [compressed(mask, video.height, video.width) for mask in masks], video.height, video.width
-        )
+        parsed = _parse(masks, video.height, video.width)
     except MaskError as error:
         if error.index is None:
             return nothing(video, expression, ProblemKind.MALFORMED, str(error))
@@ -158,6 +156,13 @@ def from_rles(
     packed = pack_rles(parsed)
     values = np.where(packed.areas > 0, grey, 0).astype(np.int64)
     return Prediction(packed, GreyMasks(packed, values, {}), extra=extra, rles=parsed)
+
+
+def _parse(masks: Sequence[Any], height: int, width: int) -> MaskSequence:
+    try:
+        return MaskSequence.parse(masks, height, width)
+    except MaskError:  # few write their counts in another way, so that only what fails is looked at mask by mask
+        return MaskSequence.parse([compressed(mask, height, width) for mask in masks], height, width)
 
 
 def _in_a_list(masks: Any) -> Any:
