@@ -27,6 +27,7 @@ import datasets
 import datasets.exceptions
 import datasets.load
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets.data_files import DataFilesDict
 
 import revoskit
@@ -48,6 +49,7 @@ from revoskit.frames import EncodedFrame
 
 NAME = "revos"
 VERSION = "1.0.0"  # of the dataset, as released on 2024-07-13; `revoskit.__version__` is that of this code
+LONG_ROW_BYTES = 100_000_000  # of decoded frames, from which on whoever asks for them is warned: 80 frames at 480p
 HOMEPAGE = "https://github.com/cilinyan/ReVOS-api"
 LICENSE = "https://creativecommons.org/licenses/by-nc-sa/4.0/"
 DESCRIPTION = (
@@ -336,7 +338,10 @@ class Revos(datasets.GeneratorBasedBuilder):
     def as_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
         """The built rows of `split`, as `datasets` gives them; says of a split without rows why there are none."""
         _require_split(split, self.info.splits or {}, self.config)
-        return super().as_dataset(split, *args, **kwargs)
+        found = super().as_dataset(split, *args, **kwargs)
+        if self.config.decode_frames:
+            _warn_of_long_rows(found.values() if isinstance(found, dict) else [found])
+        return found
 
     def as_streaming_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
         """The rows of `split` as they are read; an unknown split is answered as `as_dataset` does."""
@@ -410,6 +415,24 @@ def _require_split(split: Any, here: Collection[str], config: RevosConfig) -> No
         f"that could be loaded. Here are {', '.join(here)}. `revoskit check {config.layout.root} --split {name}` says "
         "what is wrong"
     )
+
+
+def _warn_of_long_rows(rows: Any) -> None:
+    """Say what opening one of the longest rows takes, before somebody's `filter` opens all of them.
+
+    Here and not where a row is opened: a feature of our own, which could tell, would be in files that others read.
+    """
+    most = 0  # bytes of RGB
+    for one in rows:
+        table = one.select_columns(["height", "width", "frame_names"]).with_format("arrow")[:]
+        pixels = pc.multiply(table["height"].cast("int64"), table["width"])
+        most = max(most, 3 * (pc.max(pc.multiply(pixels, pc.list_value_length(table["frame_names"]))).as_py() or 0))
+    if most > LONG_ROW_BYTES:
+        warnings.warn(
+            f"decode_frames=True: the longest row decodes to {most / 1e6:,.0f} MB of pictures whenever it is touched, "
+            "in `filter` and `map` too. Choose rows first, without this option (docs/subsets.md), or take Clips",
+            stacklevel=3,
+        )
 
 
 def _sister_info(family: str, features: datasets.Features) -> datasets.DatasetInfo:

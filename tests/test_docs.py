@@ -1,6 +1,7 @@
 """What the README and the docs say is true: their Python runs, and their commands can be typed."""
 
 import contextlib
+import inspect
 import io
 import json
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from revoskit import Clips
 from revoskit.cli import parser
 from revoskit.miniature import write_miniature
 
@@ -41,6 +43,18 @@ def test_the_notebook_runs_and_prints_what_it_says_it_prints(tmp_path, monkeypat
         kept = [text for output in cell["outputs"] if output["output_type"] == "stream" for text in output["text"]]
         assert printed.getvalue() == "".join(kept)
     assert notebook.stat().st_size < 60_000
+
+
+def test_every_parameter_of_clips_stands_in_the_table_with_its_default():
+    page = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?\"?(\w+)\"?`? \|", page, re.MULTILINE))
+    words = {None: {"none", "half", "all"}, True: {"true"}, False: {"false"}}
+    parameters = inspect.signature(Clips).parameters
+    assert list(rows) == list(parameters)
+    for name, parameter in parameters.items():
+        default = parameter.default
+        known = words.get(default) if default is None or isinstance(default, bool) else {str(default)}
+        assert rows[name] in known, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -152,6 +152,27 @@ def built(monkeypatch) -> list:
     return made
 
 
+def test_whoever_asks_for_decoded_frames_of_long_rows_is_warned_once(own_miniature, cache, monkeypatch):
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_dataset("revos", decode_frames=True, **options)
+    most = 3 * 4 * 36 * 64
+    monkeypatch.setattr(revos, "LONG_ROW_BYTES", most - 1)
+    for config in ("expressions", "videos"):
+        with pytest.warns(UserWarning, match=r"(?s)decode_frames=True: the longest row .*docs/subsets.md") as caught:
+            load_dataset("revos", config, decode_frames=True, **options)
+        assert len(caught) == 1
+    with pytest.warns(UserWarning, match="decode_frames"):
+        load_dataset("revos", decode_frames=True, split="validation[:1]", **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_dataset("revos", **options)
+        load_dataset("revos", decode_frames=True, streaming=True, **options)
+        monkeypatch.setattr(revos, "LONG_ROW_BYTES", most)
+        load_dataset("revos", decode_frames=True, **options)
+
+
 def test_the_second_load_reuses_the_cache_however_the_folder_is_spelled(own_miniature, cache, monkeypatch):
     root = own_miniature.root
     load_dataset("revos", data_dir=str(root), cache_dir=cache)

@@ -11,9 +11,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import sync_playwright
 
+import revos
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.looking import pictures
@@ -21,6 +22,7 @@ from revoskit.looking.gallery import write_gallery
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
 from revoskit.scoring.evaluate import evaluate
+from revoskit.training.clips import Clips
 
 HERE = Path(__file__).parent
 
@@ -42,12 +44,40 @@ def predictions(layout: Layout, seed: int) -> dict:
     return found
 
 
+def sizes(layout: Layout) -> Image.Image:
+    """What `size` and `side` of Clips make of a wide video and of an upright one, pixel for pixel."""
+    rows = revos.Revos(data_dir=layout.root, cache_dir=layout.root / "cache")
+    rows.download_and_prepare()
+    videos = rows.as_dataset("train")
+    ways = [
+        ("size=None: as filed", {}),
+        ("size=96: its shorter side", {"size": 96}),
+        ("size=96, side='longest'", {"size": 96, "side": "longest"}),
+        ("size=(96, 96): stretched", {"size": (96, 96)}),
+    ]
+    of_each = [next(row for row in videos if row["video_id"].startswith(one)) for one in ("LV-VIS", "UVO")]
+    page = Image.new("RGB", (930, 600), "white")
+    draw, top = ImageDraw.Draw(page), 34
+    for row in of_each:
+        left = 12
+        for title, how in ways:
+            clip = Clips(1, training=False, **how)(row)
+            frame = pictures.overlay(Image.fromarray(clip["frames"][0]), [clip["masks"][0]])
+            draw.text((left, top - 26), title if top < 40 else "", "black", font=ImageFont.load_default(13))
+            draw.text((left, top - 12), f"{frame.height} x {frame.width}", "dimgray", font=ImageFont.load_default(12))
+            page.paste(frame, (left, top + 4))
+            left += 338 if not how else 192
+        top += 222
+    return page
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_miniature(folder / "small")
         strip = pictures.find_scene(Layout.at(folder / "small"), "LV-VIS/train/01020", "2")
         pictures.save(strip, HERE / "overlay.png", frames=3)
+        sizes(Layout.at(folder / "small")).save(HERE / "size.png", optimize=True)
 
         write_miniature(folder / "large", videos=12, frames=24, height=360, width=640)
         layout = Layout.at(folder / "large")
