@@ -7,6 +7,7 @@ import io
 import multiprocessing
 import os
 import random
+import struct
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -263,6 +264,20 @@ def test_a_member_that_claims_more_than_any_frame_has_is_not_read(tmp_path, monk
     monkeypatch.setattr(index, "MAX_MEMBER_BYTES", 9_999)
     with pytest.raises(ArchiveError, match="claims 10,000 bytes, which no frame has"):
         archive.read("bomb.jpg")
+
+
+@pytest.mark.parametrize("place", ["size", "packed", "position"])
+def test_numbers_of_64_bits_that_no_file_can_have_are_refused(tmp_path, place):
+    numbers = {"size": 50, "packed": 50, "position": 0} | {place: 2**64 - 2}
+    name, most = b"LV-VIS/train/00001/00000.jpg", 2**32 - 1
+    extra = struct.pack("<HHQQQ", 1, 24, *numbers.values())
+    local = b"PK\3\4" + struct.pack("<5H3I2H", 45, 0, 0, 0, 0, 0, most, most, len(name), 0) + name + bytes(50)
+    sizes = struct.pack("<6H3I5H2I", 45, 45, 0, 0, 0, 0, 0, most, most, len(name), len(extra), 0, 0, 0, 0, most)
+    directory = b"PK\1\2" + sizes + name + extra
+    end = b"PK\5\6" + struct.pack("<4H2IH", 0, 0, 1, 1, len(directory), len(local), 0)
+    (tmp_path / "JPEGImages.zip").write_bytes(local + directory + end)
+    with pytest.raises(ArchiveError, match="more bytes than a file can have"):
+        open_archive(str(tmp_path / "JPEGImages.zip"))
 
 
 def test_what_cannot_be_read_at_random_says_so_and_what_to_do(tmp_path):

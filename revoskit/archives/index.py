@@ -292,7 +292,10 @@ def _made(address: str, files: Sequence[Path | RemoteFile]) -> bytes:
     columns["names"] = np.concatenate([[0], np.cumsum([len(name) for name in names], dtype=np.int64)])
     header = msgspec.json.encode(_Header(kind, len(rows), spans, folders, sum(map(len, names))))
     header += b" " * (-(len(_MAGIC) + 8 + len(header)) % 8)
-    arrays = [np.asarray(columns.get(name, ()), kind).tobytes() for name, kind in _COLUMNS.items()]
+    try:
+        arrays = [np.asarray(columns.get(name, ()), kind).tobytes() for name, kind in _COLUMNS.items()]
+    except OverflowError:  # zip64 has 64 bits for each length, and a tar more
+        raise ArchiveError(f"{address} claims a member of more bytes than a file can have: get it anew") from None
     return b"".join([_MAGIC, struct.pack("<q", len(header)), header, *arrays, *names])
 
 
