@@ -280,3 +280,14 @@ def test_scores_of_other_pictures_are_not_compared(tmp_path):
     after = evaluate(predicted, tmp_path / "data", family="ref_davis17", split="valid")
     with pytest.raises(UsageError, match=r"they differ in data \(tracks\)"):
         compare([before, after], names=["A", "B"], resamples=5)
+
+
+def test_a_run_does_not_go_on_with_other_pictures(tmp_path):
+    annotations, predicted = drawn(tmp_path / "data", "long_rvos", "valid")
+    tree = save(predicted, annotations, tmp_path / "tree")
+    options = {"family": "long_rvos", "split": "valid", "output": tmp_path / "out"}
+    evaluate(tree, tmp_path / "data", **options)
+    evaluate(tree, tmp_path / "data", **options, resume=True)
+    next((tmp_path / "data/valid/Annotations").rglob("*.png")).unlink()
+    with pytest.raises(UsageError, match="is of another run"):
+        evaluate(tree, tmp_path / "data", **options, resume=True)

@@ -148,7 +148,7 @@ def run_identity(annotations: Annotations, predictions: Predictions) -> dict[str
     return {
         "predictions": predictions.state(),
         "split": annotations.split,
-        "annotations": annotations.layout.annotation_state(),
+        "annotations": [*annotations.layout.annotation_state(), *annotations.layout.picture_state()],
     }
 
 
