@@ -66,8 +66,13 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     printed = capsys.readouterr().out
-    names = "demo download verify unpack check stats info show gallery predict convert lmms-eval evaluate compare"
-    assert re.findall(r"^    ([\w-]+)(?: |$)", printed, re.MULTILINE) == [*names.split(), "publish", "export"]
+    names = "demo download verify unpack check stats info show gallery review predict convert lmms-eval evaluate"
+    assert re.findall(r"^    ([\w-]+)(?: |$)", printed, re.MULTILINE) == [
+        *names.split(),
+        "compare",
+        "publish",
+        "export",
+    ]
 
 
 def test_a_closed_output_is_no_error(own_miniature):
@@ -97,6 +102,7 @@ OF_THE_DATASET = {
     "evaluate": ["predictions"],
     "show": ["OVIS/train/0", "0"],
     "gallery": ["-o", "page"],
+    "review": ["--alignment", "report.json", "-o", "page"],
     "publish": ["-o", "published"],
     "export": ["--to", "mevis", "-o", "exported"],
 }

@@ -118,6 +118,8 @@ class Alignment(msgspec.Struct, frozen=True):
     """By how many pixels of the annotations' size outlines are drawn outside of the edges, negative inside."""
     shift: tuple[float, float] | None = None
     """Where the objects lie from their masks, in pixels of the annotations' size: to the right and downwards."""
+    grows: bool = False
+    """The last masks are off by the whole shift and the first not at all, rather than all by the same."""
     sees: int | None = None
     """The smallest offset, of those tried, that would have been seen: in frames of the folder."""
     filed: Score | None = None
@@ -225,7 +227,7 @@ def _judge(seen: Alignment, trial: Trial, video: Video, folder: list[str]) -> Al
     if shift is not None:
         way = scale * shift.right, scale * shift.down
         note = "growing: the last masks are off by this, the first not at all" if shift.grows else ""
-        return msgspec.structs.replace(seen, verdict=Verdict.SHIFTED, shift=way, note=note)
+        return msgspec.structs.replace(seen, verdict=Verdict.SHIFTED, shift=way, grows=shift.grows, note=note)
     if support.z >= SUPPORTED:
         return _supported(seen, trial.outline(filed), scale, width)
     return _lacking(seen, support, trial.motion(filed))

@@ -31,6 +31,7 @@ COMMANDS: tuple[Command, ...] = (  # in the order of work
     overview.INFO,
     looking.SHOW,
     looking.GALLERY,
+    looking.REVIEW,
     inference.PREDICT,
     inference.CONVERT,
     inference.LMMS_EVAL,

@@ -151,3 +151,37 @@ def _gallery(args: argparse.Namespace) -> int:
 GALLERY = Command(
     "gallery", "write a page to look through a split, its masks and its failures", _gallery_options, _gallery
 )
+
+
+def _review_options(parser: Parser) -> None:
+    options.add_root(parser)
+    parser.add_argument(
+        "--alignment",
+        dest="report",  # elsewhere, `alignment` is the file of an accepted one
+        type=options.path,
+        required=True,
+        metavar="REPORT",
+        help="what `revoskit check ROOT --alignment --json` printed",
+    )
+    parser.add_argument(
+        "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
+    )
+    parser.add_argument("-o", "--output", type=options.path, required=True, metavar="FOLDER")
+
+
+def _review(args: argparse.Namespace) -> int:
+    from revoskit.looking.review import write_review
+
+    with tqdm(unit="video", disable=None) as bar:
+        written = write_review(
+            options.layout_of(args), args.report, args.output, max_side=args.max_side, progress=bar.update
+        )
+    if written.missing_frames:
+        print(f"{written.missing_frames:,} frames are not on disk; their masks show without them", file=sys.stderr)
+    if written.not_shown:
+        print(f"{written.not_shown:,} videos are not in this copy as the report says: see the page", file=sys.stderr)
+    print(f"{written.videos:,} videos to decide on, {written.acceptable:,} with a mapping: {written.page}")
+    return 0
+
+
+REVIEW = Command("review", "write a page to accept or refuse what `check --alignment` found", _review_options, _review)

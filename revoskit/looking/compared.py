@@ -65,7 +65,7 @@ class VideoWriter:
         annotations = self.annotations
         video = annotations.video(video_id)
         masks = annotations.masks(video)
-        address, copies = link_or_copy(video, annotations.files, self.folder, self.max_side)
+        address, copies = link_or_copy(video_id, video.frame_names, annotations.files, self.folder, self.max_side)
         ids = video.annotation_ids
         tracks = [Track(str(i), video.object_id(i), _counts(masks.track(i))) for i in ids]
         absent = [number for number, frame in enumerate(annotations.files.frames(video)) if frame is None]

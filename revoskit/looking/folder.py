@@ -12,8 +12,10 @@ hold is data alone, and the page sets it as text: nothing that a dataset says ca
 from __future__ import annotations
 
 import contextlib
+import enum
 import os
-from collections.abc import Container
+import re
+from collections.abc import Container, Sequence
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
@@ -23,12 +25,26 @@ from PIL import Image
 
 from revoskit.atomic import is_of_lock, replacing, write_whole
 from revoskit.dataset.layout import SplitFiles
-from revoskit.dataset.records import Video
 from revoskit.errors import FrameError, UsageError
 from revoskit.frames import Frame, FrameFile
 
-MARK = 'content="revoskit gallery"'  # tells our own index.html from one that must not be written over
 JPEG_QUALITY = 82
+_NAMED = re.compile(r'"page/([\w.]+)"')  # scripts and styles in an HTML file of ours
+
+
+class Kind(enum.Enum):
+    """The pages there are, by their HTML files."""
+
+    GALLERY = "index.html"
+    REVIEW = "review.html"
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    @property
+    def mark(self) -> str:
+        """What tells an index.html of this kind from one that must not be written over."""
+        return f'content="revoskit {self}"'
 
 
 def write_script(path: Path, function: str, data: msgspec.Struct) -> None:
@@ -38,18 +54,19 @@ def write_script(path: Path, function: str, data: msgspec.Struct) -> None:
     write_whole(path, function.encode() + b"(" + content + b");\n")
 
 
-def write_page(folder: Path) -> list[str]:
-    """The page itself; returns the files that it has under its folder."""
+def write_page(folder: Path, kind: Kind) -> list[str]:
+    """The page itself, with the scripts and styles that it names; returns the files that it has under its folder."""
     page = files("revoskit.looking") / "page"
-    parts = [file for file in page.iterdir() if file.name.endswith((".js", ".css"))]
-    for file in parts:
-        write_whole(folder / "page" / file.name, file.read_bytes())
-    write_whole(folder / "index.html", (page / "index.html").read_bytes())  # last: a page stands where all else does
-    return [f"page/{file.name}" for file in parts]
+    html = (page / kind.value).read_bytes()
+    parts = _NAMED.findall(html.decode())
+    for name in parts:
+        write_whole(folder / "page" / name, (page / name).read_bytes())
+    write_whole(folder / "index.html", html)  # last: a page stands where all else does
+    return [f"page/{name}" for name in parts]
 
 
-def refuse_what_is_no_page(folder: Path) -> None:
-    """See that a folder is new, empty, or a page of ours: it is emptied of what a new page does not have."""
+def refuse_what_is_no_page(folder: Path, kind: Kind) -> None:
+    """See that a folder is new, empty, or a page of this kind: it is emptied of what a new page does not have."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: expected a folder for the page, one that is new or empty")
     page = folder / "index.html"
@@ -58,20 +75,20 @@ def refuse_what_is_no_page(folder: Path) -> None:
         found = min((name for name in names if not is_of_lock(name)), default=None)
         if found is not None:
             raise UsageError(
-                f"{folder} is neither empty nor a gallery (it holds {found!r}): name another folder, so that nothing "
+                f"{folder} is neither empty nor a {kind} (it holds {found!r}): name another folder, so that nothing "
                 "of it is written over"
             )
-    elif MARK not in page.read_text(encoding="utf-8", errors="replace"):
-        raise UsageError(f"{page} is not a gallery's: name another folder, so that it is not written over")
+    elif kind.mark not in page.read_text(encoding="utf-8", errors="replace"):
+        raise UsageError(f"{page} is not a {kind}'s: name another folder, so that it is not written over")
 
 
-def claim(folder: Path) -> None:
+def claim(folder: Path, kind: Kind) -> None:
     """Leave a first page that says it is being written, by which the folder of a run that is stopped is known again."""
     page = folder / "index.html"
     if not page.exists():
         words = "This page is being written, or its writing was stopped: the same command goes on with it."
         write_whole(
-            page, f'<!doctype html>\n<meta charset="utf-8"><meta name="generator" {MARK}>\n<p>{words}\n'.encode()
+            page, f'<!doctype html>\n<meta charset="utf-8"><meta name="generator" {kind.mark}>\n<p>{words}\n'.encode()
         )
 
 
@@ -109,18 +126,18 @@ def _can_be_linked(frames: list[Frame | None]) -> bool:
         return True
 
 
-def _write_frames(video: Video, frames: list[Frame | None], folder: Path, max_side: int | None) -> list[str]:
+def _write_frames(names: Sequence[str], frames: list[Frame | None], folder: Path, max_side: int | None) -> list[str]:
     """Copies of frames whose longer side is at most `max_side`; those that an earlier run finished are kept.
 
     A copy has its frame's modification time, by which it is known again. Returns the names of the copies.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names = []
-    for name, frame in zip(video.frame_names, frames, strict=True):
+    copies = []
+    for name, frame in zip(names, frames, strict=True):
         if frame is None:
             continue
-        names.append(f"{name}.jpg")
-        target, (_, modified) = folder / names[-1], frame.status()
+        copies.append(f"{name}.jpg")
+        target, (_, modified) = folder / copies[-1], frame.status()
         size = frame.size()
         wanted = size if max_side is None else bounded(size, max_side)
         if _is_copy(target, wanted, modified):
@@ -132,7 +149,7 @@ def _write_frames(video: Video, frames: list[Frame | None], folder: Path, max_si
                 small = frame.image(wanted[::-1]).resize(wanted[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
                 small.save(part, "JPEG", quality=JPEG_QUALITY)
             os.utime(part, ns=(modified, modified))
-    return names
+    return copies
 
 
 def bounded(size: tuple[int, int], max_side: int) -> tuple[int, int]:
@@ -149,11 +166,13 @@ def _is_copy(target: Path, size: tuple[int, int], modified: int) -> bool:
         return False
 
 
-def link_or_copy(video: Video, files: SplitFiles, folder: Path, max_side: int | None) -> tuple[str, list[str]]:
+def link_or_copy(
+    video_id: str, names: Sequence[str], files: SplitFiles, folder: Path, max_side: int | None
+) -> tuple[str, list[str]]:
     """The address of a video's frames as the page links it, and what was copied for that, with slashes."""
-    frames = files.frames(video)
+    frames = files.frames_named(video_id, names)
     if max_side is None and _can_be_linked(frames):
-        return _address_of(files.video_folder(video.video_id), folder), []
-    place = f"frames/{video.video_id}"
-    names = _write_frames(video, frames, folder / place, max_side)
-    return quote(place), [f"{place}/{name}" for name in names]
+        return _address_of(files.video_folder(video_id), folder), []
+    place = f"frames/{video_id}"
+    copies = _write_frames(names, frames, folder / place, max_side)
+    return quote(place), [f"{place}/{name}" for name in copies]

@@ -23,7 +23,7 @@ from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import Expression, Video
 from revoskit.errors import ChangedError, UsageError
 from revoskit.looking.compared import MEASURED, MadeExpression, MadeVideo, VideoWriter
-from revoskit.looking.folder import claim, refuse_what_is_no_page, remove_others, write_page, write_script
+from revoskit.looking.folder import Kind, claim, refuse_what_is_no_page, remove_others, write_page, write_script
 from revoskit.looking.methods import Methods, open_methods
 from revoskit.looking.page_data import Attribute, Index, ListedExpression, ListedVideo
 from revoskit.scoring.attributes import ATTRIBUTES, NONE, order
@@ -83,7 +83,7 @@ def write_gallery(
     if against is not None and predictions is None:
         raise UsageError("there is a second set of predictions and no first: name `predictions`, too")
     folder = Path(os.path.realpath(folder))
-    refuse_what_is_no_page(folder)
+    refuse_what_is_no_page(folder, Kind.GALLERY)
     annotations = open_annotations(layout, split)
     methods = open_methods(
         annotations,
@@ -95,7 +95,7 @@ def write_gallery(
     writer = VideoWriter(annotations, folder, methods.predictions, max_side, attributed)
     with sole_writer(folder):
         remove_parts(folder)
-        claim(folder)
+        claim(folder, Kind.GALLERY)
         try:
             with annotations.unchanged():
                 return _write_all(writer, methods, num_proc, progress)
@@ -112,7 +112,7 @@ def _write_all(writer: VideoWriter, methods: Methods, num_proc: int, progress: C
         progress(1)
     index = _index(annotations, methods, made)
     write_script(folder / "data" / "index.js", "revosIndex", index)
-    page = write_page(folder)
+    page = write_page(folder, Kind.GALLERY)
     remove_others(folder, {"data/index.js", *page, *(name for one in made.values() for name in one.files)})
     return Written(
         folder / "index.html",

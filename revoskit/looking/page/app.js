@@ -2,7 +2,6 @@
 "use strict";
 
 const NARROW = matchMedia("(max-width: 899px)");
-const THEMES = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
 
 class App {
   static CHOICES = ["types", "sources", "unpredicted", "leading"];  // the filters that are sets of values
@@ -254,7 +253,7 @@ class App {
       this.video = null;  // let go of one video's masks before the next one's come
       byId("player").setAttribute("aria-busy", "true");
       try {
-        this.video = await Data.readVideo(entry.video.id);
+        this.video = await Files.readVideo(entry.video.id);
       } catch (error) {
         this.say(error.message);
         return;
@@ -448,42 +447,12 @@ class App {
   }
 }
 
-function nextOf(values, value) {
-  return values[(values.indexOf(value) + 1) % values.length];
-}
-
 /** A value of the list of slices, "attribute:value", as numbers. */
 function sliceOf(text) {
   const [attribute, value] = text.split(":").map(Number);
   return { attribute, value };
 }
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  byId("theme").setAttribute("aria-label", THEMES[theme]);
-  byId("theme").title = THEMES[theme];
-}
-
-function nextTheme() {
-  const theme = nextOf(Object.keys(THEMES), document.documentElement.dataset.theme);
-  setTheme(theme);
-  try {
-    localStorage.setItem("revos-theme", theme);
-  } catch {
-    // A browser may refuse storage to a page from disk; the theme then lasts as long as the page.
-  }
-}
-
-function storedTheme() {
-  try {
-    return localStorage.getItem("revos-theme");
-  } catch {
-    return null;
-  }
-}
-
-setTheme(storedTheme() in THEMES ? storedTheme() : "auto");
-byId("theme").addEventListener("click", nextTheme);
 Data.readIndex().then(
   (index) => { window.app = new App(index); },
   (error) => {

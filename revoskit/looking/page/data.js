@@ -1,33 +1,9 @@
-// The data: an index of all videos and expressions, and the masks of one video at a time.
-// Files are scripts that call revosIndex and revosVideo, since a page opened from disk may not read any others.
+// The data of the list: what is known of every expression, and which of them pass the filters, sorted.
 "use strict";
 
 const TYPES = ["referring", "reasoning", "nonexistent"];
 
 const Data = (() => {
-  let wanted = null;  // the video whose file is being read: { id, resolve, reject, script }
-
-  /** A relative address made of a path's parts, each of them escaped. */
-  function address(...parts) {
-    return parts.join("/").split("/").map(encodeURIComponent).join("/");
-  }
-
-  function readScript(source, onError) {
-    const script = document.createElement("script");
-    script.src = source;
-    script.addEventListener("load", () => script.remove());
-    script.addEventListener("error", () => { script.remove(); onError(); });
-    document.head.append(script);
-    return script;
-  }
-
-  function readIndex() {
-    return new Promise((resolve, reject) => {
-      window.revosIndex = (index) => resolve(prepared(index));
-      readScript("data/index.js", () => reject(new Error("data/index.js cannot be read. Generate the gallery again.")));
-    });
-  }
-
   /** The index with what every expression needs at hand for listing. */
   function prepared(index) {
     index.rows = [];
@@ -50,22 +26,7 @@ const Data = (() => {
     return index;
   }
 
-  /** The masks of a video. A later call supersedes an earlier one, whose promise then stays open for ever. */
-  function readVideo(id) {
-    return new Promise((resolve, reject) => {
-      wanted = { id, resolve };
-      readScript(address("data/videos", `${id}.js`), () => {
-        if (wanted?.id === id) reject(new Error(`data/videos/${id}.js cannot be read. Generate the gallery again.`));
-      });
-    });
-  }
-
-  window.revosVideo = (video) => {
-    if (wanted?.id !== video.id) return;
-    const { resolve } = wanted;
-    wanted = null;
-    resolve(video);
-  };
+  const readIndex = () => Files.readIndex().then(prepared);
 
   /**
    * What a row scores: of one method, or how much more the second has than the first ("difference"). Null where there is
@@ -163,26 +124,8 @@ const Data = (() => {
     frames: (a, b) => b.video.frames - a.video.frames || a.order - b.order,
   };
 
-  return { address, readIndex, readVideo, select, scoreOf, ahead, mean };
+  return { readIndex, select, scoreOf, ahead, mean };
 })();
-
-/** An element with attributes and children; strings among the children become text, never markup. */
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name === "class") element.className = value;
-    else if (name === "style") for (const [key, setting] of Object.entries(value)) element.style.setProperty(key, setting);
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
-const byId = (id) => document.getElementById(id);
-const signed = (value) => (value === null || value === undefined ? "–" : `${Math.abs(value) < 0.05 ? "±" : value > 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`);
-const percent = (value) => value === null || value === undefined ? "–" : value.toFixed(1);
-const counted = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
 /** A score's colour, from vermilion over amber to green; never the only sign of it. */
 function scoreColor(score) {

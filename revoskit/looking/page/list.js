@@ -132,7 +132,7 @@ class List {
 
 /** A frame of an expression: of one method with its errors, of two with both; without any, with the object. */
 function thumbnail(video, { thumbnail: { frame, height, width, truth, predictions } }) {
-  const image = make("img", { src: `${video.folder}/${Data.address(`${frame}.jpg`)}`, alt: "", decoding: "async", loading: "lazy", draggable: "false" });
+  const image = make("img", { src: `${video.folder}/${Files.address(`${frame}.jpg`)}`, alt: "", decoding: "async", loading: "lazy", draggable: "false" });
   image.addEventListener("error", () => image.remove());
   const canvas = make("canvas", { width, height });
   const painting = new Masks.Painting(width, height);

@@ -3,7 +3,8 @@
 //
 //   {
 //     video: { folder, frames, absent }, width, height,
-//     panes: [{ name, color, note }]     one or two, side by side; `name` stands above where there is one
+//     panes: [{ name, color, note, frames }]  one or two, side by side; `name` stands above where there is one, and `frames`
+//                                      are its own, where they are not the video's: null for a mask that has none
 //     layers: [{
 //       name, key,                       the key that switches it
 //       on,                              whether it shows
@@ -52,11 +53,12 @@ class Pane {
     ].filter(Boolean));
   }
 
-  drawFrame(image) {
+  drawFrame(image, name) {
     const { width, height } = this.frameCanvas, context = this.frameCanvas.getContext("2d");
     if (image) context.drawImage(image, 0, 0, width, height);
     else context.clearRect(0, 0, width, height);
     this.noFrame.hidden = image !== null;
+    this.noFrame.textContent = name === null ? "No frame is left for this mask" : "This frame is not on disk";
   }
 
   /** Draws the layers that are on; returns, for each of them, how many pixels each of its colours has. */
@@ -193,38 +195,49 @@ class Player {
 
   // --- frames
 
-  address(frame) {
-    const { folder, frames } = this.subject.video;
-    return `${folder}/${Data.address(`${frames[frame]}.jpg`)}`;
+  /** The name of a frame in a pane; null where it has none. */
+  nameOf(frame, pane = 0) {
+    return (this.subject.panes[pane].frames ?? this.subject.video.frames)[frame];
+  }
+
+  address(frame, pane) {
+    return `${this.subject.video.folder}/${Files.address(`${this.nameOf(frame, pane)}.jpg`)}`;
   }
 
   /** The image of a frame, once it is read; null where there is none. */
-  image(frame) {
-    if (!this.images.has(frame)) {
+  image(frame, pane = 0) {
+    if (this.nameOf(frame, pane) === null) return Promise.resolve(null);
+    const address = this.address(frame, pane);
+    if (!this.images.has(address)) {
       const image = new Image();
-      image.src = this.address(frame);
-      this.images.set(frame, image.decode().then(() => image, () => null));
+      image.src = address;
+      this.images.set(address, image.decode().then(() => image, () => null));
       for (const kept of this.images.keys()) {
-        if (this.images.size <= Player.KEPT) break;
+        if (this.images.size <= Player.KEPT * this.subject.panes.length) break;
         this.images.delete(kept);
       }
     }
-    return this.images.get(frame);
+    return this.images.get(address);
+  }
+
+  /** The images of a frame in all panes. */
+  imagesOf(frame) {
+    return Promise.all(this.panes.map((_, pane) => this.image(frame, pane)));
   }
 
   async show(frame) {
     const { video } = this.subject;
     this.frame = frame;
     this.slider.value = frame;
-    const image = await this.image(frame);
+    const images = await this.imagesOf(frame);
     if (this.subject?.video !== video || this.frame !== frame) return;
-    for (const pane of this.panes) pane.drawFrame(image);
+    this.panes.forEach((pane, number) => pane.drawFrame(images[number], this.nameOf(frame, number)));
     this.paint();
     this.plot.seek(frame);
     this.describe();
     this.tell();
     this.onFrame(frame, this.playing);
-    for (let i = 1; i <= Math.min(Player.AHEAD, this.count - 1); i++) this.image((frame + i) % this.count);
+    for (let i = 1; i <= Math.min(Player.AHEAD, this.count - 1); i++) this.imagesOf((frame + i) % this.count);
   }
 
   pauseAt(frame) {
@@ -251,7 +264,7 @@ class Player {
       const next = (this.frame + 1) % this.count;
       due = Math.max(due + 1000 / Number(byId("fps").value), performance.now());
       const pause = new Promise((resolve) => setTimeout(resolve, due - performance.now()));
-      await Promise.all([this.image(next), pause]);
+      await Promise.all([this.imagesOf(next), pause]);
       if (goesOn()) await this.show(next);
     }
   }
