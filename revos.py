@@ -392,8 +392,9 @@ _ABOUT_EXAMPLES = {"split_info", "check_duplicate_keys"}  # ids are keys of JSON
 
 def _refuse_unknown(kwargs: dict[str, Any]) -> None:
     """Say of a mistyped option which one is meant; `datasets` prints the whole config."""
-    options = [option.name for option in fields(RevosConfig)]
-    known = {*options, *inspect.signature(datasets.DatasetBuilder.__init__).parameters}
+    ours = [option.name for option in fields(RevosConfig) if option.init]
+    options = ["data_dir", *(name for name in ours if name in RevosConfig.__annotations__ and name != "version")]
+    known = {*ours, *inspect.signature(datasets.DatasetBuilder.__init__).parameters}
     for name in kwargs.keys() - known:
         near = difflib.get_close_matches(name, options, 1)
         meant = f": did you mean {near[0]!r}?" if near else "."

@@ -31,7 +31,7 @@ class Kind(str, enum.Enum):
     OBJECTS_UNEVEN = "objects-uneven", ERROR, "an expression has not as many objects as tracks"
     TRACK_MISSING = "track-missing", ERROR, "a track that an expression names is not in mask_dict.json"
     TRACK_SHARED = "track-shared", ERROR, "a track is named in more than one video"
-    TRACK_MALFORMED = "track-malformed", ERROR, "a track is not a list of masks and nulls"
+    TRACK_MALFORMED = "track-malformed", ERROR, "a track is not one list of masks and nulls"
     TRACK_LENGTH = "track-length", ERROR, "a track has not one entry for each frame"
     MASK_SIZE = "mask-size", ERROR, "a mask's size is not the video's"
     MASK_RUNS = "mask-runs", ERROR, "a mask's run lengths are not valid"

@@ -102,3 +102,17 @@ def test_unpacking_again_after_the_archive_was_deleted_says_that_all_is_there(ro
     assert "and no archive is needed" in capsys.readouterr().out
     next((root / FRAMES_FOLDER).rglob("*.jpg")).unlink()
     assert main(["unpack", str(root)]) == 2
+
+
+def test_a_folder_that_was_published_is_told_to_load_without_us(root, tmp_path):
+    assert main(["publish", str(root), "-o", str(tmp_path / "published"), "--frames", "none"]) == 0
+    with pytest.raises(MissingFilesError, match=r"Parquet files, .* load_dataset\('.*published', 'expressions'\)"):
+        load_dataset(revos.NAME, data_dir=str(tmp_path / "published"), cache_dir=str(tmp_path / "cache"))
+
+
+def test_the_options_that_are_listed_are_those_that_a_user_may_write(root):
+    with pytest.raises(UsageError) as caught:
+        revos.Revos(data_dir=str(root), nonsense=1)
+    listed = str(caught.value).rpartition("The options are ")[2].rstrip(".").split(", ")
+    assert {"data_dir", "faults", "splits", "alignment"} <= set(listed)
+    assert not {"state", "data_files", "version", "description", "token"} & set(listed)

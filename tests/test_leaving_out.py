@@ -171,6 +171,24 @@ def test_a_faulty_video_goes_alone(root, rows, tmp_path, edit_json, case):
         assert "1 video out of" in told[0]
 
 
+def doubled(path, value):
+    """The track stands twice in the file, first as `value`."""
+    path.write_text(f'{{"{TRACK}": {json.dumps(value)}, {path.read_text().lstrip()[1:]}')
+
+
+def test_a_track_that_is_there_twice_is_left_out_and_named_with_both_places(root, rows, tmp_path):
+    doubled(root / TRACKS, [None] * 4)
+    with pytest.raises(AnnotationError, match=rf"track {TRACK} .*there twice, .*at byte \d+ and at byte \d+"):
+        load(root, tmp_path / "cache")
+    found, _ = load(root, tmp_path / "cache", faults="skip")
+    assert found == without(rows["expressions"], lambda row: int(TRACK) in row["annotation_ids"])
+
+
+def test_a_track_that_is_there_twice_as_the_same_is_read(root, rows, tmp_path):
+    doubled(root / TRACKS, json.loads((root / TRACKS).read_text())[TRACK])
+    assert load(root, tmp_path / "cache") == (rows["expressions"], [])
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-40])
 

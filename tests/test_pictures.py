@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import warnings
 import weakref
 from dataclasses import replace
 
@@ -317,3 +318,14 @@ def test_gallery_writes_its_page(layout, tmp_path, capsys):
     page = tmp_path / "page"
     assert cli.main(["gallery", "--data-dir", str(layout.root), "-o", str(page), "--num-proc", "1"]) == 0
     assert capsys.readouterr().out == f"2 videos, 14 expressions: {page / 'index.html'}\n"
+
+
+def test_frames_of_another_size_are_warned_of_once_a_video(own_miniature, tmp_path):
+    video = next(iter(open_annotations(Layout.at(own_miniature.root), "validation")))
+    for name in video.frame_names:
+        path = own_miniature.root / "JPEGImages" / video.video_id / f"{name}.jpg"
+        Image.new("RGB", (2 * video.width, 2 * video.height)).save(path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        pictures.save(pictures.find_scene(Layout.at(own_miniature.root), video.video_id), tmp_path / "sheet.png")
+    assert len([one for one in told if "masks are scaled with the frames" in str(one.message)]) == 1

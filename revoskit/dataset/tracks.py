@@ -7,10 +7,11 @@ share the pages. What is read has been checked: it has the number and the size o
 from __future__ import annotations
 
 import functools
+import json
 import mmap
 import re
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -52,7 +53,13 @@ class MappedObject:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._members = _index(path)
+        mapped, self._members = _index(path)
+        self._twice = self._told_apart(mapped)
+        """Of each key that is there twice with different values, what is wrong with it."""
+
+    def _told_apart(self, mapped: memoryview) -> dict[str, str]:
+        refuse_duplicates(self.path, mapped, self._members)
+        return {}
 
     def __contains__(self, key: str) -> bool:
         return key in self._members
@@ -68,6 +75,8 @@ class MappedObject:
 
     def _decode(self, key: str, form: _Form[_Decoded], where: str, place: Place) -> _Decoded:
         """A member in its official form, also where it is spelled in another that is as clear."""
+        if key in self._twice:
+            raise AnnotationError(f"{self.path}: {where}: {self._twice[key]}", kind=Kind.TRACK_MALFORMED, **place)
         try:
             return form.strict.decode(self._members[key])
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -97,6 +106,20 @@ class TrackFile(MappedObject):
 
     _warned = False
     _form = _Form(msgspec.json.Decoder(list[RLE | None]), spellings.masks)
+
+    def _told_apart(self, mapped: memoryview) -> dict[str, str]:
+        """A track that is there twice is in doubt only where the two differ, and the others are not."""
+        twice = {}
+        for position, start in _gaps(mapped, self._members):
+            for key, value in _lost(self.path, mapped, position, start):
+                if value != msgspec.json.decode(self._members[key]):
+                    first = position + bytes(mapped[position:start]).find(f'"{key}"'.encode())
+                    last = _place(mapped, self._members[key])
+                    twice[key] = (
+                        f"it is there twice, with different masks, at byte {first} and at byte {last}: which is meant "
+                        "is not known"
+                    )
+        return twice
 
     def unchecked(self, annotation_id: str) -> list[RLE | None]:
         """A track as the file has it, for whoever looks for what is wrong with it: its masks may be malformed.
@@ -220,8 +243,8 @@ _BEFORE_FIRST = re.compile(rb"\s*\{" + _KEY, re.DOTALL)
 _BETWEEN = re.compile(rb"\s*," + _KEY, re.DOTALL)
 
 
-def _index(path: Path) -> dict[str, msgspec.Raw]:
-    """The members of a file's one object, each still as the bytes of the mapped file."""
+def _index(path: Path) -> tuple[memoryview, dict[str, msgspec.Raw]]:
+    """A file, mapped, and the members of its one object, each still as the bytes there."""
     if path.stat().st_size == 0:
         raise JsonError(path, "it is empty")
     with path.open("rb") as file:
@@ -237,8 +260,7 @@ def _index(path: Path) -> dict[str, msgspec.Raw]:
         raise JsonError(path, "a key is not UTF-8") from None
     except RecursionError:
         raise JsonError(path, "it is nested too deeply") from None
-    refuse_duplicates(path, mapped, members)
-    return members
+    return mapped, members
 
 
 def refuse_duplicates(
@@ -251,19 +273,50 @@ def refuse_duplicates(
     Raises:
         AnnotationError: one was.
     """
-    base = np.frombuffer(mapped, np.uint8).ctypes.data
-    spans = sorted((np.frombuffer(raw, np.uint8).ctypes.data - base, len(memoryview(raw))) for raw in members.values())
+    for position, _ in _gaps(mapped, members):
+        lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(memoryview(mapped), position)
+        key, at = (lost[1].decode(errors="replace"), lost.start()) if lost else ("?", position)
+        raise AnnotationError(
+            f"{path} has the key {key!r} twice (the first at byte {at}): one of the two would be lost",
+            file=path,
+        )
+
+
+def _gaps(mapped: mmap.mmap | memoryview | msgspec.Raw, members: dict[str, msgspec.Raw]) -> Iterator[tuple[int, int]]:
+    """The bytes between one value that was kept and the next that hold more than the key of the latter."""
+    spans = sorted((_place(mapped, raw), len(memoryview(raw))) for raw in members.values())
     position = 0
     for start, length in spans:
         pattern = _BETWEEN if position else _BEFORE_FIRST
         if not pattern.fullmatch(memoryview(mapped), position, start):
-            lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(memoryview(mapped), position)
-            key, at = (lost[1].decode(errors="replace"), lost.start()) if lost else ("?", position)
-            raise AnnotationError(
-                f"{path} has the key {key!r} twice (the first at byte {at}): one of the two would be lost",
-                file=path,
-            )
+            yield position, start
         position = start + length
+
+
+def _place(mapped: mmap.mmap | memoryview | msgspec.Raw, raw: msgspec.Raw) -> int:
+    """Where in the mapped bytes a value begins."""
+    place: int = np.frombuffer(raw, np.uint8).ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
+    return place
+
+
+def _lost(path: Path, mapped: memoryview, position: int, start: int) -> list[tuple[str, Any]]:
+    """The members that such a gap holds, each time that a key is there."""
+    gap = bytes(mapped[position:start]).lstrip()[1:]  # less the brace or the comma
+    try:
+        pairs: list[tuple[str, Any]] = json.JSONDecoder(object_pairs_hook=_Pairs).decode(f"{{{gap.decode()}null}}")
+    except (ValueError, RecursionError):
+        raise JsonError(path, f"bytes {position} to {start} cannot be read") from None
+    return [(key, _plain(value)) for key, value in pairs[:-1]]
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as its members in order, so that none is lost to another of the same key."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        return {key: _plain(one) for key, one in value}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 _File = TypeVar("_File", bound=MappedObject)

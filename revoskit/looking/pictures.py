@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import textwrap
+import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -529,6 +530,7 @@ def _panel(subject: Scene, panel: Panel, index: int, style: Style) -> Image.Imag
     if frame is None:
         picture = Image.new("RGB", size, ABSENT)
     else:
+        _tell_of_size(subject.video, frame)
         picture = frame.image(size).resize(size, Image.Resampling.LANCZOS)
     masks = [_scaled(layer.masks[index : index + 1].decode()[0], size) for layer in panel.layers]
     colors = [layer.color for layer in panel.layers] or PALETTE
@@ -536,6 +538,17 @@ def _panel(subject: Scene, panel: Panel, index: int, style: Style) -> Image.Imag
     if frame is None:
         ImageDraw.Draw(picture).text((8, 6), "frame not on disk", FAINT, font=_font(12))
     return picture
+
+
+def _tell_of_size(video: Video, frame: Frame) -> None:
+    """Warn of frames of another size than their video's: Python shows such a warning once for each text."""
+    height, width = frame.size()
+    if (height, width) != (video.height, video.width):
+        warnings.warn(
+            f"video {video.video_id!r}: its frames are {height}x{width} pixels (height x width), the annotations say "
+            f"{video.height}x{video.width}: masks are scaled with the frames",
+            stacklevel=2,
+        )
 
 
 def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
