@@ -122,6 +122,25 @@ def test_the_object_of_a_track_is_what_the_first_expression_that_names_it_says()
     assert [video.object_id(track) for track in (7, 8, 9)] == [1, 3, None]
 
 
+def test_an_object_id_goes_up_to_what_its_column_holds(own_miniature, edit_json):
+    def first_object(number):
+        def change(content):
+            expressions = content["videos"][VIDEO]["expressions"].values()
+            entry = next(e for e in expressions if e["obj_id"])
+            entry["obj_id"][0] = number
+
+        return change
+
+    edit_json(EXPRESSIONS["train"], first_object(2**31 - 1))
+    named = {
+        i for e in open_annotations(Layout.at(own_miniature), "train").video(VIDEO).expressions for i in e.object_ids
+    }
+    assert 2**31 - 1 in named
+    edit_json(EXPRESSIONS["train"], first_object(2**31))
+    with pytest.raises(AnnotationError, match="2147483648|2147483647"):
+        open_annotations(Layout.at(own_miniature), "train")
+
+
 VIDEO = "LV-VIS/train/01020"
 ADVICE = "Correct the file or get it anew"
 

@@ -114,6 +114,13 @@ def test_one_video_has_no_interval():
     assert found.mean("overall", 0, 0).value is not None
 
 
+def test_a_resample_draws_from_the_videos_that_are_there_and_no_other():
+    scores = np.array([[[10.0], [90.0]], [[20.0], [60.0]]])
+    found = VideoResampling(scores, np.array([0, 1]), {"referring": np.array([0, 1])}, resamples=2000)
+    interval = found.mean("referring", 0, 0)  # of two videos: both, the first twice, the second twice
+    assert (interval.low, interval.value, interval.high) == (10, 50, 90)
+
+
 def test_intervals_hold_the_truth_in_95_percent_of_benchmarks_and_only_if_videos_are_resampled():
     held = {"difference": 0, "mean": 0, "by expression": 0}
     for seed in range(400):
