@@ -131,14 +131,16 @@ def test_an_object_id_goes_up_to_what_its_column_holds(own_miniature, edit_json)
 
         return change
 
-    edit_json(EXPRESSIONS["train"], first_object(2**31 - 1))
+    edit_json(own_miniature.root / EXPRESSIONS["train"], first_object(2**31 - 1))
     named = {
-        i for e in open_annotations(Layout.at(own_miniature), "train").video(VIDEO).expressions for i in e.object_ids
+        i
+        for e in open_annotations(Layout.at(own_miniature.root), "train").video(VIDEO).expressions
+        for i in e.object_ids
     }
     assert 2**31 - 1 in named
-    edit_json(EXPRESSIONS["train"], first_object(2**31))
-    with pytest.raises(AnnotationError, match="2147483648|2147483647"):
-        open_annotations(Layout.at(own_miniature), "train")
+    edit_json(own_miniature.root / EXPRESSIONS["train"], first_object(2**31))
+    with pytest.raises(AnnotationError, match="int"):
+        open_annotations(Layout.at(own_miniature.root), "train")
 
 
 VIDEO = "LV-VIS/train/01020"
