@@ -40,31 +40,29 @@ const Masks = (() => {
   }
 
   /**
-   * Adds `bit` to every pixel of `into` (row by row, width x height) that the mask covers. Returns the box around them,
-   * { left, top, right, bottom } with the right and lower edge outside; null for a mask of nothing.
+   * Adds `bit` to every place of `into` that the mask covers; `grid` is { width, height, step }: row by row, and of the
+   * mask's pixels one in `step` either way, the one in the middle. `tall` is the height of the mask. Returns the box
+   * around them, { left, top, right, bottom } with the right and lower edge outside; null for a mask of nothing.
    */
-  function mark(counts, into, width, height, bit) {
+  function mark(counts, into, { width, height, step }, tall, bit) {
     if (counts === null) return null;
-    const lengths = runs(counts);
+    const lengths = runs(counts), middle = step >> 1;
     let position = 0, left = width, right = 0, top = height, bottom = 0;
     for (let i = 0; i < lengths.length; i++) {
       const end = position + lengths[i];
-      if (i & 1 && lengths[i]) {
-        let x = Math.floor(position / height), y = position - x * height;
-        const last = Math.floor((end - 1) / height);
-        if (x < left) left = x;
-        if (last >= right) right = last + 1;
-        if (x === last) {
-          if (y < top) top = y;
-          if (y + lengths[i] > bottom) bottom = y + lengths[i];
-        } else {
-          top = 0;
-          bottom = height;
-        }
-        for (let p = position, at = y * width + x; p < end; p++) {
-          into[at] |= bit;
-          at += width;
-          if (++y === height) { y = 0; x++; at = x; }
+      if (i & 1) {
+        for (let p = position; p < end;) {  // a column at a time
+          const x = Math.floor(p / tall), from = p - x * tall, to = Math.min(tall, from + end - p);
+          p += to - from;
+          const at = (x - middle) / step;
+          if (at < 0 || at >= width || at !== Math.floor(at)) continue;
+          const first = Math.max(0, Math.ceil((from - middle) / step)), last = Math.min(height, Math.ceil((to - middle) / step));
+          if (first >= last) continue;
+          for (let y = first, place = first * width + at; y < last; y++, place += width) into[place] |= bit;
+          if (at < left) left = at;
+          if (at >= right) right = at + 1;
+          if (first < top) top = first;
+          if (last > bottom) bottom = last;
         }
       }
       position = end;
@@ -90,8 +88,12 @@ const Masks = (() => {
    * `begin`, then for each layer `add`, then `end`.
    */
   class Painting {
-    constructor(width, height) {
-      Object.assign(this, { width, height });
+    /** Of a frame's `width` x `height` pixels one in `step` either way: where it is shown smaller, more would be lost. */
+    constructor(width, height, step = 1) {
+      this.tall = height;
+      width = Math.max(1, Math.floor(width / step));
+      height = Math.max(1, Math.floor(height / step));
+      Object.assign(this, { width, height, step });
       this.image = new ImageData(width, height);
       this.pixels = new Uint32Array(this.image.data.buffer);
       this.marks = new Uint8Array(width * height);
@@ -120,9 +122,9 @@ const Masks = (() => {
      * Returns how many pixels each of the colours has.
      */
     add(masks, colors) {
-      const { width, height, marks } = this;
+      const { width, marks } = this;
       let box = null;
-      for (const [counts, bit] of masks) box = around(box, mark(counts, marks, width, height, bit));
+      for (const [counts, bit] of masks) box = around(box, mark(counts, marks, this, this.tall, bit));
       if (!box) return colors.map(() => 0);
       const counts = colors.map(([value, color]) => this.region(box, value, color));
       for (let y = box.top; y < box.bottom; y++) marks.fill(0, y * width + box.left, y * width + box.right);

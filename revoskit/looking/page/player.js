@@ -24,25 +24,32 @@ class Pane {
   constructor(number) {
     this.number = number;
     const suffix = number ? `-${number}` : "";
-    this.frameCanvas = make("canvas", { id: `frame${suffix}`, "aria-hidden": "true" });
+    this.frame = make("div", { id: `frame${suffix}`, "aria-hidden": "true" });
     this.maskCanvas = make("canvas", { id: `masks${suffix}`, role: "img", "aria-label": "Masks" });
     this.noFrame = make("p", { id: `no-frame${suffix}`, class: "no-frame", hidden: true }, "This frame is not on disk");
     this.hint = make("div", { class: "hint", hidden: true, "aria-hidden": "true" });
-    this.screen = make("div", { class: "screen" }, this.frameCanvas, this.maskCanvas, this.noFrame, this.hint);
+    this.screen = make("div", { class: "screen" }, this.frame, this.maskCanvas, this.noFrame, this.hint);
     this.caption = make("figcaption", {});
     this.element = make("figure", { class: "pane" }, this.caption, make("div", { class: "stage" }, this.screen));
   }
 
-  resize(width, height) {
-    for (const canvas of [this.frameCanvas, this.maskCanvas]) Object.assign(canvas, { width, height });
+  /** Makes room for masks of width x height, as fine as the window shows them. */
+  fit(width, height) {
     this.screen.style.setProperty("--ratio", width / height);
-    this.painting = new Masks.Painting(width, height);
+    const shown = this.screen.clientWidth * devicePixelRatio;
+    const step = Math.max(1, Math.floor(width / Math.max(1, shown)));
+    const { painting } = this;
+    if (painting?.of === `${width}x${height}/${step}`) return;
+    this.painting = new Masks.Painting(width, height, step);
+    this.painting.of = `${width}x${height}/${step}`;
+    Object.assign(this.maskCanvas, { width: this.painting.width, height: this.painting.height });
   }
 
   /** Lets go of the pictures, which are the largest things that a page holds. */
   free() {
     this.painting = null;
-    for (const canvas of [this.frameCanvas, this.maskCanvas]) Object.assign(canvas, { width: 0, height: 0 });
+    this.frame.replaceChildren();
+    Object.assign(this.maskCanvas, { width: 0, height: 0 });
   }
 
   title({ name, color, note }) {
@@ -53,10 +60,9 @@ class Pane {
     ].filter(Boolean));
   }
 
+  /** Shows a frame, which is decoded no larger than it is shown, and with the masks at once; `name` is null for none. */
   drawFrame(image, name) {
-    const { width, height } = this.frameCanvas, context = this.frameCanvas.getContext("2d");
-    if (image) context.drawImage(image, 0, 0, width, height);
-    else context.clearRect(0, 0, width, height);
+    this.frame.replaceChildren(...(image ? [image.isConnected ? image.cloneNode() : image] : []));
     this.noFrame.hidden = image !== null;
     this.noFrame.textContent = name === null ? "No frame is left for this mask" : "This frame is not on disk";
   }
@@ -73,8 +79,8 @@ class Pane {
   }
 
   /** The layers under the pointer, each with the colour and the label of what it has there; those on top first. */
-  under(layers, frame, { clientX, clientY }) {
-    const { width, height } = this.maskCanvas, box = this.maskCanvas.getBoundingClientRect();
+  under({ layers, width, height }, frame, { clientX, clientY }) {
+    const box = this.maskCanvas.getBoundingClientRect();
     const x = Math.floor(((clientX - box.left) / box.width) * width), y = Math.floor(((clientY - box.top) / box.height) * height);
     if (x < 0 || y < 0 || x >= width || y >= height) return [];
     const found = [];
@@ -161,8 +167,8 @@ class Player {
       for (const pane of this.panes) this.listen(pane);
     }
     this.panes.forEach((pane, number) => {
-      if (pane.painting?.width !== width || pane.painting.height !== height) pane.resize(width, height);
       pane.title(panes[number]);
+      pane.fit(width, height);
     });
   }
 
@@ -182,7 +188,7 @@ class Player {
   tell() {
     if (!this.pointer || !this.subject) return;
     const { pane } = this.pointer;
-    pane.tell(pane.under(this.subject.layers, this.frame, this.pointer), this.pointer);
+    pane.tell(pane.under(this.subject, this.frame, this.pointer), this.pointer);
   }
 
   /** Lets go of the video, so that its masks and pictures can be freed. */
@@ -209,9 +215,12 @@ class Player {
     if (this.nameOf(frame, pane) === null) return Promise.resolve(null);
     const address = this.address(frame, pane);
     if (!this.images.has(address)) {
-      const image = new Image();
-      image.src = address;
-      this.images.set(address, image.decode().then(() => image, () => null));
+      const image = make("img", { alt: "", decoding: "sync", draggable: "false" });
+      this.images.set(address, new Promise((resolve) => {
+        image.addEventListener("load", () => resolve(image));
+        image.addEventListener("error", () => resolve(null));
+        image.src = address;
+      }));
       for (const kept of this.images.keys()) {
         if (this.images.size <= Player.KEPT * this.subject.panes.length) break;
         this.images.delete(kept);
@@ -285,7 +294,8 @@ class Player {
   /** Draws the layers that are on, and writes beside each of several colours what share of its layer's pixels it has. */
   paint() {
     if (!this.subject || !this.panes[0].screen.clientWidth) return;
-    const { layers } = this.subject, { look } = this;
+    const { layers, width, height } = this.subject, { look } = this;
+    for (const pane of this.panes) pane.fit(width, height);
     byId("layers").style.setProperty("--opacity", look.fill === "tint" ? look.opacity : 0);
     const painted = this.panes.map((pane) => pane.paint(layers, this.frame, look));
     for (const place of document.querySelectorAll("[data-share]")) {

@@ -166,6 +166,8 @@ class Share {
     font(400, unit);
     context.fillStyle = Share.FAINT;
     context.fillText(isolated(`${place} · frame ${video.frames[frame]}`), pad, pad + lines.length * unit * 1.7);
+    const painting = new Masks.Painting(width, height);  // finer than on the screen, where that is small
+    const look = player.look, masks = make("canvas", { width, height });
     panes.forEach((pane, i) => {
       const left = i * (width + Share.GAP);
       font(600, unit);
@@ -174,7 +176,11 @@ class Share {
       context.fillStyle = "black";
       context.fillRect(left, head, width, height);
       if (image) context.drawImage(image, left, head, width, height);
-      context.drawImage(pane.maskCanvas, left, head);
+      painting.begin(look.fill, look.opacity, Math.max(1, Math.round(width / 400)));
+      for (const layer of this.subject.layers) if (layer.on) painting.add(layer.masks(frame, pane.number), layer.colors);
+      painting.end();
+      masks.getContext("2d").putImageData(painting.image, 0, 0);
+      context.drawImage(masks, left, head);
     });
     font(400, unit);
     legend.forEach(([color, label], i) => {
@@ -248,7 +254,7 @@ class Share {
     for (const [layer, masks] of shown) {
       const marks = new Uint8Array(width * height);
       let box = null;
-      for (const [counts, bit] of masks) box = Masks.around(box, Masks.mark(counts, marks, width, height, bit));
+      for (const [counts, bit] of masks) box = Masks.around(box, Masks.mark(counts, marks, { width, height, step: 1 }, height, bit));
       if (!box) continue;
       for (const [value, color] of layer.colors) regions.push([Trace.path((p) => marks[p] === value, width, height, box), Colors.css(color)]);
       if (outside) marks.forEach((mark, p) => { all[p] |= mark; });
