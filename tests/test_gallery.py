@@ -590,7 +590,8 @@ def test_the_browser_decodes_masks_as_the_coco_api_does(visit):
                 pixels[100:600, 200:900] = 1  # counts of several digits, and large differences of either sign
             counts = coco.encode(pixels)["counts"].decode()
             found = tab.evaluate(
-                "([counts, h, w]) => { const into = new Uint8Array(h * w); Masks.mark(counts, into, { width: w, height: h, step: 1 }, h, 1);"
+                "([counts, h, w]) => { const into = new Uint8Array(h * w);"
+                "Masks.mark(counts, into, { width: w, height: h, step: 1 }, h, 1);"
                 "let sum = 0, weighted = 0; into.forEach((v, i) => { sum += v; weighted += v * (i % 9973); });"
                 "return [sum, weighted, Masks.area(counts)]; }",
                 [counts, *shape],
@@ -855,6 +856,7 @@ def test_what_one_method_lacks_is_said_above_its_picture(visit, pair):
     assert "missing" not in captions[0]
     assert "No usable prediction (missing)" in captions[1]
     assert tab.locator("#problem").is_hidden()
+    assert tab.locator("#scores .main dd").inner_text().endswith(" → –")  # it has not drawn what scores 0
 
 
 def test_scores_of_two_methods_are_those_of_each_in_their_order(gallery, pair, tmp_path):

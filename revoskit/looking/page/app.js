@@ -318,7 +318,8 @@ class App {
 
   scoresOf(entry) {
     const { index, filter } = this;
-    const shown = (i) => (index.paired ? [0, 1].map((method) => percent(entry.scores[method][i])).join(" → ") : percent(entry.scores[0]?.[i]));
+    const one = (method, i) => percent(entry.problems[method] ? null : entry.scores[method]?.[i]);  // a 0 by rule was never drawn
+    const shown = (i) => (index.paired ? `${one(0, i)} → ${one(1, i)}` : one(0, i));
     const names = index.paired ? index.names.map((name, i) => [name, i]).filter(([name, i]) => i === filter.measure || /(^|\s)[JF]$/.test(name)) : index.names.map((name, i) => [name, i]);
     return names.map(([name, i]) => make("div", { class: i === filter.measure ? "main" : null }, make("dt", {}, name), make("dd", {}, shown(i))));
   }
