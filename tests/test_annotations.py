@@ -4,6 +4,7 @@ import contextlib
 import json
 import pickle
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -120,6 +121,9 @@ def test_the_object_of_a_track_is_what_the_first_expression_that_names_it_says()
 
     video = Video("a", 1, 1, ("0",), (expression((1, 7)), expression((2, 7), (3, 8)), expression((4, 8))))
     assert [video.object_id(track) for track in (7, 8, 9)] == [1, 3, None]
+    assert video.objects() == {7: 1, 8: 3}
+    longer = Expression("0", "x", ExpressionType.REFERRING, (1,), (7, 9, 7))
+    assert msgspec.structs.replace(video, expressions=(longer,)).objects() == {7: 1, 9: None}
 
 
 def test_an_object_id_goes_up_to_what_its_column_holds(own_miniature, edit_json):
@@ -144,6 +148,15 @@ def test_an_object_id_goes_up_to_what_its_column_holds(own_miniature, edit_json)
 
 
 VIDEO = "LV-VIS/train/01020"
+MANY = {
+    str(number): {
+        "exp": "x",
+        "obj_id": list(range(5001)),
+        "anno_id": [5001 * number + i for i in range(5001)],
+        "type_id": 0,
+    }
+    for number in range(2)
+}
 ADVICE = "Correct the file or get it anew"
 
 
@@ -181,6 +194,9 @@ def rename_video(name):
         (at_video(height=35), r"frame '00000' \(number 0\): its size is \[36, 64\], expected \[35, 64\]"),
         (at_video(frames=list("abcde")), r"has 4 masks, expected one for each of the video's 5 frames"),
         (at_video(frames=[]), r"frames"),
+        (at_expression(anno_id=[7] * 10_001), r"expression '0' names 10,001 tracks. At most 10,000 are read"),
+        (at_expression(anno_id=list(range(10_001))), r"expression '0' names 10,001 tracks. At most 10,000 are read"),
+        (at_video(expressions=MANY), r"LV-VIS/train/01020' names 10,002 tracks. At most 10,000 are read"),
         (at_video(frames=["../a", "b", "c", "d"]), r"frame '../a' is not a plain relative path"),
         (at_video(expressions=[]), r"Expected `object`, got `array`|expressions"),
         (rename_video("../../etc"), r"video id '../../etc' is not a plain relative path"),

@@ -180,7 +180,7 @@ def test_true_masks_of_one_row_are_spread_over_the_first_png_officially(tmp_path
 
 def test_more_tracks_than_eight_bits_can_count_are_refused(tmp_path):
     write_dataset(tmp_path / "data", np.ones((1, 1, 1, 1), np.uint8), [([0] * 256, 0)])
-    with pytest.raises(UsageError, match="256 tracks overlap, more than 8 bits can count"):
+    with pytest.raises(UsageError, match="over 255 tracks overlap, more than 8 bits can count"):
         evaluate({"v/0": {"0": np.ones((1, 1, 1))}}, tmp_path / "data", protocol="official")
 
 

@@ -123,3 +123,20 @@ def test_masks_of_different_frames_or_sizes_are_refused():
         measures.region_similarity(masks, [{"size": [4, 5], "counts": "51"}] * 2)
     with pytest.raises(UsageError, match="nulls"):
         measures.region_similarity(masks, [None, None])
+
+
+def test_no_frames_have_no_scores_and_frames_without_pixels_are_refused():
+    none = np.zeros((0, 5, 6), bool)
+    for measure in (measures.region_similarity, measures.boundary_measure, measures.pixel_accuracy):
+        assert measure(none, none).shape == (0,)
+        for shape in [(3, 0, 6), (3, 5, 0)]:
+            with pytest.raises(UsageError, match="height, width"):
+                measure(np.zeros(shape, bool), np.zeros(shape, bool))
+    assert measures.robustness(none, none, none).shape == (0,)
+
+
+def test_it_is_the_boundary_that_has_to_be_there_for_the_boundary_measure():
+    full, empty, box = np.ones((1, 6, 8), bool), np.zeros((1, 6, 8), bool), np.zeros((1, 6, 8), bool)
+    box[0, 2:4, 2:4] = True
+    assert measures.boundary_measure(empty, full) == measures.boundary_measure(full, empty) == 1
+    assert measures.boundary_measure(empty, box) == measures.boundary_measure(full, box) == 0

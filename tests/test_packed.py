@@ -39,11 +39,16 @@ def test_masks_with_empty_runs_are_the_masks_that_they_decode_to(runs, height):
 def test_levels_of_overlap_are_those_of_the_sum(masks):
     layers = [pack(mask) for mask in masks]
     total = np.sum(masks, axis=0)
-    levels = pack(total).at_least(layers)
+    levels = pack(total).at_least(layers, 256)
     assert len(levels) == total.max()
     for level, mask in enumerate(levels, 1):
         np.testing.assert_array_equal(mask.areas, (total >= level).sum((1, 2)))
         np.testing.assert_array_equal(mask.overlap(layers[0]), ((total >= level) & (masks[0] > 0)).sum((1, 2)))
+
+
+def test_levels_are_counted_as_far_as_asked():
+    layers = [pack(np.ones((2, 3, 4), np.uint8))] * 9
+    assert [len(layers[0].at_least(layers, most)) for most in (3, 9, 20)] == [3, 9, 9]
 
 
 @settings(max_examples=40)

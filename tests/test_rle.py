@@ -286,3 +286,17 @@ def test_runs_of_any_length_are_written_as_pycocotools_writes_them_and_read_back
     written = coco.frPyObjects({"size": [height, width], "counts": runs}, height, width)["counts"].decode()
     assert masks[0]["counts"] == written
     assert MaskSequence.parse(list(masks), height, width).runs() == [runs]
+
+
+@pytest.mark.parametrize("shape", [(3, 0, 6), (3, 5, 0)])
+def test_frames_without_pixels_have_no_masks(shape):
+    for make in (lambda: MaskSequence.encode(np.zeros(shape)), lambda: MaskSequence.empty(*shape)):
+        with pytest.raises(MaskError, match="not supported"):
+            make()
+    assert len(MaskSequence.encode(np.zeros((0, *shape[1:])))) == 0
+
+
+def test_a_sample_of_no_rows_or_columns_is_empty():
+    masks = MaskSequence.encode(np.ones((3, 5, 6)))
+    assert masks.sample(np.arange(0), np.arange(6)).shape == (3, 0, 6)
+    assert masks.sample(np.arange(5), np.arange(0)).shape == (3, 5, 0)

@@ -95,8 +95,8 @@ def expression_example(
 def video_example(video: Video, masks: VideoMasks, frames: list[EncodedFrame | None]) -> dict[str, Any]:
     """A row of config `videos`."""
     tracks = [
-        {"annotation_id": i, "object_id": video.object_id(i), "masks": list(masks.track(i))}
-        for i in video.annotation_ids
+        {"annotation_id": i, "object_id": object_id, "masks": list(masks.track(i))}
+        for i, object_id in video.objects().items()
     ]
     return video_columns(video, frames) | {
         "tracks": tracks,

@@ -27,6 +27,8 @@ from revoskit.masks.rle import MAX_PIXELS
 
 _ObjectId = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 _AnnotationId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+MAX_TRACKS = 10_000
+"""Of one video, or named by one expression: thousands of times what any released dataset has."""
 _Pixels = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
 
 
@@ -205,10 +207,11 @@ def _video(video_id: str, value: Any, files: SplitFiles, number: int, faults: li
     pictures = () if drawn is None else drawn.pictures
     sides = entry.height or 0, entry.width or 0
     video = Video(video_id, *sides, tuple(entry.frames), tuple(expressions), pictures=pictures)
+    if len(video.annotation_ids) > MAX_TRACKS:
+        raise AnnotationError(f"{where} names {len(video.annotation_ids):,} tracks. {_TOO_MANY}", **place)
     if len(every) > len(expressions):  # whatever else is wrong with an expression, its tracks are still the video's
         whole = msgspec.structs.replace(video, expressions=tuple(every))
-        tracks = tuple((i, whole.object_id(i)) for i in whole.annotation_ids)
-        video = msgspec.structs.replace(video, kept_tracks=tracks)
+        video = msgspec.structs.replace(video, kept_tracks=tuple(whole.objects().items()))
     if entry.height is None or entry.width is None:
         height, width = _size_of(video, files, where, place)
         if entry.height not in (None, height) or entry.width not in (None, width):
@@ -218,6 +221,12 @@ def _video(video_id: str, value: Any, files: SplitFiles, number: int, faults: li
             )
         return msgspec.structs.replace(video, height=height, width=width)
     return video
+
+
+_TOO_MANY = (
+    f"At most {MAX_TRACKS:,} are read: no released dataset comes near, so the file is damaged or made to do harm. "
+    "Compare its SHA-256 with the official one, or leave the entry out (faults='skip', --faults skip)."
+)
 
 
 class _Named(msgspec.Struct):
@@ -231,7 +240,8 @@ def _named_by(said: Any) -> Expression:
     """An expression of which only the tracks count; none where not even those can be read."""
     with contextlib.suppress(msgspec.ValidationError, UnicodeEncodeError, TypeError):
         named = msgspec.convert(spellings.expression(said), _Named)
-        return Expression("", "", None, tuple(named.obj_id), spellings.without_none(named.anno_id))
+        if len(named.anno_id) <= MAX_TRACKS:
+            return Expression("", "", None, tuple(named.obj_id), spellings.without_none(named.anno_id))
     return Expression("", "", None, (), ())
 
 
@@ -288,6 +298,9 @@ def _expression(
     if FAMILIES[files.layout.family].spaces_as_underscores:
         text = text.replace("_", " ")
     type_ = ExpressionType(entry.type_id) if isinstance(entry, _TypedEntry) else None
+    if max(len(entry.anno_id), len(entry.obj_id)) > MAX_TRACKS:
+        number = max(len(entry.anno_id), len(entry.obj_id))
+        raise AnnotationError(f"{where} names {number:,} tracks. {_TOO_MANY}", **place)
     tracks = spellings.without_none(entry.anno_id)
     objects = tuple(entry.obj_id) if tracks else spellings.without_none(entry.obj_id)
     return Expression(expression_id, text, type_, objects, tracks, "" if drawn is None else value.get("kind", ""))

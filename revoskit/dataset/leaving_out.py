@@ -74,7 +74,7 @@ def sound_part(video: Video, tracks: Tracks, files: SplitFiles) -> tuple[Video |
             )
     kept = tuple(e for e in video.expressions if wrong.isdisjoint(e.annotation_ids))
     left_out = LeftOut(len(video.expressions) - len(kept), len(faults), faults=found)
-    sound = tuple((i, video.object_id(i)) for i in video.annotation_ids if i not in wrong)
+    sound = tuple(track for track in video.objects().items() if track[0] not in wrong)
     return msgspec.structs.replace(video, expressions=kept, kept_tracks=sound), left_out
 
 

@@ -71,15 +71,21 @@ class Video(msgspec.Struct, frozen=True):
             return tuple(annotation_id for annotation_id, _ in self.kept_tracks)
         return tuple(sorted({i for expression in self.expressions for i in expression.annotation_ids}))
 
-    def object_id(self, annotation_id: int) -> int | None:
-        """The object that a track belongs to: what the first expression that names the track pairs it with."""
+    def objects(self) -> dict[int, int | None]:
+        """The object that each track belongs to, by annotation id in ascending order.
+
+        It is what the first expression that names the track pairs it with.
+        """
         if self.kept_tracks is not None:
-            return dict(self.kept_tracks).get(annotation_id)
-        for expression in self.expressions:
-            for obj, annotation in zip(expression.object_ids, expression.annotation_ids, strict=False):
-                if annotation == annotation_id:
-                    return obj
-        return None
+            return dict(self.kept_tracks)
+        found: dict[int, int | None] = dict.fromkeys(self.annotation_ids)
+        for expression in reversed(self.expressions):
+            found.update(list(zip(expression.annotation_ids, expression.object_ids, strict=False))[::-1])
+        return found
+
+    def object_id(self, annotation_id: int) -> int | None:
+        """The object that a track belongs to; of many tracks, ask `objects`, which looks through the video once."""
+        return self.objects().get(annotation_id)
 
 
 class UnsizedError(AnnotationError):

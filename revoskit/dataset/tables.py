@@ -74,12 +74,12 @@ def _expressions(
 
 def _video(video: Video, masks: VideoMasks, frames: list[EncodedFrame | None], schema: pa.Schema) -> pa.Table:
     columns = _of_video(video, frames, schema)
-    tracks, ids = schema.field("tracks").type, video.annotation_ids
+    tracks, objects = schema.field("tracks").type, video.objects()
     types = {field.name: field.type for field in tracks.value_type}
-    of_tracks = [_masks(masks.track(i), types["masks"]) for i in ids]
+    of_tracks = [_masks(masks.track(i), types["masks"]) for i in objects]
     per_track = {
-        "annotation_id": pa.array(ids, types["annotation_id"]),
-        "object_id": pa.array([video.object_id(i) for i in ids], types["object_id"]),
+        "annotation_id": pa.array(list(objects), types["annotation_id"]),
+        "object_id": pa.array(list(objects.values()), types["object_id"]),
         "masks": pa.concat_arrays(of_tracks) if of_tracks else pa.array([], types["masks"]),
     }
     columns["tracks"] = _row(_struct(per_track, tracks.value_type), tracks)

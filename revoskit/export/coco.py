@@ -58,7 +58,7 @@ def _write_instances(annotations: Annotations, path: Path, progress: Callable[[i
         between = b""
         for video in annotations:
             masks = annotations.masks(video)
-            for annotation_id in video.annotation_ids:
+            for annotation_id, object_id in video.objects().items():
                 track, number = masks.track(annotation_id), ids[video.video_id, annotation_id]
                 if not track.areas().any():
                     left_out.add(number)
@@ -66,7 +66,7 @@ def _write_instances(annotations: Annotations, path: Path, progress: Callable[[i
                 known: dict[str, object] = {
                     "id": number,
                     "annotation_id": annotation_id,
-                    "object_id": video.object_id(annotation_id),
+                    "object_id": object_id,
                 }
                 known |= _track(videos[video.video_id], video, track)
                 file.write(between + msgspec.json.encode(known))

@@ -124,8 +124,8 @@ def _known(video: Video, masks: VideoMasks) -> dict[str, object]:
         "width": video.width,
         "frame_names": video.frame_names,
         "tracks": [
-            {"annotation_id": i, "object_id": video.object_id(i), "masks": list(masks.track(i))}
-            for i in video.annotation_ids
+            {"annotation_id": i, "object_id": object_id, "masks": list(masks.track(i))}
+            for i, object_id in video.objects().items()
         ],
         "expressions": [_expression(expression) for expression in video.expressions],
     }

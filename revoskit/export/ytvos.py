@@ -158,8 +158,8 @@ def _palette() -> bytes:
 def _objects(video: Video, drawn: _Drawn) -> dict[str, _Object]:
     """The objects that show anywhere, by their number in the pictures."""
     return {
-        str(number): _Object(names, annotation_id, video.object_id(annotation_id))
-        for number, (annotation_id, names) in enumerate(zip(video.annotation_ids, drawn.seen, strict=True), 1)
+        str(number): _Object(names, *track)
+        for number, (track, names) in enumerate(zip(video.objects().items(), drawn.seen, strict=True), 1)
         if names
     }
 

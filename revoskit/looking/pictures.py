@@ -197,15 +197,10 @@ def scene(
         prediction: a method's masks for the expression, one per frame; they get a panel beside the ground truth.
     """
     masks = annotations.masks(video)
-    ids = video.annotation_ids if expression is None else tuple(dict.fromkeys(expression.annotation_ids))
-    truth = tuple(
-        Layer(
-            f"object {video.object_id(i)} (track {i})",
-            masks.track(i),
-            PALETTE[video.annotation_ids.index(i) % len(PALETTE)],
-        )
-        for i in ids
-    )
+    objects = video.objects()
+    colors = {i: PALETTE[number % len(PALETTE)] for number, i in enumerate(objects)}
+    ids = tuple(objects if expression is None else dict.fromkeys(expression.annotation_ids))
+    truth = tuple(Layer(f"object {objects[i]} (track {i})", masks.track(i), colors[i]) for i in ids)
     panels = [Panel("masks kept back" if annotations.hidden else "ground truth", truth)]
     if prediction is not None:
         panels.append(Panel("prediction", (Layer("prediction", prediction, PREDICTION_COLOR),)))

@@ -112,10 +112,11 @@ class PackedMasks:
             for i, (a, b) in zip(range(0, self.frames, FRAMES_PER_BYTE), self._beside(other), strict=True)
         )
 
-    def at_least(self, others: Sequence[PackedMasks]) -> list[PackedMasks]:
+    def at_least(self, others: Sequence[PackedMasks], most: int) -> list[PackedMasks]:
         """Where at least one, at least two, … of these masks cover a pixel, as long as there is such a pixel.
 
-        This mask has to cover all of them; it gives the boxes.
+        It counts up to `most`, and goes no further where so many do. This mask has to cover all of them; it gives the
+        boxes.
         """
         levels: list[list[_Box | None]] = []
         for number, box in enumerate(self._boxes):
@@ -132,6 +133,8 @@ class PackedMasks:
                     layer = again if again.any() else None
                 if layer is not None:
                     covered.append(layer)
+                if len(covered) == most:
+                    break
             for level, area in enumerate(covered):
                 if level == len(levels):
                     levels.append([None] * len(self._boxes))
@@ -285,7 +288,7 @@ def pack(masks: Any) -> PackedMasks:
     """Masks as arrays (T, h, w), `MaskSequence` or a list of RLEs, all of one size.
 
     Raises:
-        UsageError: an array has no three dimensions, or a list has no mask that tells the size.
+        UsageError: an array has no three dimensions or its frames no pixels, or a list has no mask that tells the size.
         MaskError: an RLE is malformed.
     """
     if isinstance(masks, PackedMasks):
@@ -295,7 +298,7 @@ def pack(masks: Any) -> PackedMasks:
     if isinstance(masks, (list, tuple)) and all(mask is None or isinstance(mask, dict) for mask in masks):
         return pack_rles(parse_rles(masks))
     pixels: np.ndarray = np.asarray(masks)
-    if pixels.ndim != 3:
+    if pixels.ndim != 3 or (len(pixels) and not pixels.size):
         raise UsageError(f"expected masks of shape (frames, height, width), found {pixels.shape}")
     frames = pixels if pixels.dtype.itemsize == 1 else np.asarray(pixels != 0)
     return pack_frames(frames.view(np.uint8))

@@ -290,8 +290,13 @@ class MaskSequence(Sequence["RLE | None"]):
 
     @classmethod
     def encode(cls, pixels: np.ndarray) -> MaskSequence:
-        """Masks from an array (T, height, width) of any dtype: what is not zero is object."""
+        """Masks from an array (T, height, width) of any dtype: what is not zero is object.
+
+        Raises:
+            MaskError: its frames have no rows or no columns, or are too large.
+        """
         frames, height, width = pixels.shape
+        _require_pixels(frames, height, width)
         edges = [np.zeros(0, np.int64)]
         for number, frame in enumerate(pixels):
             edges.append(_edges(frame) + number * height * width)
@@ -300,9 +305,8 @@ class MaskSequence(Sequence["RLE | None"]):
 
     @classmethod
     def empty(cls, frames: int, height: int, width: int) -> MaskSequence:
-        """`frames` masks that are background throughout; raises MaskError where they would be too large."""
-        if not 0 <= height * width <= MAX_PIXELS:
-            raise MaskError(f"masks of {height}x{width} pixels are not supported")
+        """`frames` masks of background throughout; raises MaskError where they would have no pixel or too many."""
+        _require_pixels(frames, height, width)
         blank = _blank(height, width)
         return cls._trusted([blank] * frames, height, width)
 
@@ -415,6 +419,8 @@ class MaskSequence(Sequence["RLE | None"]):
         Args:
             rows, columns: which ones, in ascending order; one may come several times.
         """
+        if not len(rows) or not len(columns):
+            return np.zeros((len(self), len(rows), len(columns)), np.uint8)
         columns, copies = np.unique(columns, return_inverse=True)
         size = len(rows) * len(columns)
         mask, position = np.divmod(np.stack(self.intervals(), axis=1).ravel(), self.height * self.width)
@@ -479,6 +485,11 @@ class MaskSequence(Sequence["RLE | None"]):
         runs = self._read()
         lengths = iter(np.split(runs.lengths, runs.starts[1:]))
         return [None if mask is None else next(lengths).tolist() for mask in self._masks]
+
+
+def _require_pixels(frames: int, height: int, width: int) -> None:
+    if not (0 if frames == 0 else 1) <= height * width <= MAX_PIXELS:
+        raise MaskError(f"masks of {height}x{width} pixels are not supported")
 
 
 def _edges(pixels: np.ndarray) -> np.ndarray:

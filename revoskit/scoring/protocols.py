@@ -23,7 +23,7 @@ from revoskit.scoring import measures
 from revoskit.scoring.attributes import Attributes, attributes, unknown
 from revoskit.scoring.extra import Extra, extra, frames_of
 from revoskit.scoring.prediction import GreyMasks, Note, Prediction, Problem, ProblemKind
-from revoskit.scoring.truth import Truth
+from revoskit.scoring.truth import MOST_LEVELS, Truth
 
 Protocol = Literal["binary", "official"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -181,8 +181,8 @@ def _official(truth: Truth, annotation_ids: tuple[int, ...], predicted: GreyMask
     """As published: the prediction's grey values and the number of overlapping tracks are compared as they are."""
     masks = predicted.masks
     levels = truth.levels(annotation_ids)
-    if len(levels) > 255:
-        raise UsageError(f"video {truth.video.video_id!r}: {len(levels)} tracks overlap, more than 8 bits can count")
+    if len(levels) == MOST_LEVELS:
+        raise UsageError(f"video {truth.video.video_id!r}: over 255 tracks overlap, more than 8 bits can count")
     common = [level.overlap(masks) for level in levels]
     # Of the predicted pixels, how many lie where exactly 0, 1, 2, … tracks do.
     above = [masks.areas, *common, np.zeros_like(masks.areas)]

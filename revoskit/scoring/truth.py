@@ -12,6 +12,7 @@ from revoskit.dataset.video_masks import VideoMasks
 from revoskit.masks.packed import PackedMasks, pack
 from revoskit.masks.rle import MaskSequence
 
+MOST_LEVELS = 256
 FRAMES_AT_ONCE = 128  # a multiple of eight
 TRUTH_BYTES = 200_000_000  # of true masks, and of what is made of them, to keep for other expressions
 
@@ -97,7 +98,7 @@ class Truth:
     def levels(self, annotation_ids: tuple[int, ...]) -> list[PackedMasks]:
         """Where at least one, at least two, … of the tracks lie; as long a list as the deepest overlap, at least one.
 
-        A track that is named twice counts twice.
+        It ends at `MOST_LEVELS`, more than the official protocol can count. A track that is named twice counts twice.
         """
         key = tuple(sorted(annotation_ids))
         if key in self._levels:
@@ -105,7 +106,7 @@ class Truth:
         union = self.of(key)
         tracks = [self.of([i]) for i in key]
         overlapping = (sum((track.areas for track in tracks), np.zeros_like(union.areas)) != union.areas).any()
-        levels = [union, *union.at_least(tracks)[1:]] if overlapping else [union]
+        levels = [union, *union.at_least(tracks, MOST_LEVELS)[1:]] if overlapping else [union]
         if all(map(self._room.take, levels)):
             self._levels[key] = levels
         return levels
