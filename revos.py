@@ -17,7 +17,9 @@ import hashlib
 import inspect
 import os
 import re
+import tempfile
 import warnings
+import weakref
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -166,6 +168,16 @@ class RevosConfig(datasets.BuilderConfig):
         return *state, [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
 
 
+def _no_cache() -> str:
+    """Why nothing can be written to the cache of `datasets`, as where HOME is absent or read-only; empty if it can."""
+    try:
+        os.makedirs(datasets.config.HF_DATASETS_CACHE, exist_ok=True)
+        with tempfile.TemporaryFile(dir=datasets.config.HF_DATASETS_CACHE):
+            return ""
+    except OSError as error:
+        return f"{datasets.config.HF_DATASETS_CACHE}: {error.strerror}"
+
+
 def _folders(layout: Layout) -> list[Path]:
     """The folders of all videos, as far as their ids can be read."""
     found = set()
@@ -216,6 +228,11 @@ class Revos(datasets.GeneratorBasedBuilder):
                 stacklevel=2,
             )
             kwargs |= {"missing_frames": "error", "faults": "skip"}
+        self._no_cache = "" if args or kwargs.get("cache_dir") else _no_cache()
+        if self._no_cache:  # `datasets` makes a folder there whether it is needed or not
+            stand_in = tempfile.TemporaryDirectory(prefix="revos-")
+            kwargs["cache_dir"] = stand_in.name
+            weakref.finalize(self, stand_in.cleanup)
         super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
         if self.config.missing_frames not in ("error", "keep"):
             raise UsageError(f"missing_frames is {self.config.missing_frames!r}: expected 'error' or 'keep'")
@@ -253,6 +270,15 @@ class Revos(datasets.GeneratorBasedBuilder):
     def _features(self) -> datasets.Features:
         features = videos_features if self.config.name == "videos" else expressions_features
         return features(self.config.decode_frames)
+
+    def download_and_prepare(self, output_dir: str | None = None, *args: Any, **kwargs: Any) -> None:
+        """Build the dataset in the cache, or in a folder that is named; streaming, publishing and `info` need none."""
+        if self._no_cache and output_dir is None:
+            raise UsageError(
+                f"the cache of `datasets` cannot be written ({self._no_cache}): set HF_HOME to a folder that can, or "
+                "pass cache_dir='FOLDER'. With streaming=True no cache is needed."
+            )
+        super().download_and_prepare(output_dir, *args, **kwargs)
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         """Keep nothing that was made while the annotation files changed."""

@@ -434,3 +434,15 @@ def test_ids_of_videos_are_what_processes_share_not_masks(miniature, cache):
         lists = [value for value in generator.gen_kwargs.values() if isinstance(value, list)]
         layout = Layout.at(miniature.root)
         assert lists == [list(open_annotations(layout, str(generator.name)).videos)]
+
+
+def test_only_building_needs_a_cache_and_it_says_which_variable_names_it(miniature, monkeypatch, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "file" / "datasets")
+    streamed = datasets.load_dataset("revos", data_dir=str(miniature.root), split="validation", streaming=True)
+    assert next(iter(streamed))["video_id"]
+    assert revos.Revos(data_dir=None).info.license
+    with pytest.raises(UsageError, match="HF_HOME"):
+        datasets.load_dataset("revos", data_dir=str(miniature.root), split="validation")
+    elsewhere = str(tmp_path / "elsewhere")
+    assert len(datasets.load_dataset("revos", data_dir=str(miniature.root), split="validation", cache_dir=elsewhere))

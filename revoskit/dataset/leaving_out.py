@@ -135,8 +135,12 @@ def tell(left_out: LeftOut, what: str, folder: Path) -> None:
     """Warn of what was left out, once, and write all of it to a file in a folder."""
     content = msgspec.json.format(msgspec.json.encode(left_out), indent=2)
     path = folder / f"left-out-{hashlib.sha256(content).hexdigest()[:12]}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content + b"\n")
+    where = f"All of it: {path}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content + b"\n")
+    except OSError as error:
+        where = f"The list of all of it could not be written ({error}): set HF_HOME to a folder that can be"
     kinds = Counter(fault.kind for fault in left_out.faults)
     numbers = {name: getattr(left_out, f"{name}s") for name in ("expression", "track", "video")}
     much = ", ".join(f"{number:,} {name}{'s' * (number != 1)}" for name, number in numbers.items() if number)
@@ -144,6 +148,6 @@ def tell(left_out: LeftOut, what: str, folder: Path) -> None:
     warnings.warn(
         f"faults='skip' has left {much or 'nothing'} out of {what}, for "
         f"{', '.join(f'{count:,} {kind}' for kind, count in kinds.most_common())}: {first}"
-        f"{'; …' if len(left_out.faults) > 3 else ''}. All of it: {path}",
+        f"{'; …' if len(left_out.faults) > 3 else ''}. {where}",
         stacklevel=3,
     )
