@@ -66,10 +66,9 @@ class VideoWriter:
         video = annotations.video(video_id)
         masks = annotations.masks(video)
         address, copies = link_or_copy(video_id, video.frame_names, annotations.files, self.folder, self.max_side)
-        ids = video.annotation_ids
-        tracks = [Track(str(i), video.object_id(i), _counts(masks.track(i))) for i in ids]
+        tracks = [Track(str(i), of, _counts(masks.track(i))) for i, of in video.objects().items()]
         absent = [number for number, frame in enumerate(annotations.files.frames(video)) if frame is None]
-        place = {annotation_id: number for number, annotation_id in enumerate(ids)}
+        place = {annotation_id: number for number, annotation_id in enumerate(video.annotation_ids)}
         true = Truth(video, masks)  # what a true mask costs, it costs once a set of tracks
         compared, made = [], {}
         for expression in video.expressions:
