@@ -282,7 +282,7 @@ def test_bytes_behind_the_end_of_a_jpeg_are_fine(copy):
         (FOREGROUND, None, "file-absent"),
         (EXPRESSIONS["train_sub"], None, "file-absent"),
         (TRACKS, b'{"3003000": [', "file-unreadable"),
-        (TRACKS, b'{"1": [], "1": []}', "file-unreadable"),
+        (TRACKS, b"[]", "file-unreadable"),
         (FOREGROUND, b"", "file-unreadable"),
         (TRAIN, b"\xff", "file-unreadable"),
         (TRAIN, b"[]", "file-unreadable"),

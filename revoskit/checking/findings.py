@@ -7,26 +7,11 @@ from __future__ import annotations
 
 import msgspec
 
-from revoskit.dataset.faults import of_error, placed
+from revoskit.dataset.faults import Found, of_error
 from revoskit.errors import AnnotationError
 from revoskit.kinds import Kind, Severity
 
 EXAMPLES = 5
-
-
-class Example(msgspec.Struct, order=True, omit_defaults=True):
-    """One finding: where, and what was found there."""
-
-    split: str = ""
-    video: str = ""
-    expression: str = ""
-    track: str = ""
-    frame: str = ""
-    found: str = ""
-    file: str = ""
-
-    def __str__(self) -> str:
-        return placed(self.found, self.split, self.video, self.expression, self.track, self.frame)
 
 
 class Finding(msgspec.Struct):
@@ -37,13 +22,13 @@ class Finding(msgspec.Struct):
     says: str
     count: int
     videos: int
-    examples: list[Example]
+    examples: list[Found]
 
 
 class _Group(msgspec.Struct):
     count: int = 0
     videos: set[str] = msgspec.field(default_factory=set)
-    examples: list[Example] = msgspec.field(default_factory=list)
+    examples: list[Found] = msgspec.field(default_factory=list)
 
 
 class Tally:
@@ -66,13 +51,13 @@ class Tally:
         file: str = "",
     ) -> None:
         """Note something that was found `count` times, and where."""
-        example = Example(split, video, expression, track, frame, found, file)
+        example = Found(split, video, expression, track, frame, found, file)
         self._merge(kind, _Group(count, {example.video} - {""}, [example]))
 
     def add_error(self, error: AnnotationError, split: str, kind: Kind) -> None:
         """Note what an error says, and where."""
         fault = of_error(error, split)
-        example = Example(split, fault.video, fault.expression, fault.track, fault.frame, fault.found, fault.file)
+        example = Found(split, fault.video, fault.expression, fault.track, fault.frame, fault.found, fault.file)
         self._merge(kind, _Group(1, {fault.video} - {""}, [example]))
 
     def merge(self, other: Tally) -> None:

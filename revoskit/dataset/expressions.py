@@ -225,7 +225,7 @@ def _video(video_id: str, value: Any, files: SplitFiles, number: int, faults: li
 
 _TOO_MANY = (
     f"At most {MAX_TRACKS:,} are read: no released dataset comes near, so the file is damaged or made to do harm. "
-    "Compare its SHA-256 with the official one, or leave the entry out (faults='skip', --faults skip)."
+    "Compare its SHA-256 with the official one"
 )
 
 

@@ -16,31 +16,31 @@ OF_FRAMES = {
 """What a frame that cannot be read is called among the faults of a copy."""
 
 
-class Fault(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
-    """One thing that is wrong: where, and what was found there."""
+class Found(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
+    """Something about a copy: where, and what was found there. What does not apply is empty."""
 
-    kind: Kind
-    found: str = ""
-    file: str = ""
     split: str = ""
     video: str = ""
     expression: str = ""
     track: str = ""
     frame: str = ""
+    found: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
-        return placed(self.found, self.split, self.video, self.expression, self.track, self.frame)
+        numbered = {"expression": self.expression, "track": self.track, "frame": self.frame}
+        place = [self.split, self.video, *(f"{what} {name}" for what, name in numbered.items() if name)]
+        return ": ".join(text for text in (" · ".join(part for part in place if part), self.found) if text)
 
 
-def placed(found: str, split: str, video: str, expression: str, track: str, frame: str) -> str:
-    """What was found, behind its place, for people; what is empty is left out."""
-    numbered = {"expression": expression, "track": track, "frame": frame}
-    place = [split, video, *(f"{what} {name}" for what, name in numbered.items() if name)]
-    return ": ".join(text for text in (" · ".join(part for part in place if part), found) if text)
+class Fault(Found, frozen=True, kw_only=True):
+    """One thing that is wrong, of a kind."""
+
+    kind: Kind
 
 
 def of_error(error: AnnotationError, split: str) -> Fault:
     """The record of an error in the annotations."""
     place = {what: getattr(error, what) or "" for what in ("file", "video", "expression", "track", "frame")}
     found = str(error).removeprefix(f"{place['file']}: ")
-    return Fault(error.kind or Kind.ENTRY_MALFORMED, found, split=split, **place)
+    return Fault(kind=error.kind or Kind.ENTRY_MALFORMED, found=found, split=split, **place)

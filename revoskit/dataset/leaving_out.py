@@ -52,7 +52,7 @@ def sound_part(video: Video, tracks: Tracks, files: SplitFiles) -> tuple[Video |
     if video.height * video.width > MAX_PIXELS:
         said = f"{video.height}x{video.width} pixels (height x width) are more than a frame can have"
         place = {"file": str(files.expressions), "split": files.name, "video": video.video_id}
-        return None, LeftOut(videos=1, faults=[Fault(Kind.ENTRY_MALFORMED, said, **place)])
+        return None, LeftOut(videos=1, faults=[Fault(kind=Kind.ENTRY_MALFORMED, found=said, **place)])
     faults: dict[int, Fault] = {}
     missing: set[int] = set()
     for annotation_id in video.annotation_ids:
@@ -70,7 +70,13 @@ def sound_part(video: Video, tracks: Tracks, files: SplitFiles) -> tuple[Video |
             said = f"{len(gone):,} of its {len(expression.annotation_ids):,} tracks are not in {tracks.path.name}"
             place = {"file": str(tracks.path), "split": files.name, "video": video.video_id}
             found.append(
-                Fault(Kind.TRACK_MISSING, said, expression=expression.expression_id, track=str(gone[0]), **place)
+                Fault(
+                    kind=Kind.TRACK_MISSING,
+                    found=said,
+                    expression=expression.expression_id,
+                    track=str(gone[0]),
+                    **place,
+                )
             )
     kept = tuple(e for e in video.expressions if wrong.isdisjoint(e.annotation_ids))
     left_out = LeftOut(len(video.expressions) - len(kept), len(faults), faults=found)
@@ -111,9 +117,9 @@ def _of_video(video: Video, files: SplitFiles, missing: bool) -> list[Fault]:
     gone = files.video_folder(video.video_id)
     for name, frame in zip(video.frame_names, files.frames(video), strict=True):
         if frame is not None and (wrong := _frame_fault(frame, video)):
-            found.append(Fault(wrong[0], wrong[1], file=frame.file or "", frame=name, **place))
+            found.append(Fault(kind=wrong[0], found=wrong[1], file=frame.file or "", frame=name, **place))
         elif frame is None and missing:
-            found.append(Fault(Kind.FRAME_MISSING, file=str(gone / f"{name}.jpg"), frame=name, **place))
+            found.append(Fault(kind=Kind.FRAME_MISSING, file=str(gone / f"{name}.jpg"), frame=name, **place))
     return found
 
 
