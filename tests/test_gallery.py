@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -174,6 +175,21 @@ def test_frames_that_are_not_on_disk_are_counted(tmp_path):
     write_miniature(tmp_path / "ReVOS", videos=1, frames=4)
     next((tmp_path / "ReVOS").rglob("00002.jpg")).unlink()
     assert write_gallery(Layout.at(tmp_path / "ReVOS"), "train", tmp_path / "page").missing_frames == 1
+
+
+@pytest.mark.parametrize("num_proc", [1, 2])
+@pytest.mark.parametrize("max_side", [None, 32], ids=["linked", "copied"])
+def test_frames_of_another_size_are_warned_of_once_a_video(tmp_path, max_side, num_proc):
+    written = write_miniature(tmp_path / "ReVOS", videos=4, frames=4, height=24, width=40)
+    layout = Layout.at(written.root)
+    videos = list(open_annotations(layout, "validation"))
+    for name in videos[0].frame_names:
+        Image.new("RGB", (80, 48)).save(written.root / FRAMES_FOLDER / videos[0].video_id / f"{name}.jpg")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        write_gallery(layout, "validation", tmp_path / "page", max_side=max_side, num_proc=num_proc)
+    (said,) = [str(one.message) for one in told if "masks are scaled with the frames" in str(one.message)]
+    assert f"{videos[0].video_id!r}: its frames are 48x80 pixels (height x width), the annotations say 24x40" in said
 
 
 def test_scores_of_other_predictions_are_refused(gallery, tmp_path):

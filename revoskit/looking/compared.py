@@ -48,6 +48,8 @@ class MadeVideo:
     missing_frames: int
     expressions: dict[str, MadeExpression]
     files: tuple[str, ...]
+    other_sizes: tuple[tuple[int, int], ...]
+    """Height and width of frames that have not those of the video, as far as frames were opened."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class VideoWriter:
         annotations = self.annotations
         video = annotations.video(video_id)
         masks = annotations.masks(video)
-        address, copies = link_or_copy(video_id, video.frame_names, annotations.files, self.folder, self.max_side)
+        placed = link_or_copy(video_id, video.frame_names, annotations.files, self.folder, self.max_side)
         tracks = [Track(str(i), of, _counts(masks.track(i))) for i, of in video.objects().items()]
         absent = [number for number, frame in enumerate(annotations.files.frames(video)) if frame is None]
         place = {annotation_id: number for number, annotation_id in enumerate(video.annotation_ids)}
@@ -79,9 +81,10 @@ class VideoWriter:
             picture = _thumbnail(video, masks, expression, methods)
             made[expression.expression_id] = MadeExpression([_means(one) for one in methods], problems, picture, words)
         script = f"data/videos/{video_id}.js"
-        data = VideoData(video_id, address, video.frame_names, absent, tracks, compared)
+        data = VideoData(video_id, placed.address, video.frame_names, absent, tracks, compared)
         write_script(self.folder / script, "revosVideo", data)
-        return MadeVideo(address, len(absent), made, (script, *copies))
+        others = tuple(sorted(placed.sizes - {(video.height, video.width)}))
+        return MadeVideo(placed.address, len(absent), made, (script, *placed.copies), others)
 
     def _predicted(self, true: Truth, expression: Expression) -> tuple[list[Predicted], list[str | None]]:
         """What each method says, and in a word what is wrong with that which cannot be used."""

@@ -16,6 +16,7 @@ import enum
 import os
 import re
 from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
@@ -126,19 +127,32 @@ def _can_be_linked(frames: list[Frame | None]) -> bool:
         return True
 
 
-def _write_frames(names: Sequence[str], frames: list[Frame | None], folder: Path, max_side: int | None) -> list[str]:
+@dataclass
+class Placed:
+    """A video's frames, where a page finds them."""
+
+    address: str
+    """Of their folder, as the page links it."""
+    copies: list[str] = field(default_factory=list)
+    """What was copied for that, under the page's folder, with slashes."""
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    """Every height and width that a copied frame has; of linked ones, that of the first."""
+
+
+def _write_frames(names: Sequence[str], frames: list[Frame | None], folder: Path, max_side: int | None) -> Placed:
     """Copies of frames whose longer side is at most `max_side`; those that an earlier run finished are kept.
 
-    A copy has its frame's modification time, by which it is known again. Returns the names of the copies.
+    A copy has its frame's modification time, by which it is known again. The result is relative to `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    copies = []
+    placed = Placed("")
     for name, frame in zip(names, frames, strict=True):
         if frame is None:
             continue
-        copies.append(f"{name}.jpg")
-        target, (_, modified) = folder / copies[-1], frame.status()
+        placed.copies.append(f"{name}.jpg")
+        target, (_, modified) = folder / placed.copies[-1], frame.status()
         size = frame.size()
+        placed.sizes.add(size)
         wanted = size if max_side is None else bounded(size, max_side)
         if _is_copy(target, wanted, modified):
             continue
@@ -149,7 +163,7 @@ def _write_frames(names: Sequence[str], frames: list[Frame | None], folder: Path
                 small = frame.image(wanted[::-1]).resize(wanted[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
                 small.save(part, "JPEG", quality=JPEG_QUALITY)
             os.utime(part, ns=(modified, modified))
-    return copies
+    return placed
 
 
 def bounded(size: tuple[int, int], max_side: int) -> tuple[int, int]:
@@ -166,13 +180,15 @@ def _is_copy(target: Path, size: tuple[int, int], modified: int) -> bool:
         return False
 
 
-def link_or_copy(
-    video_id: str, names: Sequence[str], files: SplitFiles, folder: Path, max_side: int | None
-) -> tuple[str, list[str]]:
-    """The address of a video's frames as the page links it, and what was copied for that, with slashes."""
+def link_or_copy(video_id: str, names: Sequence[str], files: SplitFiles, folder: Path, max_side: int | None) -> Placed:
+    """Give a page a video's frames: linked where they lie, or else copied."""
     frames = files.frames_named(video_id, names)
     if max_side is None and _can_be_linked(frames):
-        return _address_of(files.video_folder(video_id), folder), []
+        first = next((frame for frame in frames if frame is not None), None)
+        sizes = set()
+        with contextlib.suppress(FrameError):  # one that is broken shows as such
+            sizes = set() if first is None else {first.size()}
+        return Placed(_address_of(files.video_folder(video_id), folder), sizes=sizes)
     place = f"frames/{video_id}"
-    copies = _write_frames(names, frames, folder / place, max_side)
-    return quote(place), [f"{place}/{name}" for name in copies]
+    placed = _write_frames(names, frames, folder / place, max_side)
+    return Placed(quote(place), [f"{place}/{name}" for name in placed.copies], placed.sizes)

@@ -26,6 +26,7 @@ from revoskit.looking.compared import MEASURED, MadeExpression, MadeVideo, Video
 from revoskit.looking.folder import Kind, claim, refuse_what_is_no_page, remove_others, write_page, write_script
 from revoskit.looking.methods import Methods, open_methods
 from revoskit.looking.page_data import Attribute, Index, ListedExpression, ListedVideo
+from revoskit.looking.pictures import tell_of_size
 from revoskit.scoring.attributes import ATTRIBUTES, NONE, order
 from revoskit.workers import run
 
@@ -109,6 +110,8 @@ def _write_all(writer: VideoWriter, methods: Methods, num_proc: int, progress: C
     made: dict[str, MadeVideo] = {}
     for video_id, one in run(writer, list(annotations.videos), num_proc=num_proc):
         made[video_id] = one
+        for size in one.other_sizes[:1]:  # here, where the caller sees warnings: workers have their own
+            tell_of_size(annotations.video(video_id), size)
         progress(1)
     index = _index(annotations, methods, made)
     write_script(folder / "data" / "index.js", "revosIndex", index)

@@ -525,7 +525,7 @@ def _panel(subject: Scene, panel: Panel, index: int, style: Style) -> Image.Imag
     if frame is None:
         picture = Image.new("RGB", size, ABSENT)
     else:
-        _tell_of_size(subject.video, frame)
+        tell_of_size(subject.video, frame.size())
         picture = frame.image(size).resize(size, Image.Resampling.LANCZOS)
     masks = [_scaled(layer.masks[index : index + 1].decode()[0], size) for layer in panel.layers]
     colors = [layer.color for layer in panel.layers] or PALETTE
@@ -535,9 +535,9 @@ def _panel(subject: Scene, panel: Panel, index: int, style: Style) -> Image.Imag
     return picture
 
 
-def _tell_of_size(video: Video, frame: Frame) -> None:
-    """Warn of frames of another size than their video's: Python shows such a warning once for each text."""
-    height, width = frame.size()
+def tell_of_size(video: Video, size: tuple[int, int]) -> None:
+    """Warn of frames of another size, height and width, than their video's: Python shows one of each text."""
+    height, width = size
     if (height, width) != (video.height, video.width):
         warnings.warn(
             f"video {video.video_id!r}: its frames are {height}x{width} pixels (height x width), the annotations say "

@@ -188,13 +188,13 @@ class _Writer:
         masks = annotations.masks(video)
         tracks = [masks.track(i) for i in video.annotation_ids]
         names = list(dict.fromkeys([*video.frame_names, *(name for name in proposed or () if name is not None)]))
-        address, copies = link_or_copy(video.video_id, names, annotations.files, self.folder, self.max_side)
+        placed = link_or_copy(video.video_id, names, annotations.files, self.folder, self.max_side)
         there = annotations.files.frames_named(video.video_id, names)
         self.missing += there.count(None)
         absent = {name for name, frame in zip(names, there, strict=True) if frame is None}
         data = _VideoData(
             video.video_id,
-            address,
+            placed.address,
             video.frame_names,
             [i for i, name in enumerate(video.frame_names) if name in absent],
             [
@@ -206,7 +206,7 @@ class _Writer:
         )
         script = f"data/videos/{video.video_id}.js"
         write_script(self.folder / script, "revosVideo", data)
-        self.files += [script, *copies]
+        self.files += [script, *placed.copies]
         item.width, item.height = video.width, video.height
         if proposed is not None:
             item.mapping = msgspec.json.encode(found.mapping).decode()
