@@ -39,9 +39,9 @@ from revoskit.dataset.advice import about_frames
 from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations, open_splits
 from revoskit.dataset.changes import refuse_changes, unchanged
 from revoskit.dataset.columns import expression_example, expressions_features, video_example, videos_features
-from revoskit.dataset.expressions import scan_expressions
+from revoskit.dataset.expressions import ids_without_size, scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
-from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Faults, FileState, Layout, SplitFiles
+from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, Faults, FileState, Layout, SplitFiles, check_relative
 from revoskit.dataset.leaving_out import LeftOut, tell
 from revoskit.dataset.records import UnsizedError, Video
 from revoskit.dataset.remapping import read_mapping
@@ -158,12 +158,15 @@ class RevosConfig(datasets.BuilderConfig):
         """The state on disk of what the rows are made from."""
         # Where rows follow which frames are there, or what size they have, so do the times of the folders.
         sized = FAMILIES[self.family].sized
-        if self.alignment or not sized:
+        unsized = _unsized_folders(layout) if sized else []
+        if self.alignment or unsized or not sized:
             forget_annotations()
         self.state = self.layout.annotation_state()
         state = layout.annotation_state(), layout.picture_state(), layout.frame_state()
         if self.faults == "skip":  # which looks into every frame
             return *state, [(str(folder), _frames_state(folder)) for folder in _folders(layout)]
+        if unsized:
+            state = *state, [(str(folder), _frames_state(folder)) for folder in unsized]
         folders = _folders(layout) if self.missing_frames != "error" or self.alignment or not sized else []
         return *state, [(str(folder), folder.stat().st_mtime_ns) for folder in folders]
 
@@ -186,6 +189,17 @@ def _folders(layout: Layout) -> list[Path]:
             videos, faults = scan_expressions(layout.split(split))
             ids = [*videos, *(fault.record.video_id for fault in faults if isinstance(fault, UnsizedError))]
             found |= {layout.split(split).video_folder(video_id) for video_id in ids}
+    return sorted(folder for folder in found if folder.is_dir())
+
+
+def _unsized_folders(layout: Layout) -> list[Path]:
+    """The folders of the videos that do not say their size, which then is that of their frames."""
+    found = set()
+    for split in map(layout.split, layout.splits()):
+        for video_id in ids_without_size(split.expressions):
+            with contextlib.suppress(AnnotationError):  # said when it is opened
+                check_relative(video_id, "video id")
+                found.add(split.video_folder(video_id))
     return sorted(folder for folder in found if folder.is_dir())
 
 

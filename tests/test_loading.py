@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from datasets import DownloadMode, get_dataset_config_names, get_dataset_split_names, load_dataset, load_dataset_builder
 from packaging.version import Version
+from PIL import Image
 from pycocotools import mask as coco
 
 import revos
@@ -203,6 +204,27 @@ def test_a_changed_annotation_file_is_built_anew(own_miniature, cache, edit_json
     edit_json(own_miniature.root / EXPRESSIONS["train"], lambda content: content["videos"].popitem())
     after = load_dataset("revos", **options)
     assert len(after) < len(before)
+
+
+@pytest.mark.parametrize("faulty", [False, True], ids=["sound", "beside a video that is none"])
+def test_a_frame_of_another_size_is_noticed_where_the_file_does_not_say_the_size(
+    own_miniature, cache, edit_json, faulty
+):
+    def without_size(content):
+        video_id, video = next(iter(content["videos"].items()))
+        absent = {"exp": "the unicorn", "obj_id": [], "anno_id": [], "type_id": 2}
+        content["videos"] = {video_id: {"frames": video["frames"], "expressions": {"0": absent}}}
+        if faulty:
+            content["videos"]["none"] = []
+
+    edit_json(own_miniature.root / EXPRESSIONS["train"], without_size)
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "splits": ["train"], "split": "train"}
+    options |= {"missing_frames": "keep"} if not faulty else {"faults": "skip"}
+    (row,) = load_dataset("revos", **options)
+    for frame in row["frames"]:
+        Image.new("RGB", (64, 32)).save(frame["path"])  # in place: the folder does not change
+    (row,) = load_dataset("revos", **options)
+    assert (row["height"], row["width"]) == (32, 64)
 
 
 def test_changed_code_is_built_anew(tmp_path):

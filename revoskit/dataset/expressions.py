@@ -104,6 +104,38 @@ def scan_expressions(files: SplitFiles) -> tuple[dict[str, Video], list[Annotati
     return videos, faults
 
 
+class _Sides(msgspec.Struct):
+    height: Any = None
+    width: Any = None
+
+
+class _EverySides(msgspec.Struct):
+    videos: dict[str, _Sides]
+
+
+def ids_without_size(path: Path) -> list[str]:
+    """The ids of the videos that do not say their height and width, found without reading all else; unchecked.
+
+    None where the file cannot be read: that is said when it is opened.
+    """
+    try:
+        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        try:
+            videos = msgspec.json.decode(content, type=_EverySides).videos
+        except (msgspec.DecodeError, UnicodeDecodeError):  # one faulty video, or what only Python's own parser takes
+            videos = msgspec.convert(_readable(json.loads(content)), dict[str, _Sides])
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [video_id for video_id, video in videos.items() if video.height is None or video.width is None]
+
+
+def _readable(document: Any) -> dict[str, Any]:
+    """The entries of a file that are objects."""
+    entries = document.get("videos") if isinstance(document, dict) else None
+    found = entries.items() if isinstance(entries, dict) else ()
+    return {video_id: entry for video_id, entry in found if isinstance(entry, dict)}
+
+
 def _video_ids(path: Path | None) -> Collection[str]:
     """Those of the videos that a file of expressions has; none where it is not there."""
     if path is None or not path.is_file():
