@@ -162,7 +162,7 @@ class RevosConfig(datasets.BuilderConfig):
         if self.alignment or unsized or not sized:
             forget_annotations()
         self.state = self.layout.annotation_state()
-        state = layout.annotation_state(), layout.picture_state(), layout.frame_state()
+        state: tuple[object, ...] = layout.annotation_state(), layout.picture_state(), layout.frame_state()
         if self.faults == "skip":  # which looks into every frame
             return *state, [(str(folder), _frames_state(folder)) for folder in _folders(layout)]
         if unsized:
