@@ -329,3 +329,13 @@ def test_frames_of_another_size_are_warned_of_once_a_video(own_miniature, tmp_pa
         warnings.simplefilter("default")
         pictures.save(pictures.find_scene(Layout.at(own_miniature.root), video.video_id), tmp_path / "sheet.png")
     assert len([one for one in told if "masks are scaled with the frames" in str(one.message)]) == 1
+
+
+@pytest.mark.parametrize("name", ["0000\n1", "0000\r1", "0000\ud8001", "0000\u202e1", "0000\x001"])
+def test_a_name_that_no_font_can_draw_is_drawn_as_escapes(layout, tmp_path, name):
+    subject = pictures.find_scene(layout, VIDEO, "0")
+    video = msgspec.structs.replace(subject.video, frame_names=(name, *subject.video.frame_names[1:]))
+    odd = replace(subject, video=video, heading=name, caption=name)
+    for file in ("sheet.png", "moving.gif"):
+        pictures.save(odd, tmp_path / file, frames=2)
+        assert (tmp_path / file).stat().st_size > 0

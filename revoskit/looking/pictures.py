@@ -27,6 +27,7 @@ from revoskit.errors import AnnotationError, UsageError
 from revoskit.frames import Frame, at_hand
 from revoskit.masks.rle import MaskSequence
 from revoskit.scoring.predictions import open_predictions
+from revoskit.text import printable
 
 Color = tuple[int, int, int]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -618,7 +619,11 @@ def _font(size: int, bold: bool = False) -> Font:
 
 
 def _fit(text: str, font: Font, width: int) -> str:
-    """The text, cut with an ellipsis where it is wider than `width` pixels."""
+    """The text on one line, cut with an ellipsis where it is wider than `width` pixels.
+
+    Line ends and what no encoding has are drawn as escapes: fonts refuse them.
+    """
+    text = printable(text).replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
     if len(text) <= width and font.getlength(text) <= width:  # no glyph is narrower than a pixel
         return text
     text = text[:width]
@@ -629,7 +634,7 @@ def _fit(text: str, font: Font, width: int) -> str:
 def _wrapped(text: str, font: Font, width: int) -> list[str]:
     """Lines of at most `width` pixels; a word that is wider stands alone and is cut."""
     lines: list[str] = []
-    for word in text.split():
+    for word in printable(text).split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
         else:
