@@ -323,7 +323,7 @@ class Revos(datasets.GeneratorBasedBuilder):
                 splits = self._leave_out(splits)
             elif self.config.missing_frames == "error":
                 _refuse_missing(splits, {split: of_split.missing_frames() for split, of_split in splits.items()})
-            splits = _not_empty(splits)
+            splits = _not_empty(splits, self.config.name)
         # The list of ids is what `datasets` divides among processes and streams; masks never travel.
         return [
             datasets.SplitGenerator(
@@ -521,7 +521,7 @@ def _warn_of_unknown(alignment: str, splits: dict[str, Annotations]) -> None:
         )
 
 
-def _not_empty(splits: dict[str, Annotations]) -> dict[str, Annotations]:
+def _not_empty(splits: dict[str, Annotations], config: str) -> dict[str, Annotations]:
     """The splits that have rows, since `datasets` cannot give one without; says what is left out.
 
     Raises:
@@ -529,8 +529,10 @@ def _not_empty(splits: dict[str, Annotations]) -> dict[str, Annotations]:
     """
     kept, notes = {}, []
     for split, of_split in splits.items():
-        if of_split.videos:
+        if any(config == "videos" or video.expressions for video in of_split):
             kept[split] = of_split
+        elif of_split.videos:
+            notes.append(f"{split} is left out: its videos have no expressions that could be loaded")
         elif of_split.left_out:
             notes.append(f"{split} is left out: something is wrong with each of its videos")
         else:

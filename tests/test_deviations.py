@@ -17,6 +17,7 @@ from revoskit import cli, stats
 from revoskit.dataset import spellings
 from revoskit.dataset.annotations import open_annotations, open_splits
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, TRACKS, Layout
+from revoskit.dataset.tracks import ForegroundFile
 from revoskit.errors import AnnotationError, MaskError
 from revoskit.looking import pictures
 from revoskit.miniature import write_miniature
@@ -116,6 +117,7 @@ SPELLED = {
     "one id without a list": ids(lambda found: found[0] if len(found) == 1 else found),
     "one id without a list, as text": ids(lambda found: str(found[0]) if len(found) == 1 else found),
     "no ids as null": ids(lambda found: found or None),
+    "no ids as a list of null": ids(lambda found: found or [None]),
     "no ids as -1": ids(lambda found: found or [-1]),
     "no ids as -1 without a list": ids(lambda found: found or -1),
     "no ids as text": ids(lambda found: found or ["-1"]),
@@ -129,6 +131,7 @@ SPELLED = {
     "a mask in a list": present(lambda mask: [mask]),
     "a mask in a list beside none": present(lambda mask: [{}, mask]),
     "a mask in two parts": present(in_two_parts),
+    "a mask in a list beside null": present(lambda mask: [None, mask]),
     "run lengths": present(run_lengths),
     "run lengths in a list": present(lambda mask: [run_lengths(mask)]),
     "sizes with a point": present(lambda mask: mask | {"size": [float(side) for side in mask["size"]]}),
@@ -239,7 +242,9 @@ FOREGROUNDS = {
     "cut off": cut,
     "empty": lambda path: path.write_bytes(b""),
     "a list": lambda path: path.write_text("[]"),
-    "a key twice": lambda path: path.write_text(path.read_text()[:-1] + ', "x": 1, "x": 2}'),
+    "a video twice": lambda path: path.write_text(
+        path.read_text()[:-1] + f', "{next(iter(json.loads(path.read_text())))}": 2}}'
+    ),
     "of another length": rewritten(lambda d: [v["masks_rle"].pop() for v in d.values()]),
     "of another size": rewritten(
         lambda d: [m.update(size=m["size"][::-1]) for v in d.values() for m in v["masks_rle"]]
@@ -256,6 +261,16 @@ def test_a_foreground_that_cannot_be_trusted_is_made_from_the_tracks_with_one_wa
     with pytest.warns(UserWarning, match=r"mask_dict_foreground\.json.*(?s:.)*made from") as told:
         assert everything(root) == everything(sound)
     assert len(ours(told)) == 1
+
+
+def test_of_a_foreground_that_has_a_video_twice_the_other_videos_are_read(root):
+    path = root / FOREGROUND
+    first, second, *_ = sound = json.loads(path.read_text())
+    path.write_text(f'{{"{first}": {{"masks_rle": []}}, {path.read_text()[1:]}')
+    file = ForegroundFile(path)
+    with pytest.raises(AnnotationError, match=r"it is there twice, with different masks"):
+        file.unchecked(first)
+    assert file.unchecked(second).masks_rle == sound[second]["masks_rle"]
 
 
 def test_a_foreground_without_some_videos_is_made_from_the_tracks(sound, root, edit_json):

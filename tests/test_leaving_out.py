@@ -171,6 +171,17 @@ def test_a_faulty_video_goes_alone(root, rows, tmp_path, edit_json, case):
         assert "1 video out of" in told[0]
 
 
+def test_a_video_that_is_there_twice_goes_alone(root, rows, tmp_path):
+    first = next(iter(json.loads((root / TRAIN).read_text())["videos"]))
+    text = (root / TRAIN).read_text()
+    (root / TRAIN).write_text(text.replace('"videos": {', f'"videos": {{"{first}": {{}}, ', 1))
+    with pytest.raises(AnnotationError, match=f"'videos' has the key '{first}' twice"):
+        load(root, tmp_path / "cache")
+    found, told = load(root, tmp_path / "cache", faults="skip")
+    assert found == {key: row for key, row in rows["expressions"].items() if key[:2] != ("train", first)}
+    assert "1 video out of" in told[0]
+
+
 def doubled(path, value):
     """The track stands twice in the file, first as `value`."""
     path.write_text(f'{{"{TRACK}": {json.dumps(value)}, {path.read_text().lstrip()[1:]}')

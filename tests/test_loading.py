@@ -407,6 +407,21 @@ def test_a_file_without_videos_is_left_out_with_a_word(own_miniature, cache, edi
     assert list(loaded) == ["train", "validation"]
 
 
+@pytest.mark.parametrize("faults", ["error", "skip"])
+def test_a_split_without_expressions_has_videos_alone_and_is_left_out_with_a_word(
+    own_miniature, cache, edit_json, faults
+):
+    def clear(content):
+        for video in content["videos"].values():
+            video["expressions"] = {}
+
+    edit_json(own_miniature.root / EXPRESSIONS["train_sub"], clear)
+    options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "faults": faults}
+    with pytest.warns(UserWarning, match="train_sub is left out: its videos have no expressions that could be loaded"):
+        assert list(load_dataset("revos", **options)) == ["train", "validation"]
+    assert "train_sub" in load_dataset("revos", "videos", **options)
+
+
 def test_a_copy_of_which_nothing_is_left_is_an_error(own_miniature, cache):
     shutil.rmtree(own_miniature.root / "JPEGImages")
     options = {"data_dir": str(own_miniature.root), "cache_dir": cache, "faults": "skip"}

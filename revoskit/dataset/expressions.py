@@ -60,9 +60,9 @@ class _VideoEntry(msgspec.Struct):
 
 
 class _DuplicateKey(dict[str, Any]):
-    """A JSON object that has a key twice, noted while parsing and reported where its place is known."""
+    """A JSON object that has keys twice, noted while parsing and reported where its place is known."""
 
-    key: str
+    keys_twice: list[str]
 
 
 def _expression_type(files: SplitFiles) -> type[_UntypedEntry]:
@@ -93,12 +93,14 @@ def scan_expressions(files: SplitFiles) -> tuple[dict[str, Video], list[Annotati
     path = files.expressions
     document = _parse_json(path)
     place: Place = {"file": path}
-    entries = _object(_object(document, str(path), place).get("videos"), f"{path}: 'videos'", place)
+    entries = _object(document, str(path), place).get("videos")
+    twice = entries.keys_twice if isinstance(entries, _DuplicateKey) else []
+    entries = entries if isinstance(entries, _DuplicateKey) else _object(entries, f"{path}: 'videos'", place)
     elsewhere = _video_ids(files.less)
     videos: dict[str, Video] = {}
-    faults: list[AnnotationError] = []
+    faults = [_twice(f"{path}: 'videos'", video_id, place | {"video": video_id}) for video_id in twice]
     for number, (video_id, entry) in enumerate(entries.items()):
-        if video_id not in elsewhere:
+        if video_id not in elsewhere and video_id not in twice:
             with _noting(faults):
                 videos[video_id] = _video(video_id, entry, files, number, faults)
     return videos, faults
@@ -159,7 +161,7 @@ def _parse_json(path: Path) -> Any:
         if len(found) == len(pairs):
             return found
         marked = _DuplicateKey(found)
-        marked.key = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        marked.keys_twice = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
         return marked
 
     try:
@@ -175,9 +177,13 @@ def _parse_json(path: Path) -> Any:
         raise JsonError(path, str(error)) from None
 
 
+def _twice(where: str, key: str, place: Place) -> AnnotationError:
+    return AnnotationError(f"{where} has the key {key!r} twice: one of the two would be lost", **place)
+
+
 def _object(value: Any, where: str, place: Place) -> dict[str, Any]:
     if isinstance(value, _DuplicateKey):
-        raise AnnotationError(f"{where} has the key {value.key!r} twice: one of the two would be lost", **place)
+        raise _twice(where, value.keys_twice[0], place)
     if not isinstance(value, dict):
         raise AnnotationError(f"{where}: expected an object, found {_brief(value)}", **place)
     return value

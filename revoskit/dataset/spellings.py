@@ -37,7 +37,7 @@ def expression(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ids(value: Any) -> Any:
-    if value is None:
+    if value is None or value == [None]:
         return []
     return [whole(one) for one in value] if isinstance(value, list) else [whole(value)]
 
@@ -71,7 +71,7 @@ def _mask(entry: Any, index: int) -> Any:
     if not entry:
         return None
     try:
-        if isinstance(entry, list) and all(isinstance(one, dict) for one in entry):
+        if isinstance(entry, list) and all(isinstance(one, dict) or one is None for one in entry):
             return _union([_rle(one) for one in entry if one])
         return _rle(entry) if isinstance(entry, dict) else entry
     except MaskError as error:

@@ -58,8 +58,18 @@ class MappedObject:
         """Of each key that is there twice with different values, what is wrong with it."""
 
     def _told_apart(self, mapped: memoryview) -> dict[str, str]:
-        refuse_duplicates(self.path, mapped, self._members)
-        return {}
+        """A member that is there twice is in doubt only where the two differ, and the others are not."""
+        twice = {}
+        for position, start in _gaps(mapped, self._members):
+            for key, value in _lost(self.path, mapped, position, start):
+                if value != msgspec.json.decode(self._members[key]):
+                    first = position + bytes(mapped[position:start]).find(f'"{key}"'.encode())
+                    last = _place(mapped, self._members[key])
+                    twice[key] = (
+                        f"it is there twice, with different masks, at byte {first} and at byte {last}: which is meant "
+                        "is not known"
+                    )
+        return twice
 
     def __contains__(self, key: str) -> bool:
         return key in self._members
@@ -106,20 +116,6 @@ class TrackFile(MappedObject):
 
     _warned = False
     _form = _Form(msgspec.json.Decoder(list[RLE | None]), spellings.masks)
-
-    def _told_apart(self, mapped: memoryview) -> dict[str, str]:
-        """A track that is there twice is in doubt only where the two differ, and the others are not."""
-        twice = {}
-        for position, start in _gaps(mapped, self._members):
-            for key, value in _lost(self.path, mapped, position, start):
-                if value != msgspec.json.decode(self._members[key]):
-                    first = position + bytes(mapped[position:start]).find(f'"{key}"'.encode())
-                    last = _place(mapped, self._members[key])
-                    twice[key] = (
-                        f"it is there twice, with different masks, at byte {first} and at byte {last}: which is meant "
-                        "is not known"
-                    )
-        return twice
 
     def unchecked(self, annotation_id: str) -> list[RLE | None]:
         """A track as the file has it, for whoever looks for what is wrong with it: its masks may be malformed.
