@@ -357,12 +357,18 @@ def faulty(root, edit_json):
         ["publish", "{root}", "-o", "{out}"],
         ["export", "{root}", "--to", "mevis", "-o", "{out}"],
         ["evaluate", "{predictions}", "{root}", "--split", "train", "--json"],
+        ["compare", "{predictions}", "{others}", "{root}", "--split", "train", "--json"],
+        ["convert", "{predictions}", "{root}", "--split", "train", "--to", "lines", "-o", "{out}"],
+        ["predict", "{adapter}", "{root}", "--split", "train", "-o", "{out}"],
     ],
     ids=lambda command: f"{command[0]}-{len(command)}",
 )
 def test_every_command_that_opens_a_split_goes_on_without_what_is_wrong(faulty, tmp_path, command, capsys):
-    (tmp_path / "p.json").write_text(json.dumps({"LV-VIS/train/01020": {}}))
+    for name in ("p.json", "q.json"):
+        (tmp_path / name).write_text(json.dumps({"LV-VIS/train/01020": {}}))
+    (tmp_path / "nothing.py").write_text("def predict(frames, text, row): return [None] * len(frames)")
     named = {"root": faulty, "out": tmp_path / "out", "predictions": tmp_path / "p.json"}
+    named |= {"others": tmp_path / "q.json", "adapter": f"{tmp_path / 'nothing.py'}:predict"}
     arguments = [part.format(**named) for part in command]
     assert cli.main([*arguments, "--num-proc", "1"] if command[0] == "gallery" else arguments) == 2
     assert "--faults skip" in capsys.readouterr().err

@@ -115,6 +115,7 @@ def _convert_options(parser: Parser) -> None:
     options.add_root(parser)
     options.add_family(parser)
     options.add_split_of_family(parser, "validation")
+    options.add_faults(parser)
     parser.add_argument("--to", choices=["png", "json", "parquet", "lines"], required=True, help="which form")
     parser.add_argument(
         "-o", "--output", type=options.path, required=True, metavar="OUT", help="a folder; a file for json and parquet"
@@ -139,6 +140,7 @@ def _convert(args: argparse.Namespace) -> int:
             to=args.to,
             split=args.split,
             family=args.family,
+            faults=args.faults,
             num_proc=args.num_proc,
             progress=show,
         )

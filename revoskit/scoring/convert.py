@@ -24,7 +24,7 @@ from revoskit import workers
 from revoskit.atomic import PART, make_folder, whole, write_whole
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
-from revoskit.dataset.layout import Layout
+from revoskit.dataset.layout import Faults, Layout
 from revoskit.dataset.records import Expression, Video
 from revoskit.errors import UsageError
 from revoskit.inference.division import Shard
@@ -74,6 +74,7 @@ def convert(
     to: Form,
     split: str = "validation",
     family: str = REVOS,
+    faults: Faults = "error",
     num_proc: int = 1,
     progress: Callable[[int, int], object] = lambda done, videos: None,
 ) -> Conversion:
@@ -83,7 +84,7 @@ def convert(
 
     Args:
         predictions: in any form, as `evaluate` takes them.
-        data_dir, split, family: what they are for: names of frames, sizes, and the order of the result.
+        data_dir, split, family, faults: what they are for: names of frames, sizes, and the order of the result.
         output: a folder for `png` and `lines`, a file for `json` and `parquet`.
         to: `png` for a tree `<video_id>/<expression_id>/<frame>.png`, with the grey value that the masks were read
             with, 1 where they had none; `json` for `{video_id: {expression_id: [RLE, …]}}`; `parquet` for a row per
@@ -98,7 +99,7 @@ def convert(
     if to not in FORMS:
         raise UsageError(f"there is no form {to!r}: use {', '.join(FORMS)}")
     refuse_a_dataset(predictions)
-    annotations = open_annotations(Layout.at(data_dir, family), split)
+    annotations = open_annotations(Layout.at(data_dir, family, faults=faults), split)
     opened = open_predictions(predictions, annotations)
     result = Conversion(Path(output))
     if to == "png":
