@@ -206,7 +206,8 @@ def test_what_is_no_spelling_of_a_mask_is_left_for_the_reader_to_refuse(entry):
     assert spellings.masks([entry]) == [entry]
 
 
-@pytest.mark.parametrize("change", [lambda d: d.update(type_id=True), lambda d: d.update(anno_id=[[3003000]]),
+@pytest.mark.parametrize("change", [lambda d: d.update(type_id=True), lambda d: d.update(anno_id=[None]),
+                                    lambda d: d.update(anno_id=[[3003000]]),
                                     lambda d: d.update(anno_id=[1.5]), lambda d: d.update(anno_id={})])  # fmt: skip
 def test_what_is_in_doubt_is_refused(root, edit_json, change):
     edit_json(root / TRAIN, lambda d: change(next(iter(d["videos"].values()))["expressions"]["0"]))

@@ -30,6 +30,8 @@ def whole(value: Any) -> Any:
 def expression(entry: dict[str, Any]) -> dict[str, Any]:
     """An expression with its ids as lists of whole numbers and its type as one."""
     found = dict(entry)
+    if found.get("anno_id") == [None] == found.get("obj_id"):  # beside an object, null is an id that was lost
+        found |= {"anno_id": [], "obj_id": []}
     found.update({key: _ids(found[key]) for key in ("obj_id", "anno_id") if key in found})
     if "type_id" in found:
         found["type_id"] = whole(found["type_id"])
@@ -37,7 +39,7 @@ def expression(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ids(value: Any) -> Any:
-    if value is None or value == [None]:
+    if value is None:
         return []
     return [whole(one) for one in value] if isinstance(value, list) else [whole(value)]
 
