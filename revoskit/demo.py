@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetDict
-from PIL import Image
 from tabulate import tabulate
 
 from revoskit.dataset.layout import TRACKS, Layout
-from revoskit.frames import frame_of
-from revoskit.looking.pictures import overlay
+from revoskit.looking import pictures
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
 
@@ -71,12 +69,6 @@ def _masks(row: dict[str, Any]) -> MaskSequence:
     return MaskSequence.parse(row["masks"], row["height"], row["width"])
 
 
-def save_picture(row: dict[str, Any], path: Path, frames: int = 3) -> None:
-    """A few frames of an example with its masks, side by side."""
-    chosen = [round(i * (len(row["frames"]) - 1) / max(1, frames - 1)) for i in range(frames)]
-    masks = _masks(row).take(chosen).decode()
-    strip = Image.new("RGB", (row["width"] * frames, row["height"]))
-    for place, (index, mask) in enumerate(zip(chosen, masks, strict=True)):
-        frame = frame_of(row["frames"][index]).image()
-        strip.paste(overlay(frame, [mask]), (place * row["width"], 0))
-    strip.save(path)
+def save_picture(layout: Layout, row: dict[str, Any], path: Path) -> None:
+    """What `revoskit show` draws of the example."""
+    pictures.save(pictures.find_scene(layout, row["video_id"], row["expression_id"]), path, frames=3)

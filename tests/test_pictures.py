@@ -20,7 +20,9 @@ from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.frames import FrameFile
 from revoskit.looking import pictures
+from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
+from revoskit.scoring.evaluate import evaluate
 
 VIDEO = "LV-VIS/train/01020"
 
@@ -113,13 +115,46 @@ def test_objects_keep_their_colour_from_expression_to_expression(layout):
 def test_a_prediction_stands_beside_the_ground_truth(layout, tmp_path):
     predictions = predictions_of(layout, tmp_path / "predictions.json")
     alone = pictures.find_scene(layout, VIDEO, "0")
-    beside = pictures.find_scene(layout, VIDEO, "0", predictions)
-    assert [panel.title for panel in beside.panels] == ["ground truth", "prediction"]
+    beside = pictures.find_scene(layout, VIDEO, "0", [predictions])
+    assert [panel.title for panel in beside.panels] == ["ground truth", "prediction · J&F 100.0"]
     style = pictures.Style(panel_width=160)
     one, two = (pictures.contact_sheet(subject, frames=1, style=style) for subject in (alone, beside))
     assert two.width == one.width + 160 + 4
     truth, prediction = (panel.layers[0].masks for panel in beside.panels)
     assert prediction == truth.filled()
+
+
+def test_two_methods_stand_side_by_side_with_what_each_scores_and_who_is_ahead(layout, tmp_path):
+    right = predictions_of(layout, tmp_path / "right.json")
+    annotations = open_annotations(layout, "train")
+    video = annotations.video(VIDEO)
+    truth = annotations.masks(video).of(video.expressions[0]).decode()
+    truth[6:] = 0
+    (tmp_path / "half.json").write_text(json.dumps({VIDEO: {"0": list(MaskSequence.encode(truth))}}))
+    subject = pictures.find_scene(layout, VIDEO, "0", [right, str(tmp_path / "half.json")])
+    score = 100 * evaluate(str(tmp_path / "half.json"), layout.root, split="train").expressions[0].binary.J
+    assert 0 < score < 100
+    assert [panel.title.split(" · ")[0] for panel in subject.panels] == ["ground truth", "right", "half"]
+    half = float(subject.panels[2].title.rpartition(" ")[2])
+    assert half == pytest.approx(score, abs=0.06)  # frames are all right or empty: F is J
+    assert f" · right ahead by {100 - half:.1f} · " in subject.caption
+    named = pictures.find_scene(layout, VIDEO, "0", [right, str(tmp_path / "half.json")], ["A", "B"])
+    assert [panel.title[0] for panel in named.panels[1:]] == ["A", "B"]
+    colors = [panel.layers[0].color for panel in subject.panels]
+    assert len(set(colors)) == 3
+    with pytest.raises(UsageError, match="name each"):
+        pictures.find_scene(layout, VIDEO, "0", [right], ["A", "B"])
+
+
+def test_an_animation_carries_the_whole_expression_in_as_many_lines_as_it_takes(layout, tmp_path):
+    subject = pictures.find_scene(layout, VIDEO, "0")
+    long = pictures.Scene(subject.video, "word " * 40, subject.caption, subject.frames, subject.panels)
+    heights = []
+    for scene in (subject, long):
+        pictures.save(scene, tmp_path / "moving.gif")
+        with Image.open(tmp_path / "moving.gif") as file:
+            heights.append(file.height)
+    assert heights[1] > heights[0] + 40
 
 
 def test_an_expression_without_objects_and_one_without_words_have_their_sheets(layout):
@@ -149,9 +184,9 @@ def test_what_cannot_be_found_is_said_with_what_there_is(layout, tmp_path):
     with pytest.raises(AnnotationError, match=r"no expression '9'(.|\n)*which of these would roll"):
         pictures.find_scene(layout, VIDEO, "9")
     with pytest.raises(UsageError, match="name the expression"):
-        pictures.find_scene(layout, VIDEO, None, "p.json")
+        pictures.find_scene(layout, VIDEO, None, ["p.json"])
     with pytest.raises(UsageError, match=r"no usable prediction for expression '1'(.|\n)*missing"):
-        pictures.find_scene(layout, VIDEO, "1", predictions_of(layout, tmp_path / "p.json"))
+        pictures.find_scene(layout, VIDEO, "1", [predictions_of(layout, tmp_path / "p.json")])
     with pytest.raises(MissingFilesError):
         pictures.find_scene(Layout.at(tmp_path), VIDEO)
 

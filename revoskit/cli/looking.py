@@ -30,7 +30,14 @@ def _show_options(parser: Parser) -> None:
         help="a server (hf://datasets/…, https://…): what is not here of the annotations is downloaded, and of the "
         "archive of frames no more than is shown (default ROOT: the cache)",
     )
-    parser.add_argument("--predictions", metavar="P", help="a method's masks, to stand beside the ground truth")
+    parser.add_argument(
+        "--predictions",
+        metavar="P",
+        action="append",
+        default=[],
+        help="a method's masks, to stand beside the ground truth with their J&F; give it again for another method",
+    )
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the methods (default: from their paths)")
     parser.add_argument("--frames", type=int, default=6, metavar="N", help="how many on a contact sheet (default: 6)")
     parser.add_argument("--fps", type=float, default=6, help="frames a second of a GIF or MP4 (default: 6)")
     parser.add_argument("--opacity", type=float, default=0.45, help="of the tint, 0 to 1 (default: 0.45)")
@@ -47,7 +54,7 @@ def _show(args: argparse.Namespace) -> int:
         args.root, args.expression = args.expression, None  # VIDEO ROOT: an expression's id is no folder
     style = pictures.Style(args.opacity, args.outline)
     layout = _far_layout(args) if args.source else options.layout_of(args)
-    subject = pictures.find_scene(layout, args.video, args.expression, args.predictions)
+    subject = pictures.find_scene(layout, args.video, args.expression, args.predictions, args.names)
     name = "_".join(filter(None, (args.video.replace("/", "_"), args.expression)))
     output = args.output or Path(f"{name}.png")
     with tqdm(total=subject.frame_count, unit="frame", desc="drawing", disable=None, leave=False) as bar:

@@ -30,7 +30,7 @@ def _demo(args: argparse.Namespace) -> int:
     expressions = load_dataset(revos.NAME, data_dir=str(layout.root), cache_dir=cache)
     videos = load_dataset(revos.NAME, "videos", data_dir=str(layout.root), cache_dir=cache)
     picture = args.output / "overlay.png"
-    demo.save_picture(expressions["validation"][0], picture)
+    demo.save_picture(layout, expressions["validation"][0], picture)
     print(f"\n{demo.describe(expressions, videos)}\n\nIts masks on its frames: {picture}")
     return 0
 

@@ -9,7 +9,7 @@ import os
 import textwrap
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -26,6 +26,8 @@ from revoskit.dataset.records import Expression, Video
 from revoskit.errors import AnnotationError, UsageError
 from revoskit.frames import Frame, at_hand
 from revoskit.masks.rle import MaskSequence
+from revoskit.scoring.compare import method_names
+from revoskit.scoring.measures import boundary_measure, region_similarity
 from revoskit.scoring.predictions import open_predictions
 from revoskit.text import printable
 
@@ -42,7 +44,7 @@ PALETTE: list[Color] = [
     (0, 114, 178),
     (240, 228, 66),
 ]
-PREDICTION_COLOR: Color = (220, 38, 127)  # none of the tracks' colours
+PREDICTION_COLORS: list[Color] = [(220, 38, 127), (100, 63, 225), (255, 255, 255)]  # none of the tracks' colours
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 29, 31), (104, 107, 114)
 ABSENT = (222, 223, 226)  # stands in for a frame that is not on disk
@@ -190,12 +192,13 @@ def scene(
     annotations: Annotations,
     video: Video,
     expression: Expression | None = None,
-    prediction: MaskSequence | None = None,
+    predictions: Mapping[str, MaskSequence] | None = None,
 ) -> Scene:
     """The objects that an expression means, or without one every track of the video; each in a colour of its own.
 
     Args:
-        prediction: a method's masks for the expression, one per frame; they get a panel beside the ground truth.
+        predictions: the masks of methods for the expression, one per frame, by the methods' names. Each has a panel
+            beside the ground truth, with its J&F over all frames, in percent, where there is an object to find.
     """
     masks = annotations.masks(video)
     objects = video.objects()
@@ -203,8 +206,13 @@ def scene(
     ids = tuple(objects if expression is None else dict.fromkeys(expression.annotation_ids))
     truth = tuple(Layer(f"object {objects[i]} (track {i})", masks.track(i), colors[i]) for i in ids)
     panels = [Panel("masks kept back" if annotations.hidden else "ground truth", truth)]
-    if prediction is not None:
-        panels.append(Panel("prediction", (Layer("prediction", prediction, PREDICTION_COLOR),)))
+    scores = {}
+    for number, (name, predicted) in enumerate((predictions or {}).items()):
+        color = PREDICTION_COLORS[number % len(PREDICTION_COLORS)]
+        if ids and not annotations.hidden:
+            scores[name] = _score(masks.union(ids), predicted)
+        title = f"{name} · J&F {scores[name]:.1f}" if name in scores else name
+        panels.append(Panel(title, (Layer(name, predicted, color),)))
     count = f"{len(video.frame_names)} frames of {video.width}×{video.height}"
     if expression is None:
         tracks = "" if annotations.hidden else f"{len(ids)} tracks · "
@@ -212,6 +220,8 @@ def scene(
     else:
         kind = f"{expression.type.label} · " if expression.type is not None else ""
         heading, about = expression.text, f"{kind}{video.video_id} · expression {expression.expression_id}"
+    if len(scores) == 2:
+        about += f" · {_verdict(scores)}"
     return Scene(
         video,
         " ".join(heading.split()) or "(no text)",
@@ -222,26 +232,59 @@ def scene(
     )
 
 
+def _score(truth: MaskSequence, predicted: MaskSequence) -> float:
+    """J&F of one expression, in percent, as the protocol `binary` has it."""
+    return 50 * float(region_similarity(truth, predicted).mean() + boundary_measure(truth, predicted).mean())
+
+
+def _verdict(scores: Mapping[str, float]) -> str:
+    (a, of_a), (b, of_b) = scores.items()
+    return f"{a if of_a > of_b else b} ahead by {abs(of_a - of_b):.1f}" if abs(of_a - of_b) >= 0.05 else "level"
+
+
 def find_scene(
-    layout: Layout, video_id: str, expression_id: str | None = None, predictions: str | None = None
+    layout: Layout,
+    video_id: str,
+    expression_id: str | None = None,
+    predictions: Sequence[str | os.PathLike[str]] = (),
+    names: Sequence[str] | None = None,
 ) -> Scene:
-    """The scene of a video, or of one of its expressions, by id, in whatever split it is."""
+    """The scene of a video, or of one of its expressions, by id, in whatever split it is.
+
+    Args:
+        predictions: of methods, as `evaluate` takes them; each has a panel of its own.
+        names: what to call the methods (default: "prediction" for one, the ends of their paths for several).
+
+    Raises:
+        UsageError: predictions without an expression, one of them has nothing usable for it, or names that are not one
+            each.
+    """
     annotations, video = find_video(layout, video_id)
     if expression_id is None:
-        if predictions is not None:
+        if predictions:
             raise UsageError("a prediction answers one expression: name the expression too")
         return scene(annotations, video)
     expression = find_expression(video, expression_id)
-    if predictions is None:
-        return scene(annotations, video, expression)
+    called = method_names(predictions, names) if len(predictions) > 1 else tuple(names or ["prediction"])
+    if predictions and len(called) != len(predictions):
+        raise UsageError(f"there are {len(predictions)} methods and {len(called)} names for them: name each")
+    found = {
+        name: _predicted(one, annotations, video, expression) for name, one in zip(called, predictions, strict=False)
+    }
+    return scene(annotations, video, expression, found)
+
+
+def _predicted(
+    predictions: str | os.PathLike[str], annotations: Annotations, video: Video, expression: Expression
+) -> MaskSequence:
     found = open_predictions(predictions, annotations).read(video, expression)
     if found.binary is None:
         assert found.problem is not None  # without masks there is a reason
         raise UsageError(
-            f"{predictions} has no usable prediction for expression {expression_id!r} of {video_id!r} "
-            f"({found.problem.kind.value}): {found.problem.reason}"
+            f"{predictions} has no usable prediction for expression {expression.expression_id!r} of "
+            f"{video.video_id!r} ({found.problem.kind.value}): {found.problem.reason}"
         )
-    return scene(annotations, video, expression, found.binary.unpack())
+    return found.binary.unpack()
 
 
 def evenly_spaced(count: int, wanted: int) -> list[int]:
@@ -457,8 +500,9 @@ def save_animation(
             progress(1)
 
     panel_width, panel_height = style.panel_size(subject.video)
-    size = _tile_width(subject, panel_width), panel_height + ABOVE + BELOW
-    _require_size(size, _SMALLER_PANELS, kind)
+    width = _tile_width(subject, panel_width)
+    lines = len(_wrapped(subject.heading, _font(15), width - 16))
+    _require_size((width, _above(lines) + panel_height + BELOW), _SMALLER_PANELS, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         writers[kind](part, pictures(), fps)
@@ -565,14 +609,28 @@ def _tile(subject: Scene, index: int, style: Style) -> Image.Image:
 def _animation_frame(subject: Scene, index: int, style: Style) -> Image.Image:
     tile = _tile(subject, index, style)
     name = subject.video.frame_names[index]
-    titles = " | ".join(panel.title for panel in subject.panels) if len(subject.panels) > 1 else subject.caption
-    picture = Image.new("RGB", (tile.width, tile.height + ABOVE + BELOW), PAPER)
-    picture.paste(tile, (0, ABOVE))
+    heading = _wrapped(subject.heading, _font(15), tile.width - 16)
+    above = _above(len(heading))
+    picture = Image.new("RGB", (tile.width, above + tile.height + BELOW), PAPER)
+    picture.paste(tile, (0, above))
     draw = ImageDraw.Draw(picture)
-    draw.text((8, 6), _fit(subject.heading, _font(15), tile.width - 16), INK, font=_font(15))
-    place = f"{name}  ({index + 1} of {len(subject.video.frame_names)})  {titles}"
-    draw.text((8, tile.height + 34), _fit(place, _font(12), tile.width - 16), FAINT, font=_font(12))
+    for number, line in enumerate(heading):
+        draw.text((8, 6 + 20 * number), line, INK, font=_font(15))
+    if len(subject.panels) == 1:
+        place = f"{name}  ({index + 1} of {subject.frame_count})  {subject.caption}"
+        draw.text((8, above + tile.height + 4), _fit(place, _font(12), tile.width - 16), FAINT, font=_font(12))
+        return picture
+    width, _ = style.panel_size(subject.video)
+    for number, panel in enumerate(subject.panels):  # the first panel's place says where in the video this is
+        place = f"{panel.title}  {name} ({index + 1} of {subject.frame_count})" if number == 0 else panel.title
+        left = number * (width + BETWEEN)
+        draw.text((left + 8, above + tile.height + 4), _fit(place, _font(12), width - 16), FAINT, font=_font(12))
     return picture
+
+
+def _above(lines: int) -> int:
+    """Pixels over the frames of an animation, for so many lines of the expression."""
+    return ABOVE + 20 * (max(lines, 1) - 1)
 
 
 def _header(subject: Scene, width: int) -> Image.Image:
