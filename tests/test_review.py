@@ -12,6 +12,7 @@ import pytest
 from revoskit import cli
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Video
 from revoskit.errors import MissingFilesError, UsageError
 from revoskit.looking.review import write_review
 from revoskit.miniature import write_miniature
@@ -185,3 +186,12 @@ def test_a_report_on_other_frames_has_its_video_told_and_not_shown(written, tmp_
     page = write_review(layout, tmp_path / "report.json", tmp_path / "page")
     assert (page.not_shown, page.acceptable) == (1, 0)
     assert "run the check again" in (tmp_path / "page/data/index.js").read_text()
+
+
+def test_the_objects_of_a_video_are_looked_up_once_however_many_its_tracks(written, tmp_path, monkeypatch):
+    layout, report, _, _ = written
+    asked, objects = [], Video.objects
+    monkeypatch.setattr(Video, "objects", lambda video: asked.append(video.video_id) or objects(video))
+    write_review(layout, report, tmp_path / "page")
+    assert asked
+    assert len(asked) == len(set(asked))

@@ -187,6 +187,7 @@ class _Writer:
         proposed = None if found.mapping is None else apply_mapping(found.mapping, video, folder)
         masks = annotations.masks(video)
         tracks = [masks.track(i) for i in video.annotation_ids]
+        objects = video.objects()
         names = list(dict.fromkeys([*video.frame_names, *(name for name in proposed or () if name is not None)]))
         placed = link_or_copy(video.video_id, names, annotations.files, self.folder, self.max_side)
         there = annotations.files.frames_named(video.video_id, names)
@@ -197,10 +198,7 @@ class _Writer:
             placed.address,
             video.frame_names,
             [i for i, name in enumerate(video.frame_names) if name in absent],
-            [
-                Track(str(i), video.object_id(i), _counts(of))
-                for i, of in zip(video.annotation_ids, tracks, strict=True)
-            ],
+            [Track(str(i), objects[i], _counts(of)) for i, of in zip(video.annotation_ids, tracks, strict=True)],
             proposed,
             None if found.shift is None else [_moved(of, found.shift, found.grows) for of in tracks],
         )
