@@ -4,6 +4,7 @@ import io
 import random
 import shutil
 import stat
+import struct
 import subprocess
 import tarfile
 import zipfile
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from official_files import split_archive, zip_frames
 
-from revoskit.archives.zips import Pieces
+from revoskit.archives.zips import Pieces, read_directory
 from revoskit.atomic import is_of_lock
 from revoskit.cli import main
 from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, TRACKS, Layout
@@ -363,3 +364,12 @@ def test_pieces_read_across_their_borders(tmp_path):
     assert Pieces(pieces.cut(1, 4)).read() == b"bcde"
     with pytest.raises(OSError, match="seek"):
         pieces.seek(-1)
+
+
+def test_a_zip64_locator_that_names_a_part_which_is_not_there_is_refused(tmp_path):
+    locator = struct.pack("<4sIQI", b"PK\6\7", 99, 0, 2)
+    last = locator + struct.pack("<4s4H2IH", b"PK\5\6", 1, 1, 1, 1, 0, 0, 0)
+    for name, content in [("f.z01", bytes(40)), ("f.zip", last)]:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ArchiveError, match="part 100 of 2"):
+        read_directory(Pieces.of([tmp_path / "f.z01", tmp_path / "f.zip"]))

@@ -306,6 +306,8 @@ def _find_end(archive: Pieces) -> _End:
         _, end64_disk, end64_offset, parts = _LOCATOR64.unpack(locator)
         if 1 < parts != len(archive.spans):
             raise ArchiveError(_parts_missing(archive, parts))
+        if end64_disk >= parts > 1:
+            raise ArchiveError(f"{archive.name} says that its end lies in part {end64_disk + 1} of {parts}")
         base = archive.starts[end64_disk] if parts > 1 else 0
         record = archive.read_at(base + end64_offset, _END64.size)
         if len(record) == _END64.size and record.startswith(b"PK\6\6"):
