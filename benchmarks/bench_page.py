@@ -17,16 +17,19 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from bench_gallery import write_dataset
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, FRAMES_FOLDER, TRACKS, Layout
 from revoskit.looking.gallery import write_gallery
 from revoskit.masks.rle import MaskSequence
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 EXPRESSIONS_A_VIDEO = 14
 VISITED = 50  # videos
@@ -146,6 +149,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=12, help="of each of the many videos")
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
+    from playwright.sync_api import sync_playwright  # of the extra `browser`
+
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         many, long = Path(name, "many"), Path(name, "long")
         many.mkdir()

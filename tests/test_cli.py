@@ -26,7 +26,9 @@ def test_demo_loads_its_own_miniature_and_draws_it(tmp_path, capsys, monkeypatch
         assert "validation" in printed
         assert "one of referring, reasoning, nonexistent" in printed
         assert "Its masks on its frames: " in printed
-    assert Image.open(tmp_path / "revos-demo" / "overlay.png").size == (3 * 320, 180)
+    width, height = Image.open(tmp_path / "revos-demo" / "overlay.png").size
+    assert width > 3 * 320  # three frames beside each other, under what they show
+    assert height > 180
 
 
 def test_stats_prints_a_table_or_json(miniature, capsys):

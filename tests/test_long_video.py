@@ -90,7 +90,7 @@ def test_it_has_a_page(data, predictions, tmp_path):
     page = ["--split", "validation", "--predictions", predictions["pngs"], "--num-proc", 1, "-o", tmp_path]
     assert command("gallery", "--data-dir", data, *page) == 0
     script = (tmp_path / "data" / "videos" / f"{LONG}.js").read_text()
-    compared = json.loads(script[script.index("(") + 1 : script.rindex(")")])["expressions"][0]
+    compared = json.loads(script[script.index("(") + 1 : script.rindex(")")])["expressions"][0]["methods"][0]
     assert compared["J"] == compared["F"] == [1] * LONG_FRAMES
 
 

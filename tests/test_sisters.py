@@ -20,7 +20,7 @@ from revoskit.checking.check import check
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import EXPRESSIONS, Layout
-from revoskit.dataset.records import UnsizedError
+from revoskit.dataset.records import UnsizedError, Video
 from revoskit.dataset.remapping import Linear, write_mapping
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import TARGETS, export
@@ -663,9 +663,15 @@ def test_a_sister_is_exported_under_its_own_name(sisters, tmp_path, family):
     for split in splits:
         ours = open_annotations(layout, split)
         theirs = open_annotations(back, {"validation": "valid_u"}.get(split, split))
-        assert [msgspec.structs.replace(video, pictures=()) for video in ours] == list(theirs)
+        assert [without_own_words(video) for video in ours] == list(theirs)
         for video in ours:
             assert theirs.masks(video).foreground() == ours.masks(video).foreground()
+
+
+def without_own_words(video: Video) -> Video:
+    """What MeViS's layout has no place for left out: where pictures of masks lie, and what kind an expression is."""
+    expressions = tuple(msgspec.structs.replace(expression, kind="") for expression in video.expressions)
+    return msgspec.structs.replace(video, pictures=(), expressions=expressions)
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,16 @@ def about_root(root: Path, expected: Iterable[str]) -> str:
         root: the absolute path that was taken.
         expected: paths relative to the root, of which a copy has at least one.
     """
-    expected = list(expected)
-    near = [*_folders_in(root), *root.parents[:2]] if root.is_dir() else _like(root)
-    found = [folder for folder in near if any((folder / name).is_file() for name in expected)]
-    if found:
-        return f" Did you mean {' or '.join(map(str, found[:3]))}?"
     if root.is_dir() and any(any(folder.glob("*.parquet")) for folder in _folders_in(root)):
         return (
             " It holds Parquet files, as `revoskit publish` writes them: those load without this builder and without "
             f"data_dir, load_dataset({str(root)!r}, 'expressions')."
         )
+    expected = list(expected)
+    near = [*_folders_in(root), *root.parents[:2]] if root.is_dir() else _like(root)
+    found = [folder for folder in near if any((folder / name).is_file() for name in expected)]
+    if found:
+        return f" Did you mean {' or '.join(map(str, found[:3]))}?"
     if os.sep == "/" and _WINDOWS.match(root.name):
         return (
             f" {root.name!r} is a path as Windows writes it; here folders are divided by '/', and a Windows drive C is "
