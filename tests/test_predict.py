@@ -150,14 +150,84 @@ def test_failures_are_tried_again_only_when_asked(data, keys, tmp_path):
     assert [progress.left for progress in seen] == [2, 1, 0]
 
 
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory) -> Path:
+    """Twenty-four videos; more than twenty expressions are in validation."""
+    return write_miniature(tmp_path_factory.mktemp("data") / "ReVOS", videos=24, frames=2, height=24, width=40).root
+
+
+class Failing:
+    """An adapter that fails on the calls that it is told to, and tells how many there were."""
+
+    def __init__(self, fails) -> None:
+        self.calls, self.videos, self.fails = 0, set(), fails
+
+    def __call__(self, frames, text, row):
+        self.calls += 1
+        self.videos.add(row["video_id"])
+        if error := self.fails(self.calls):
+            raise error(f"no {row['expression_id']}")
+
+
+def test_a_model_that_never_works_is_not_tried_on_all_of_a_split(longer, tmp_path):
+    adapter = Failing(lambda call: KeyError)
+    with pytest.raises(AdapterError, match=r"(?s)first 10 expressions.*KeyError: .*--retry-errors.*--keep-going"):
+        predict(adapter, longer, output=tmp_path)
+    assert adapter.calls == len(lines_of(tmp_path)) == 10
+    adapter.fails = lambda call: None
+    report = predict(adapter, longer, output=tmp_path, retry_errors=True)
+    assert report.mine.predicted == report.mine.expressions > 20
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        lambda call: None if call == 9 else KeyError,
+        lambda call: ValueError if call == 9 else KeyError,
+        lambda call: None if call == 1 else KeyError,
+    ],
+    ids=["one success", "two kinds", "the first one worked"],
+)
+def test_a_model_that_fails_otherwise_is_tried_on_all(longer, tmp_path, fails):
+    report = predict(Failing(fails), longer, output=tmp_path)
+    assert report.mine.left == 0
+    assert report.mine.failed >= report.mine.expressions - 1 > 20
+
+
+def test_keep_going_tries_all_whatever_happens(longer, tmp_path):
+    report = predict(Failing(lambda call: KeyError), longer, output=tmp_path, keep_going=True)
+    assert report.mine.failed == report.mine.expressions > 20
+
+
+def test_a_single_video_of_failures_is_no_reason_to_stop(longer, tmp_path, edit_json):
+    def many(content):
+        first = next(iter(content["videos"].values()))["expressions"]
+        first.update({f"more{number}": dict(first["0"]) for number in range(12)})
+
+    root = tmp_path / "ReVOS"
+    shutil.copytree(longer, root)
+    edit_json(root / "meta_expressions_valid_.json", many)
+    adapter = Failing(lambda call: KeyError if len(adapter.videos) == 1 else None)
+    report = predict(adapter, root, output=tmp_path / "out")
+    assert report.mine.failed > 12
+    assert report.mine.predicted > 20
+
+
+def test_one_process_of_several_says_that_its_model_never_works(longer, tmp_path):
+    path = tmp_path / "adapter.py"
+    path.write_text("def f(frames, text, row):\n    raise KeyError('never')")
+    with pytest.raises(AdapterError, match="KeyError: 'never'"):
+        predict(f"{path}:f", longer, output=tmp_path / "out", num_proc=2)
+
+
 def test_an_answer_that_does_not_fit_is_a_failure_and_not_the_end(data, keys, tmp_path):
-    report = predict(lambda frames, text, row: frames.array()[..., 0] / 255, data, output=tmp_path)
+    report = predict(lambda frames, text, row: frames.array()[..., 0] / 255, data, output=tmp_path, keep_going=True)
     assert report.mine.failed == len(keys)
     assert "threshold the scores first" in report.failures[0].error
 
 
 def test_what_cannot_be_written_as_json_is_a_failure(data, keys, tmp_path):
-    report = predict(lambda frames, text, row: (None, {"logits": object()}), data, output=tmp_path)
+    report = predict(lambda frames, text, row: (None, {"logits": object()}), data, output=tmp_path, keep_going=True)
     assert report.mine.failed == len(keys)
     assert "extra" in report.failures[0].error
 

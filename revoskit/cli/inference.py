@@ -51,6 +51,9 @@ def _predict_options(parser: Parser) -> None:
     options.add_engine(parser)
     parser.add_argument("--resize", action="store_true", help="take masks of another size than the video's")
     parser.add_argument("--retry-errors", action="store_true", help="try again what has failed before")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="go on where the model has failed on all of the first ten expressions"
+    )
     options.add_json(parser)
 
 
@@ -87,6 +90,7 @@ def _predict(args: argparse.Namespace) -> int:
             address=args.address,
             resize=args.resize,
             retry_errors=args.retry_errors,
+            keep_going=args.keep_going,
             progress=show,
         )
     if args.json:
@@ -105,8 +109,8 @@ PREDICT = Command(
     "run a model over a split, so that a killed run goes on where it was",
     _predict_options,
     _predict,
-    "exit status: 0 all is predicted, 1 the model failed on some expressions, 2 it could not begin, 143 SIGTERM came "
-    "before it was done",
+    "exit status: 0 all is predicted, 1 the model failed on some expressions, 2 it could not begin, or "
+    "nothing but failures made it stop, 143 SIGTERM came before it was done",
 )
 
 

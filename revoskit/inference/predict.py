@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -26,7 +26,7 @@ from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Faults, Layout
 from revoskit.dataset.records import Expression, Video
-from revoskit.errors import UsageError, WorkerError
+from revoskit.errors import AdapterError, UsageError, WorkerError
 from revoskit.inference import adapter as adapters
 from revoskit.inference import division
 from revoskit.inference.answers import as_rles
@@ -49,6 +49,7 @@ from revoskit.inference.video_frames import VideoFrames
 from revoskit.inference.writer import PredictionWriter
 
 _GLANCE = 0.5  # seconds between two looks at what other processes have written
+_FAILURES = 10  # of one kind in a row, from the start on: what never works need not be tried on all of a split
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def predict(
     address: str | None = None,
     resize: bool = False,
     retry_errors: bool = False,
+    keep_going: bool = False,
     progress: Callable[[Progress], object] = lambda progress: None,
 ) -> Report:
     """Let a model predict every expression of a split, and write its masks to a folder as they come.
@@ -174,6 +176,7 @@ def predict(
         engine, address: where they run, as `workers.run` takes it; on Ray, `output` is a folder that all nodes share.
         resize: take masks of another size than the video's, see `as_rles`.
         retry_errors: try again what has failed before.
+        keep_going: go on where a model has not worked once, see below.
         progress: called now and then with how far it is, first with what was there.
 
     Returns:
@@ -181,7 +184,8 @@ def predict(
 
     Raises:
         UsageError: an argument is not valid, the folder is of another run, or another process does the same shard.
-        AdapterError: the adapter cannot be found or made.
+        AdapterError: the adapter cannot be found or made; or it has failed on the first ten expressions that a process
+            gave it, of two videos at least, each time with an error of the same type. The failures stay written.
         MissingFilesError, AnnotationError: the dataset is not there or not sound.
         WorkerError: processes died again and again before they could predict anything.
     """
@@ -212,7 +216,7 @@ def predict(
     lines = Lines([folder])
     lines.refresh()
     again = lines.failures() if retry_errors else frozenset()
-    job = _Job(adapters.anywhere(adapter), annotations, folder, run, again)
+    job = _Job(adapters.anywhere(adapter), annotations, folder, run, again, keep_going)
 
     def look(read: Lines) -> None:
         progress(Progress.of(videos, read, again))
@@ -278,9 +282,45 @@ class _Job:
     run: Run
     again: frozenset[Place]
     """Failures that are tried again: those from before, not what fails while others are tried."""
+    keep_going: bool
 
     def writer(self, shard: Shard) -> PredictionWriter:
         return PredictionWriter.for_run(self.output, self.annotations, shard, self.run, self.again)
+
+
+@dataclass
+class _Start:
+    """What an adapter has raised in this process, until it works for once or fails in another way.
+
+    All of one video is not enough: its frames may be broken, or too many for the model.
+    """
+
+    kind: type[Exception] | None = None
+    last: str = ""  # and no exception, which would keep the tensors of its traceback
+    count: int = 0
+    videos: set[str] = field(default_factory=set)
+    over: bool = False
+
+    def worked(self) -> None:
+        self.over = True
+
+    def failed(self, error: Exception, line: Failed) -> None:
+        self.kind = self.kind or type(error)
+        self.over |= type(error) is not self.kind
+        self.last = line.error
+        self.count += 1
+        self.videos.add(line.video_id)
+
+    def require_hope(self, job: _Job) -> None:
+        """See, before another expression is tried, that it is no waste."""
+        if job.keep_going or self.over or self.count < _FAILURES or len(self.videos) < 2:
+            return
+        raise AdapterError(
+            f"{job.run.adapter} has failed on each of the first {self.count} expressions, of {len(self.videos)} "
+            f"videos, the last time with {_first_line(self.last)}\nThe tracebacks are in the *.jsonl in {job.output}. "
+            "Mend it and try these again with --retry-errors (retry_errors=True); --keep-going (keep_going=True) goes "
+            "on with the others all the same."
+        )
 
 
 def _run_shard(
@@ -294,6 +334,7 @@ def _run_shard(
     """Predict what is left of a shard; `begun` is called before each expression, `look` after it."""
     videos = shard.videos(list(job.annotations))
     call: adapters.Adapter | None = None
+    start = _Start()
     with job.writer(shard) as writer:
         for video in videos:
             writer.lines.refresh()
@@ -304,13 +345,16 @@ def _run_shard(
                 call = adapters.make(job.adapter, job.run.arguments, shard.local)
             with VideoFrames(job.annotations, video) as frames:
                 for expression in todo:
+                    start.require_hope(job)
                     with stopping.held():
                         begun((video.video_id, expression.expression_id))
-                        writer.append(_predict_one(call, frames, expression, job.run.resize))
+                        writer.append(_predict_one(call, frames, expression, job.run.resize, start))
                         look(writer.lines)
 
 
-def _predict_one(call: adapters.Adapter, frames: VideoFrames, expression: Expression, resize: bool) -> bytes:
+def _predict_one(
+    call: adapters.Adapter, frames: VideoFrames, expression: Expression, resize: bool, start: _Start
+) -> bytes:
     """The line for one expression."""
     video_id, expression_id = frames.video.video_id, expression.expression_id
     begin = time.perf_counter()
@@ -318,9 +362,13 @@ def _predict_one(call: adapters.Adapter, frames: VideoFrames, expression: Expres
         answer = call(frames, expression.text, adapters.row_of(frames.video, expression))
         masks, extra = adapters.masks_and_extra(answer)
         rles = as_rles(masks, frames.video, resize=resize)
-        return encode(Predicted(video_id, expression_id, rles, _since(begin), extra))
+        line = encode(Predicted(video_id, expression_id, rles, _since(begin), extra))
     except Exception as error:  # whatever a model may raise: it is written down, and the next expression is tried
-        return encode(failed(video_id, expression_id, error, _since(begin)))
+        failure = failed(video_id, expression_id, error, _since(begin))
+        start.failed(error, failure)
+        return encode(failure)
+    start.worked()
+    return line
 
 
 def _since(begin: float) -> float:
