@@ -26,7 +26,7 @@ from revoskit.dataset.advice import about_root
 from revoskit.dataset.annotations import open_splits
 from revoskit.dataset.expressions import scan_expressions
 from revoskit.dataset.families import FAMILIES, REVOS
-from revoskit.dataset.faults import OF_FRAMES
+from revoskit.dataset.faults import OF_FRAMES, said
 from revoskit.dataset.frame_archive import unusable_archive
 from revoskit.dataset.layout import (
     EXPRESSIONS,
@@ -408,7 +408,7 @@ def _check_tracks(split: SplitFiles, video: Video, tally: Tally, place: Place) -
         try:
             masks = file.unchecked(key)
         except AnnotationError as error:
-            tally.add(Kind.TRACK_MALFORMED, _said(error), **here)
+            tally.add(Kind.TRACK_MALFORMED, said(error), **here)
             continue
         examined += len(masks)
         if len(masks) != (frames := len(video.frame_names)):
@@ -437,11 +437,6 @@ def _check_masks(masks: list[RLE | None], video: Video, tally: Tally, place: Pla
     return not wrong
 
 
-def _said(error: AnnotationError) -> str:
-    """What an error says, without the file, which has a field of its own."""
-    return str(error).removeprefix(f"{error.file}: ")
-
-
 def _size(mask: RLE | None) -> list[int] | None:
     return mask and mask["size"]
 
@@ -468,7 +463,7 @@ def _check_foreground(
     try:
         entry = file.unchecked(video.video_id)
     except AnnotationError as error:
-        tally.add(Kind.FOREGROUND_MALFORMED, _said(error), **place)
+        tally.add(Kind.FOREGROUND_MALFORMED, said(error), **place)
         return 0
     masks, frames = entry.masks_rle, len(video.frame_names)
     for index, mask in enumerate(masks):
@@ -521,7 +516,7 @@ def _check_unnamed(layout: Layout, keys: list[str]) -> tuple[Tally, int]:
         try:
             masks = file.unchecked(key)
         except AnnotationError as error:
-            tally.add(Kind.TRACK_MALFORMED, _said(error), **here)
+            tally.add(Kind.TRACK_MALFORMED, said(error), **here)
             continue
         examined += len(masks)
         size = next((mask["size"] for mask in masks if mask), None)
@@ -584,7 +579,7 @@ def _check_alignment(layout: Layout, path: Path, records: _Records, tally: Tally
         tally.add(Kind.FILE_MISSING, str(error), file=str(path))
         return
     except AnnotationError as error:
-        tally.add(Kind.FILE_UNREADABLE, _said(error), file=str(path), video=error.video or "", frame=error.frame or "")
+        tally.add(Kind.FILE_UNREADABLE, said(error), file=str(path), video=error.video or "", frame=error.frame or "")
         return
     for video_id, mapping in mappings.items():
         splits = {split: videos[video_id] for split, videos in records.videos.items() if video_id in videos}
@@ -596,7 +591,7 @@ def _check_alignment(layout: Layout, path: Path, records: _Records, tally: Tally
             try:
                 names = apply_mapping(mapping, video, folder)
             except AnnotationError as error:
-                tally.add(Kind.ALIGNMENT_MISFIT, _said(error), **place)
+                tally.add(Kind.ALIGNMENT_MISFIT, said(error), **place)
                 continue
             for name in sorted({name for name in names if name is not None} - set(folder)):
                 tally.add(Kind.FRAME_MISSING, "a mask is mapped to it", frame=name, **place)

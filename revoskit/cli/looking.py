@@ -37,7 +37,7 @@ def _show_options(parser: Parser) -> None:
         default=[],
         help="a method's masks, to stand beside the ground truth with their J&F; give it again for another method",
     )
-    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the methods (default: from their paths)")
+    options.add_names(parser)
     parser.add_argument("--frames", type=int, default=6, metavar="N", help="how many on a contact sheet (default: 6)")
     parser.add_argument("--fps", type=float, default=6, help="frames a second of a GIF or MP4 (default: 6)")
     parser.add_argument("--opacity", type=float, default=0.45, help="of the tint, 0 to 1 (default: 0.45)")
@@ -88,6 +88,13 @@ def _far_layout(args: argparse.Namespace) -> Layout:
 SHOW = Command("show", "draw masks on frames: a contact sheet, a GIF or an MP4", _show_options, _show)
 
 
+def _add_max_side(parser: Parser) -> None:
+    """--max-side of a page."""
+    parser.add_argument(
+        "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
+    )
+
+
 def _gallery_options(parser: Parser) -> None:
     options.add_root(parser)
     options.add_alignment(parser)
@@ -108,10 +115,8 @@ def _gallery_options(parser: Parser) -> None:
         default=[],
         help="what `revoskit evaluate` wrote for them; as often as --predictions, in the same order",
     )
-    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the methods (default: from their paths)")
-    parser.add_argument(
-        "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
-    )
+    options.add_names(parser)
+    _add_max_side(parser)
     options.add_num_proc(parser)
     parser.add_argument("-o", "--output", type=options.path, required=True, metavar="FOLDER")
 
@@ -170,9 +175,7 @@ def _review_options(parser: Parser) -> None:
         metavar="REPORT",
         help="what `revoskit check ROOT --alignment --json` printed",
     )
-    parser.add_argument(
-        "--max-side", type=int, metavar="PIXELS", help="copy the frames, no larger than this (default: link them)"
-    )
+    _add_max_side(parser)
     parser.add_argument("-o", "--output", type=options.path, required=True, metavar="FOLDER")
 
 

@@ -112,6 +112,11 @@ def add_alignment(parser: Parser) -> None:
     )
 
 
+def add_names(parser: Parser) -> None:
+    """--names: what to call several methods."""
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the methods (default: from their paths)")
+
+
 def add_faults(parser: Parser, when: str = "") -> None:
     """--faults: what to do about what is wrong with the annotations."""
     parser.add_argument(

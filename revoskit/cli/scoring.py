@@ -86,12 +86,12 @@ def _scoring() -> Iterator[Callable[[int, int], None]]:
 
 def _require_card(args: argparse.Namespace) -> None:
     """See, before anything is scored, that a model's card can be written, if one is asked for."""
-    from revoskit.publishing import eval_results
-
     if not args.model_card:
         if args.benchmark:
             raise UsageError("--benchmark goes with --model-card OWNER/MODEL")
         return
+    from revoskit.publishing import eval_results
+
     eval_results.require_names(args.model_card, args.benchmark)
     as_filed = args.alignment is None and args.faults == "error"
     eval_results.require_whole(args.family, args.split, partial=args.only_predicted, as_filed=as_filed)
@@ -100,7 +100,6 @@ def _require_card(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from revoskit.publishing import eval_results
     from revoskit.scoring.evaluate import evaluate
 
     if args.against_published and (args.family, args.split) != (REVOS, "validation"):
@@ -144,6 +143,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         if args.output:
             print(f"\nwritten: {args.output / 'scores.json'}, {args.output / 'scores.csv'}")
     if args.model_card:
+        from revoskit.publishing import eval_results
+
         then = eval_results.write_results(result, args.output, args.model_card, args.benchmark)
         print(f"\n{then}", file=sys.stderr if args.json else sys.stdout)
     if said := result.describe():
@@ -170,7 +171,7 @@ def _compare_options(parser: Parser) -> None:
     options.add_family(parser)
     options.add_split_of_family(parser, "validation")
     parser.add_argument("--protocol", choices=["binary", "official"], default="binary", help="default: binary")
-    parser.add_argument("--names", nargs="+", metavar="NAME", help="of the methods (default: from their paths)")
+    options.add_names(parser)
     parser.add_argument("--slices", action="store_true", help="compare by source, size, motion and so on, too")
     parser.add_argument("--shown", type=int, default=5, metavar="N", help="wins and losses of each pair (default: 5)")
     options.add_num_proc(parser)

@@ -42,5 +42,9 @@ class Fault(Found, frozen=True, kw_only=True):
 def of_error(error: AnnotationError, split: str) -> Fault:
     """The record of an error in the annotations."""
     place = {what: getattr(error, what) or "" for what in ("file", "video", "expression", "track", "frame")}
-    found = str(error).removeprefix(f"{place['file']}: ")
-    return Fault(kind=error.kind or Kind.ENTRY_MALFORMED, found=found, split=split, **place)
+    return Fault(kind=error.kind or Kind.ENTRY_MALFORMED, found=said(error), split=split, **place)
+
+
+def said(error: AnnotationError) -> str:
+    """What an error says, without the file, which has a field of its own."""
+    return str(error).removeprefix(f"{error.file or ''}: ")
