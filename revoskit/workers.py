@@ -297,6 +297,22 @@ def _worker_error(lost: list[str]) -> WorkerError:
 # --- Ray --------------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Give SIGTERM back to whom it belonged, since `ray.init` takes it for good.
+
+    Its handler outlives Ray, and every process that is forked later inherits it. It raises, which is lost where
+    Python lets no exception out (what runs after a fork, finalizers): the workers of `load_dataset(num_proc=2)`
+    then do not always end when their pool ends them, and the pool waits for them for ever.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
 def _on_ray(
     function: Callable[[Any], Any], items: Iterable[Any], num_proc: int, address: str | None, gpus: bool
 ) -> Generator[tuple[Any, Any], None, None]:
@@ -306,7 +322,8 @@ def _on_ray(
     if ours:
         local = {"num_cpus": num_proc, "include_dashboard": False} if address is None else {}
         try:
-            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
+            with _sigterm_kept():
+                ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = "could not be started here" if address is None else f"cannot be reached at {address!r} (--address)"
             raise UsageError(f"Ray {where}: {error}") from error

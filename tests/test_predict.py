@@ -442,6 +442,7 @@ def test_on_ray_each_shard_is_a_task(data, keys, adapter_file, tmp_path, monkeyp
     report = predict("adapter.py:Model", data, output="out", num_proc=2, engine="ray")
     assert report.mine.predicted == len(keys)
     assert len({line["extra"]["process"] for line in lines_of(tmp_path / "out")}) == 2
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # Ray took it: what is forked later would inherit that
 
 
 def test_an_adapter_that_was_changed_is_told_of_and_goes_on(data, adapter_file, tmp_path, monkeypatch):

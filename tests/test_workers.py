@@ -303,10 +303,12 @@ def test_a_ray_cluster_that_is_not_there_is_named():
     pytest.importorskip("ray")
     with pytest.raises(UsageError, match=r"Ray cannot be reached at 'nonsense' \(--address\): Invalid address"):
         list(workers.run(square, [1], engine="ray", address="nonsense"))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # whatever is forked later ends when it is ended
 
 
 def test_a_local_ray_gives_the_same_and_survives_its_workers(monkeypatch):
     ray = pytest.importorskip("ray")
+    before = signal.getsignal(signal.SIGTERM)
     root = Path(workers.__file__).parents[1]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(Path(__file__).parent)]))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)  # once for all: starting it takes seconds
@@ -322,3 +324,4 @@ def test_a_local_ray_gives_the_same_and_survives_its_workers(monkeypatch):
         assert ray.is_initialized()  # it was the caller's
     finally:
         ray.shutdown()
+        signal.signal(signal.SIGTERM, before)  # the handler of `ray.init` would stay
