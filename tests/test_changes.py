@@ -1,5 +1,6 @@
 """Annotation files that are replaced while a job works from them: nothing is kept that mixes two states of them."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from revoskit.errors import ChangedError, RevosError
 from revoskit.export import export
 from revoskit.publishing import publish
 from revoskit.publishing.shards import Content
+from revoskit.scoring.rle_files import RleFile
 
 
 class Replaced:
@@ -44,8 +46,12 @@ class Replaced:
         """Put the old one back, time and all."""
         os.replace(self.old, self.path)
 
+    def be_cut_short(self, *_: object) -> None:
+        """The very file that is open loses its content: what is mapped of it would end the process (SIGBUS)."""
+        os.truncate(self.path, 0)
+
     def write_into(self, *_: object) -> None:
-        """The new content in place of the old, in the very file that is mapped, and of the same size."""
+        """The new content in place of the old, in the very file that is open, and of the same size."""
         if self.new.exists():
             content = self.new.read_bytes()
             self.new.unlink()
@@ -143,6 +149,30 @@ def test_a_dataset_that_would_mix_two_states_is_not_cached(
     assert loaded["train"][0] == next(iter(load_dataset(revos.NAME, streaming=True, **arguments)["train"]))
 
 
+@pytest.mark.parametrize("processes", [{}, {"num_proc": 2}], ids=["here", "in workers"])
+def test_a_file_that_is_cut_short_while_a_dataset_is_built_is_named(
+    processes, replaced, layout, at_the_second_video, tmp_path
+):
+    at_the_second_video(replaced.be_cut_short)
+    with pytest.raises(ChangedError, match=r"mask_dict\.json"):
+        load_dataset(revos.NAME, "videos", data_dir=str(layout.root), cache_dir=str(tmp_path / "cache"), **processes)
+    assert not list((tmp_path / "cache").rglob("*.arrow"))
+
+
+def test_predictions_that_are_cut_short_while_they_are_read_are_named(layout, tmp_path):
+    annotations = open_annotations(layout, "train")
+    videos = {video.video_id: {e.expression_id: [None] for e in video.expressions} for video in annotations}
+    as_list = [{"video_id": v, "exp_id": e, "masks": m} for v, of_video in videos.items() for e, m in of_video.items()]
+    for content in (videos, as_list):
+        path = tmp_path / "predictions.json"
+        path.write_text(json.dumps(content))
+        predictions = RleFile(path)
+        os.truncate(path, 0)
+        video = next(iter(annotations))
+        with pytest.raises(ChangedError, match=r"predictions\.json"):
+            predictions.read(video, video.expressions[0])
+
+
 def test_files_that_change_before_they_are_read_are_not_cached_under_their_old_name(replaced, layout, tmp_path):
     builder = revos.Revos(data_dir=str(layout.root), cache_dir=str(tmp_path / "cache"))
     replaced.come()
@@ -197,7 +227,7 @@ def test_a_page_that_would_mix_two_states_shows_nothing(way, replaced, layout, t
     assert (tmp_path / "page" / "data" / "index.js").exists()
 
 
-@pytest.mark.parametrize("way", ["come", "write_into"])
+@pytest.mark.parametrize("way", ["come", "write_into", "be_cut_short"])
 def test_scores_against_two_states_are_not_given(way, replaced, layout, tmp_path):
     def predictions() -> Iterator[tuple[str, dict]]:
         for video in open_annotations(layout, "train"):

@@ -1,14 +1,13 @@
-"""`mask_dict.json` and `mask_dict_foreground.json`: mapped into memory, and decoded as far as they are asked for.
+"""`mask_dict.json` and `mask_dict_foreground.json`: read and decoded as far as they are asked for.
 
-`mask_dict.json` is hundreds of megabytes, so it is only indexed: a track is decoded when its turn comes, and processes
-share the pages. What is read has been checked: it has the number and the size of masks that its video ought to have.
+`mask_dict.json` is hundreds of megabytes, so it is only indexed: a track is read and decoded when its turn comes. What
+is read has been checked: it has the number and the size of masks that its video ought to have.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import mmap
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
-import numpy as np
 
 from revoskit.dataset import spellings
 from revoskit.dataset.records import Video
+from revoskit.dataset.stretches import Content, Stretches, stretch_of
 from revoskit.errors import AnnotationError, JsonError, MaskError, Place
 from revoskit.kinds import Kind
 from revoskit.masks.rle import RLE, MaskSequence
@@ -48,23 +47,27 @@ class Tracks(Protocol):
         ...
 
 
-class MappedObject:
-    """A JSON file that is one large object: mapped into memory, its members found but not decoded."""
+class IndexedObject:
+    """A JSON file that is one large object: its members found, and read when they are asked for."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        mapped, self._members = _index(path)
-        self._twice = self._told_apart(mapped)
+        self._stretches = Stretches(path)
+        content = self._stretches.content()
+        begin = len(_BYTE_ORDER_MARK) if content[:3] == _BYTE_ORDER_MARK else 0
+        members = _index(path, content[begin:])
+        self._twice = self._told_apart(content[begin:], members)
         """Of each key that is there twice with different values, what is wrong with it."""
+        self._members = {key: stretch_of(content, raw) for key, raw in members.items()}
 
-    def _told_apart(self, mapped: memoryview) -> dict[str, str]:
+    def _told_apart(self, content: memoryview, members: dict[str, msgspec.Raw]) -> dict[str, str]:
         """A member that is there twice is in doubt only where the two differ, and the others are not."""
         twice = {}
-        for position, start in _gaps(mapped, self._members):
-            for key, value in _lost(self.path, mapped, position, start):
-                if value != msgspec.json.decode(self._members[key]):
-                    first = position + bytes(mapped[position:start]).find(f'"{key}"'.encode())
-                    last = _place(mapped, self._members[key])
+        for position, start in _gaps(content, members):
+            for key, value in _lost(self.path, content, position, start):
+                if value != msgspec.json.decode(members[key]):
+                    first = position + bytes(content[position:start]).find(f'"{key}"'.encode())
+                    last = stretch_of(content, members[key]).position
                     twice[key] = (
                         f"it is there twice, with different masks, at byte {first} and at byte {last}: which is meant "
                         "is not known"
@@ -81,18 +84,19 @@ class MappedObject:
         return self._members.keys()
 
     def num_bytes(self, key: str) -> int:
-        return len(memoryview(self._members[key])) if key in self._members else 0
+        return self._members[key].length if key in self._members else 0
 
     def _decode(self, key: str, form: _Form[_Decoded], where: str, place: Place) -> _Decoded:
         """A member in its official form, also where it is spelled in another that is as clear."""
         if key in self._twice:
             raise AnnotationError(f"{self.path}: {where}: {self._twice[key]}", kind=Kind.TRACK_MALFORMED, **place)
+        encoded = self._stretches.read(self._members[key])
         try:
-            return form.strict.decode(self._members[key])
+            return form.strict.decode(encoded)
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass
         try:
-            return msgspec.convert(form.spelled(msgspec.json.decode(self._members[key])), form.strict.type)
+            return msgspec.convert(form.spelled(msgspec.json.decode(encoded)), form.strict.type)
         except MaskError as error:
             message = f"{self.path}: {where}: {error}"
             raise MaskError(message, index=error.index, reason=error.reason, kind=Kind.MASK_RUNS, **place) from None
@@ -108,7 +112,7 @@ class _Form(Generic[_Decoded]):
     spelled: Callable[[Any], Any]
 
 
-class TrackFile(MappedObject):
+class TrackFile(IndexedObject):
     """`mask_dict.json`: every track by its annotation id.
 
     Masks beyond a video's last frame are not looked at, as no reader of these files does; the first are warned of.
@@ -167,7 +171,7 @@ class ForegroundEntry(msgspec.Struct):
     foreground_ratio: Any = None
 
 
-class ForegroundFile(MappedObject):
+class ForegroundFile(IndexedObject):
     """`mask_dict_foreground.json`: per video, the union of its annotated objects."""
 
     _warned = False
@@ -239,15 +243,12 @@ _BEFORE_FIRST = re.compile(rb"\s*\{" + _KEY, re.DOTALL)
 _BETWEEN = re.compile(rb"\s*," + _KEY, re.DOTALL)
 
 
-def _index(path: Path) -> tuple[memoryview, dict[str, msgspec.Raw]]:
-    """A file, mapped, and the members of its one object, each still as the bytes there."""
-    if path.stat().st_size == 0:
+def _index(path: Path, content: memoryview) -> dict[str, msgspec.Raw]:
+    """The members of a file's one object, each still as the bytes there."""
+    if not content:
         raise JsonError(path, "it is empty")
-    with path.open("rb") as file:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    mapped = memoryview(content)[len(_BYTE_ORDER_MARK) if content[:3] == _BYTE_ORDER_MARK else 0 :]
     try:
-        members = msgspec.json.decode(mapped, type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(content, type=dict[str, msgspec.Raw])
     except msgspec.ValidationError as error:
         raise AnnotationError(f"{path}: {error}", file=path) from None
     except msgspec.DecodeError as error:
@@ -256,12 +257,9 @@ def _index(path: Path) -> tuple[memoryview, dict[str, msgspec.Raw]]:
         raise JsonError(path, "a key is not UTF-8") from None
     except RecursionError:
         raise JsonError(path, "it is nested too deeply") from None
-    return mapped, members
 
 
-def refuse_duplicates(
-    path: Path, mapped: mmap.mmap | memoryview | msgspec.Raw, members: dict[str, msgspec.Raw]
-) -> None:
+def refuse_duplicates(path: Path, content: Content, members: dict[str, msgspec.Raw]) -> None:
     """See that none of an object's members was lost to a later one with the same key.
 
     A decoded dict has lost all but the last of equal keys; the lost ones show as bytes between the values kept.
@@ -269,8 +267,8 @@ def refuse_duplicates(
     Raises:
         AnnotationError: one was.
     """
-    for position, _ in _gaps(mapped, members):
-        lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(memoryview(mapped), position)
+    for position, _ in _gaps(content, members):
+        lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(memoryview(content), position)
         key, at = (lost[1].decode(errors="replace"), lost.start()) if lost else ("?", position)
         raise AnnotationError(
             f"{path} has the key {key!r} twice (the first at byte {at}): one of the two would be lost",
@@ -278,26 +276,19 @@ def refuse_duplicates(
         )
 
 
-def _gaps(mapped: mmap.mmap | memoryview | msgspec.Raw, members: dict[str, msgspec.Raw]) -> Iterator[tuple[int, int]]:
+def _gaps(content: Content, members: dict[str, msgspec.Raw]) -> Iterator[tuple[int, int]]:
     """The bytes between one value that was kept and the next that hold more than the key of the latter."""
-    spans = sorted((_place(mapped, raw), len(memoryview(raw))) for raw in members.values())
     position = 0
-    for start, length in spans:
+    for start, length in sorted(stretch_of(content, raw) for raw in members.values()):
         pattern = _BETWEEN if position else _BEFORE_FIRST
-        if not pattern.fullmatch(memoryview(mapped), position, start):
+        if not pattern.fullmatch(memoryview(content), position, start):
             yield position, start
         position = start + length
 
 
-def _place(mapped: mmap.mmap | memoryview | msgspec.Raw, raw: msgspec.Raw) -> int:
-    """Where in the mapped bytes a value begins."""
-    place: int = np.frombuffer(raw, np.uint8).ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
-    return place
-
-
-def _lost(path: Path, mapped: memoryview, position: int, start: int) -> list[tuple[str, Any]]:
+def _lost(path: Path, content: memoryview, position: int, start: int) -> list[tuple[str, Any]]:
     """The members that such a gap holds, each time that a key is there."""
-    gap = bytes(mapped[position:start]).lstrip()[1:]  # less the brace or the comma
+    gap = bytes(content[position:start]).lstrip()[1:]  # less the brace or the comma
     try:
         pairs: list[tuple[str, Any]] = json.JSONDecoder(object_pairs_hook=_Pairs).decode(f"{{{gap.decode()}null}}")
     except (ValueError, RecursionError):
@@ -315,16 +306,16 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
-_File = TypeVar("_File", bound=MappedObject)
+_File = TypeVar("_File", bound=IndexedObject)
 
 
 def open_once(kind: type[_File], path: Path) -> _File:
-    """A `TrackFile` or `ForegroundFile`, mapped and indexed once a process as long as the file stays as it is."""
+    """A `TrackFile` or `ForegroundFile`, indexed once a process as long as the file stays as it is."""
     status = path.stat()
     opened = _opened(kind, path, (status.st_size, status.st_mtime_ns))  # type: ignore[arg-type]  # classes are hashable
     return cast(_File, opened)
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(kind: Callable[[Path], MappedObject], path: Path, state: tuple[int, int]) -> MappedObject:
+def _opened(kind: Callable[[Path], IndexedObject], path: Path, state: tuple[int, int]) -> IndexedObject:
     return kind(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 
 from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.records import Expression, Video
+from revoskit.dataset.stretches import Stretch, Stretches, stretch_of
 from revoskit.dataset.tracks import refuse_duplicates
 from revoskit.errors import AnnotationError, UsageError
 from revoskit.inference.lines import SUFFIX, Data, Failed, Lines, read_run
@@ -22,7 +22,7 @@ _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AnnotationEr
 
 
 class RleFile:
-    """A JSON `{video_id: {expression_id: ENTRY}}`: mapped into memory, decoded a video at a time.
+    """A JSON `{video_id: {expression_id: ENTRY}}`: read and decoded a video at a time.
 
     An entry is a list of RLEs or nulls, one per frame, or an object that has such a list as `masks` or
     `prediction_masks`. What else it has is kept as `extra`; its `frames` have to be those of the video. The file may
@@ -33,19 +33,21 @@ class RleFile:
         self.path = path
         if not path.stat().st_size:
             raise UsageError(f"{path} is empty")
-        with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._stretches = Stretches(path)
+        content = self._stretches.content()
+        self._videos: dict[str, Stretch | dict[str, Stretch]]
         try:
-            if mapped[:200].lstrip()[:1] == b"[":
-                self._videos = _by_video(msgspec.json.decode(mapped, type=list[msgspec.Raw]))
+            if bytes(content[:200]).lstrip()[:1] == b"[":
+                self._videos = _by_video(content)
             else:
-                self._videos = msgspec.json.decode(mapped, type=dict[str, msgspec.Raw])
-                refuse_duplicates(path, mapped, self._videos)
+                videos = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+                refuse_duplicates(path, content, videos)
+                self._videos = {video_id: stretch_of(content, raw) for video_id, raw in videos.items()}
         except _BROKEN as error:
             raise UsageError(f"{path}: expected {_SHAPE}: {error}") from None
         self._last: tuple[str, dict[str, Any] | str] = ("", {})
 
-    def __reduce__(self) -> tuple[type[RleFile], tuple[Path]]:  # another process maps the file itself
+    def __reduce__(self) -> tuple[type[RleFile], tuple[Path]]:  # another process opens the file itself
         return RleFile, (self.path,)
 
     def state(self) -> list[Any]:
@@ -65,11 +67,12 @@ class RleFile:
             try:
                 found = self._videos[video_id]
                 if isinstance(found, dict):
-                    members = found
+                    entry = {key: msgspec.json.decode(self._stretches.read(at)) for key, at in found.items()}
                 else:
-                    members = msgspec.json.decode(found, type=dict[str, msgspec.Raw])
-                    refuse_duplicates(self.path, found, members)
-                entry = {key: msgspec.json.decode(value) for key, value in members.items()}
+                    encoded = self._stretches.read(found)
+                    members = msgspec.json.decode(encoded, type=dict[str, msgspec.Raw])
+                    refuse_duplicates(self.path, encoded, members)
+                    entry = {key: msgspec.json.decode(value) for key, value in members.items()}
             except _BROKEN as error:
                 entry = f"the entry of the video is no {{expression_id: [RLE, …]}}: {error}"
             self._last = (video_id, entry)
@@ -100,11 +103,12 @@ class _Ids(msgspec.Struct):
     exp_id: str | int | None = None
 
 
-def _by_video(records: Sequence[msgspec.Raw]) -> dict[str, Any]:
-    """The entries of a list by video and expression, each still as the bytes of its file."""
+def _by_video(content: memoryview) -> dict[str, Stretch | dict[str, Stretch]]:
+    """Where the entries of a list lie, by video and expression."""
+    records = msgspec.json.decode(content, type=list[msgspec.Raw])
     if not records:
         raise AnnotationError("it is an empty list")
-    videos: dict[str, Any] = {}
+    videos: dict[str, dict[str, Stretch]] = {}
     for record in records:
         ids = msgspec.json.decode(record, type=_Ids)
         name = ids.exp_id if ids.expression_id is None else ids.expression_id
@@ -113,8 +117,8 @@ def _by_video(records: Sequence[msgspec.Raw]) -> dict[str, Any]:
         of_video = videos.setdefault(ids.video_id, {})
         if str(name) in of_video:
             raise AnnotationError(f"the list has expression {name!r} of video {ids.video_id!r} twice")
-        of_video[str(name)] = record
-    return videos
+        of_video[str(name)] = stretch_of(content, record)
+    return {**videos}
 
 
 def _from_object(video: Video, expression: Expression, entry: dict[str, Any]) -> Prediction:
