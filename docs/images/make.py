@@ -5,6 +5,8 @@ Needs Chromium and `pip install 'revos-dataset[browser]'`.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import tempfile
@@ -12,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 import revos
+from revoskit import cli
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.looking import pictures
 from revoskit.looking.gallery import write_gallery
+from revoskit.looking.review import write_review
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
 from revoskit.scoring.evaluate import evaluate
@@ -42,6 +46,20 @@ def predictions(layout: Layout, seed: int) -> dict:
                 masks[rng.integers(4, len(masks)) :] = 0
             found[video.video_id][expression.expression_id] = list(MaskSequence.encode(masks))
     return found
+
+
+def audited(root: Path) -> Path:
+    """Files every third mask of a video with the next frame, and gives the report in which the audit says so."""
+    masks = json.loads((root / "mask_dict.json").read_text())
+    video = open_annotations(Layout.at(root), "train").videos["LV-VIS/train/01020"]
+    for track in {track for expression in video.expressions for track in expression.annotation_ids}:
+        kept = masks[str(track)][::3]
+        masks[str(track)] = kept + [None] * (len(video.frame_names) - len(kept))
+    (root / "mask_dict.json").write_text(json.dumps(masks))
+    report = root / "report.json"
+    with report.open("w") as file, contextlib.redirect_stdout(file):
+        cli.main(["check", str(root), "--alignment", "--json"])
+    return report
 
 
 def sizes(layout: Layout) -> Image.Image:
@@ -71,12 +89,19 @@ def sizes(layout: Layout) -> Image.Image:
     return page
 
 
+def keep(tab: Page, file: Path) -> None:
+    """Save what stands in a window, once its frames are there."""
+    tab.wait_for_timeout(500)
+    with Image.open(io.BytesIO(tab.screenshot())) as shot:
+        shot.convert("RGB").save(file, optimize=True)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_miniature(folder / "small")
-        strip = pictures.find_scene(Layout.at(folder / "small"), "LV-VIS/train/01020", "2")
-        pictures.save(strip, HERE / "overlay.png", frames=3)
+        sheet = ["--frames", "3", "-o", str(HERE / "overlay.png")]
+        cli.main(["show", "LV-VIS/train/01020", "2", str(folder / "small"), *sheet])
         sizes(Layout.at(folder / "small")).save(HERE / "size.png", optimize=True)
 
         write_miniature(folder / "large", videos=12, frames=24, height=360, width=640)
@@ -89,6 +114,8 @@ def main() -> None:
             layout, "validation", folder / "page", predictions=files[0], scores=folder / "scores", names=["drifting"]
         )
         two = write_gallery(layout, "validation", folder / "both", predictions=files[0], against=files[1])
+        write_miniature(folder / "strided", videos=12, frames=36, height=360, width=640)
+        review = write_review(Layout.at(folder / "strided"), audited(folder / "strided"), folder / "review")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             place = "#video=MeViS%2Fvalid_u%2F0a1b2c3d4e5f&expression=2&frame=9"
@@ -96,10 +123,12 @@ def main() -> None:
                 tab = browser.new_page(viewport={"width": 1280, "height": 800})
                 tab.goto(f"{page.as_uri()}{place}")
                 tab.wait_for_function("window.app?.player.frame === 9")
-                tab.wait_for_timeout(500)
-                tab.screenshot(path=folder / name)
-                with Image.open(folder / name) as shot:
-                    shot.convert("RGB").save(HERE / name, optimize=True)
+                keep(tab, HERE / name)
+            tab = browser.new_page(viewport={"width": 1280, "height": 800})
+            tab.goto(review.page.as_uri())
+            for _ in range(9):  # to where filed and proposed are far apart
+                tab.keyboard.press("ArrowRight")
+            keep(tab, HERE / "review.png")
             browser.close()
 
 

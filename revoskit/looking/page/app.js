@@ -74,7 +74,7 @@ class App {
         const difference = Data.scoreOf(row, { of: "difference", measure: filter.measure });
         return difference !== null && Data.ahead(difference) === which;
       };
-      for (const [which, name] of [[1, "B ahead"], [0, "A ahead"], ["level", "level"]]) byId("leading").append(this.chip(filter.leading, which, name, leads(which)));
+      for (const [which, name] of [[1, "B ahead"], [0, "A ahead"], ["level", "tie"]]) byId("leading").append(this.chip(filter.leading, which, name, leads(which)));
     }
     byId("leading").hidden = !(index.paired && scored);
     this.buildSlices();

@@ -157,7 +157,7 @@ class Review {
     byId("undo").disabled = this.past.length === 0;
     for (const [choice, name] of [["accept", "accepted"], ["exclude", "excluded"]]) {
       const button = byId(`save-${name}`), many = this.with(choice).length;
-      button.textContent = `Download ${name}.json (${many})`;
+      button.replaceChildren(make("span", { class: "verb" }, "Download "), `${name}.json (${many})`);
       button.disabled = many === 0;
     }
     byId("items").replaceChildren(...this.items.map((item) => make("li", {},

@@ -44,7 +44,8 @@ class Summary {
   unpredicted(method, count) {
     const { index, scoring: { measure } } = this;
     const there = Data.mean(index.rows.filter((row) => !row.problems[method]).map((row) => row.scores[method]?.[measure]));
-    const words = `${counted(count, "expression")} without a usable prediction${index.paired ? ` of ${index.methods[method]}` : ""} count as 0 in every mean, as the protocol has it. `
+    const [has, counts] = count === 1 ? ["has", "counts"] : ["have", "count"];
+    const words = `${counted(count, "expression")} ${has} no usable prediction${index.paired ? ` by ${index.methods[method]}` : ""} and ${counts} as 0 in every mean, as the protocol has it. `
       + `The mean ${index.names[measure] ?? ""} of those that are there: ${percent(there)}. `;
     return make("p", { class: "notice" }, words, make("button", { type: "button", class: "link", onclick: () => this.onUnpredicted(method) }, "Show them"));
   }
@@ -59,11 +60,11 @@ class Summary {
       const difference = Data.scoreOf(row, { of: "difference", measure });
       counts[difference === null ? "none" : Data.ahead(difference)]++;
     }
-    const said = [`${index.methods[1]} is ahead for ${counted(counts[1], "expression")}, ${index.methods[0]} for ${counts[0].toLocaleString("en")}, level ${counts.level.toLocaleString("en")}`,
-      counts.none ? `${counts.none.toLocaleString("en")} lack a usable prediction of either` : null].filter(Boolean).join("; ");
+    const said = [`${index.methods[1]} is ahead for ${counted(counts[1], "expression")}, ${index.methods[0]} for ${counts[0].toLocaleString("en")}, ${counted(counts.level, "tie")}`,
+      counts.none ? `${counted(counts.none, "expression")} without a usable prediction by one of them` : null].filter(Boolean).join("; ");
     return make("section", {}, make("h3", {}, `${index.names[measure]} of both methods`),
       scrolling("Both methods", make("thead", {}, make("tr", {}, make("th", { scope: "col" }, ""), ...pairHeads(index))), make("tbody", {}, ...lines)),
-      make("p", { class: "said" }, `${said}. What that is worth says `, make("code", {}, "revoskit compare"), "."));
+      make("p", { class: "said" }, `${said}. Whether that is more than chance says `, make("code", {}, "revoskit compare"), "."));
   }
 
   /** What is scored, in words, and the values that it may have. */
