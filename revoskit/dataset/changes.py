@@ -49,11 +49,10 @@ def refuse_changes(layout: Layout, before: FileState, now: FileState) -> None:
 
 def _exactly(layout: Layout) -> dict[str, tuple[int, ...]]:
     """More than a cache is named after: what was put back meanwhile is noticed too, whatever time it says."""
-    found: dict[str, tuple[int, ...]] = {}
-    for file in layout.files_of_annotations():
-        status = file.stat()
-        found[layout.name_of(file)] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-    return found
+    return {
+        name: (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        for name, status in layout.status().items()
+    }
 
 
 def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

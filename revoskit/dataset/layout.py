@@ -12,10 +12,13 @@ The datasets of `revoskit.dataset.families` are laid out otherwise and read thro
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -171,27 +174,31 @@ class Layout:
                 f"{' or '.join(frames)}/<video_id>/{within}<frame>.jpg. {where}"
             )
 
-    def annotation_files(self) -> list[Path]:
-        """The annotation files that are here: whatever is built from this copy depends on them.
+    def status(self) -> dict[str, os.stat_result]:
+        """What the system says now of each annotation file that is here, and of that of the alignment, by `name_of`.
 
-        Of PNGs it is the folder that they lie in: they are too many to be looked at each time. `picture_state` does.
+        Whatever is built from this copy depends on them. Of PNGs it is the folder that they lie in: they are too many
+        to be looked at each time. `picture_state` does. It is asked for around every video, so paths are text here.
         """
-        splits = self._every_split()
-        files = [split.tracks for split in splits if split.has_tracks] + [split.foreground for split in splits]
-        files += [path for split in splits for path in (split.expressions, split.less) if path is not None]
-        return [file for file in dict.fromkeys(files) if file.exists()]
-
-    def files_of_annotations(self) -> list[Path]:
-        """The same, and the file of the alignment."""
-        return [*self.annotation_files(), *([self.alignment] if self.alignment and self.alignment.is_file() else [])]
+        found: dict[str, os.stat_result] = {}
+        for paths in _annotation_paths(self.family):
+            for path in paths:
+                name = _fixed(path)
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    status = os.stat(os.path.join(self.root, name))
+                    if stat.S_ISDIR(status.st_mode) == ("{" in path):
+                        found[name] = status
+                        break
+        if self.alignment and self.alignment.is_file():
+            found[self.name_of(self.alignment)] = self.alignment.stat()
+        return found
 
     def annotation_state(self) -> FileState:
         """Name, size in bytes and time of change in ns of each of these: others, other content.
 
         That faults are left out is an entry of its own.
         """
-        state = [(file, file.stat()) for file in self.files_of_annotations()]
-        found = tuple((self.name_of(file), status.st_size, status.st_mtime_ns) for file, status in state)
+        found = tuple((name, status.st_size, status.st_mtime_ns) for name, status in self.status().items())
         return found if self.faults == "error" else (*found, (f"faults={self.faults}", 0, 0))
 
     def frame_state(self) -> tuple[object, ...]:
@@ -349,6 +356,15 @@ class SplitFiles:
                 advice = f"See {FAMILIES[self.layout.family].homepage}."
             skip = "" if isinstance(error, JsonError) else " Or leave out what is wrong: faults='skip' (--faults skip)."
             raise error.advising(f"Correct the file or get it anew. {advice}{skip}") from None
+
+
+@lru_cache
+def _annotation_paths(family: str) -> list[tuple[str, ...]]:
+    """Where a family's annotation files may be under the root: of each tuple, the first that is there is meant."""
+    splits = FAMILIES[family].splits.values()
+    less = [(split.expressions, *([(split.less,)] if split.less is not None else [])) for split in splits]
+    paths = [*(split.tracks for split in splits), (FOREGROUND,), *itertools.chain.from_iterable(less)]
+    return list(dict.fromkeys(map(tuple, paths)))
 
 
 def _are_there(root: Path, path: str) -> bool:

@@ -20,7 +20,7 @@ from revoskit.errors import MaskError, UsageError
 from revoskit.masks.rle import RLE, MaskSequence
 
 FRAMES_PER_BYTE = 8
-_BITS = [np.uint8(1 << k) for k in range(FRAMES_PER_BYTE)]
+_BITS = [np.array(1 << k, np.uint8) for k in range(FRAMES_PER_BYTE)]  # NumPy makes an array of a scalar at each use
 
 
 class PackedMasks:
@@ -106,7 +106,8 @@ class PackedMasks:
 
         Distances are Euclidean. Each frame may have a radius of its own, float (T,).
         """
-        squared = np.floor(np.broadcast_to(np.square(radius), self.frames) + 1e-9).astype(int).tolist()
+        each = np.floor(np.square(radius) + 1e-9).astype(int).tolist()
+        squared = each if isinstance(each, list) else [each] * self.frames
         return self._per_frame(
             None if a is None or b is None else _near(a.boundary, b, squared[i : i + FRAMES_PER_BYTE])
             for i, (a, b) in zip(range(0, self.frames, FRAMES_PER_BYTE), self._beside(other), strict=True)
@@ -186,12 +187,13 @@ class _Box:
         if inside_y:
             fill[:, last_y + 1] = fill[:, last_y]
         flat, step = fill.ravel(), fill.shape[1]
-        edge = np.zeros_like(flat)
-        here = flat[: -step - 1]
-        found = here ^ flat[step:-1]
-        found |= here ^ flat[1:-step]
-        found |= here ^ flat[step + 1 :]
-        edge[: -step - 1] = found
+        edge = np.empty_like(flat)
+        here, found = flat[: -step - 1], edge[: -step - 1]
+        np.bitwise_xor(here, flat[step:-1], out=found)
+        differs = here ^ flat[1:-step]
+        found |= differs
+        found |= np.bitwise_xor(here, flat[step + 1 :], out=differs)
+        edge[-step - 1 :] = 0
         edge = edge.reshape(fill.shape)
         edge[: max(0, -x)] = 0
         edge[:, : max(0, -y)] = 0
@@ -204,7 +206,10 @@ class _Box:
         if squared not in self._dilated:
             x, y, edge = self.boundary
             reach = math.isqrt(squared)
-            self._dilated[squared] = _Area(x - reach, y - reach, _dilate(np.pad(edge, reach), squared))
+            columns, rows = edge.shape
+            padded = np.zeros((columns + 2 * reach, rows + 2 * reach), np.uint8)
+            padded[reach : reach + columns, reach : reach + rows] = edge
+            self._dilated[squared] = _Area(x - reach, y - reach, _dilate(padded, squared))
         return self._dilated[squared]
 
 
@@ -247,12 +252,18 @@ def _dilate(edge: np.ndarray, squared: int) -> np.ndarray:
 
 
 def _smear(flat: np.ndarray, reach: int, goal: int) -> np.ndarray:
-    """Widen runs of `reach` pixels to both sides of a set pixel to `goal`, in steps that leave no gap."""
+    """Widen runs of `reach` pixels to both sides of a set pixel to `goal`, in steps that leave no gap.
+
+    Both ends of the array are empty for as many pixels as the runs grow.
+    """
     while reach < goal:
         step = min(goal - reach, max(1, reach))
-        wider = flat.copy() if reach == 0 else np.zeros_like(flat)
-        np.bitwise_or(wider[step:], flat[:-step], out=wider[step:])
-        np.bitwise_or(wider[:-step], flat[step:], out=wider[:-step])
+        wider = np.empty_like(flat)
+        wider[:step] = wider[-step:] = 0
+        inner = wider[step:-step]
+        np.bitwise_or(flat[: -2 * step], flat[2 * step :], out=inner)
+        if reach == 0:
+            inner |= flat[step:-step]
         flat, reach = wider, reach + step
     return flat
 
@@ -408,9 +419,9 @@ def _box_of_runs(
     flat = bits.ravel()
     start = (column - x) * bits.shape[1] - y
     opened, closed = start + row, start + last_row + 1
+    edges = np.stack([opened, closed], axis=1)  # of one frame, all different: a run ends before the next one opens
     for bit, first, last in zip(_BITS, ends, ends[1:], strict=False):
-        flat[opened[first - begin : last - begin]] ^= bit
-        flat[closed[first - begin : last - begin]] ^= bit
+        flat[edges[first - begin : last - begin]] ^= bit
     return _Box(_Area(x, y, _running_xor(flat).reshape(bits.shape)), height, width)
 
 
