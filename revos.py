@@ -31,6 +31,7 @@ import datasets.load
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.data_files import DataFilesDict
+from multiprocess import active_children  # type: ignore[import-untyped]  # `datasets` uses it, not `multiprocessing`
 
 import revoskit
 from revoskit.archives.cache import FOLDER_VARIABLE
@@ -48,6 +49,7 @@ from revoskit.dataset.remapping import read_mapping
 from revoskit.dataset.tables import Shown, expression_tables, video_tables
 from revoskit.errors import AnnotationError, MissingFilesError, RevosError, UsageError
 from revoskit.frames import EncodedFrame
+from revoskit.workers import interrupts_kept_here
 
 NAME = "revos"
 VERSION = "1.0.0"  # of the dataset, as released on 2024-07-13; `revoskit.__version__` is that of this code
@@ -393,6 +395,22 @@ class Revos(datasets.GeneratorBasedBuilder):
             here = str(error).partition("Available splits: ")[2]
         _require_split(split, re.findall(r"'(\w+)'", here), self.config)
         raise UsageError(f"split is {split!r}: a stream takes the whole of a split, one of {here}")
+
+    def _prepare_split(self, *args: Any, **kwargs: Any) -> None:
+        """Build a split, and leave none of its processes behind, however it ends."""
+        before = active_children()
+        try:
+            with interrupts_kept_here():
+                super()._prepare_split(*args, **kwargs)
+        except Exception as error:  # the pool's, which gave up waiting for workers once it was interrupted
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise error.__context__ from None
+            raise
+        finally:  # what was just being started then is in nobody's hands, and Python waits for it at its exit
+            for child in active_children():
+                if child not in before:
+                    child.kill()
+                    child.join()
 
     def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Write tables rather than examples, and let our own errors through: their message is the one that helps."""

@@ -116,29 +116,50 @@ def interrupts_held() -> Iterator[None]:
 
     Their handlers are exchanged rather than the signals blocked: the system would give them to another thread.
     """
-    ours = os.getpid()
-    held: list[tuple[Callable[..., object], int, FrameType | None]] = []
+    held: list[tuple[int, FrameType | None]] = []
+    with _here(lambda number, frame: held.append((number, frame))) as before:
+        yield
+    if held:
+        number, frame = held[0]
+        before[number](number, frame)
 
-    def hold(number: int, frame: FrameType | None) -> None:
+
+@contextlib.contextmanager
+def interrupts_kept_here() -> Iterator[None]:
+    """Let processes that others fork within the block ignore Ctrl-C, which this one answers, and end at SIGTERM.
+
+    A worker that Ctrl-C ends may take the lock of its pool's queue along, and one that inherits a handler which raises
+    may swallow it, where a finalizer runs: either way its pool waits for ever.
+    """
+    with _here(lambda number, frame: before[number](number, frame)) as before:
+        yield
+
+
+@contextlib.contextmanager
+def _here(answer: Callable[[int, FrameType | None], object]) -> Iterator[dict[int, Callable[..., object]]]:
+    """Let `answer` handle the signals that this process handles by now; gives the handlers that they had.
+
+    What is forked meanwhile inherits it from its first moment on, and is told apart by its number.
+    """
+    ours = os.getpid()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
         if os.getpid() == ours:
-            held.append((before[number], number, frame))
-        elif number == signal.SIGTERM:  # a worker that is ended before it has begun
-            os._exit(1)
+            answer(number, frame)
+        elif number == signal.SIGTERM:
+            os._exit(128 + number)
 
     before: dict[int, Callable[..., object]] = {}
-    if threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread():  # Python lets no other one handle signals
         for which in (signal.SIGINT, signal.SIGTERM):
             if callable(handler := signal.getsignal(which)):  # else it ends the process, or is ignored
                 before[which] = handler
-                signal.signal(which, hold)
+                signal.signal(which, on_signal)
     try:
-        yield
+        yield before
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if held:
-        first, number, frame = held[0]
-        first(number, frame)
 
 
 def end_with_parent() -> None:

@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
+from unittest.mock import Mock
 
 import datasets
+import multiprocess
 import numpy as np
 import pytest
 from datasets import DownloadMode, get_dataset_config_names, get_dataset_split_names, load_dataset, load_dataset_builder
@@ -483,3 +487,55 @@ def test_only_building_needs_a_cache_and_it_says_which_variable_names_it(miniatu
         datasets.load_dataset("revos", data_dir=str(miniature.root), split="validation")
     elsewhere = str(tmp_path / "elsewhere")
     assert len(datasets.load_dataset("revos", data_dir=str(miniature.root), split="validation", cache_dir=elsewhere))
+
+
+# --- interrupts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no process is forked there")
+def test_ctrl_c_is_not_for_workers_to_answer(own_miniature, cache, monkeypatch):
+    """Whichever worker it ends may take a lock of the pool along, which then waits for ever."""
+    read, parent = revos.Revos._shown, os.getpid()
+
+    def interrupted(self, *args):
+        if os.getpid() != parent:  # which builds what is one shard by itself
+            signal.raise_signal(signal.SIGINT)
+        return read(self, *args)
+
+    monkeypatch.setattr(revos.Revos, "_shown", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        rows = load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache, num_proc=2, split="train")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(rows) == len(list(expected_rows(own_miniature.root, "train")))
+
+
+class Interrupting:
+    """What raises Ctrl-C as soon as it is looked up."""
+
+    def __get__(self, instance, owner):
+        raise KeyboardInterrupt
+
+
+def test_a_process_that_was_just_started_does_not_outlive_an_interrupt(own_miniature, cache, monkeypatch):
+    """`datasets` starts a manager; until it has noted how to end it, nobody would."""
+    monkeypatch.setattr("multiprocess.managers.BaseManager._finalize_manager", Interrupting())
+    with pytest.raises(KeyboardInterrupt):
+        load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache, num_proc=2)
+    assert not multiprocess.active_children()
+    assert nothing_half_built(cache)
+
+
+def test_an_interrupt_is_what_a_build_ends_with(own_miniature, cache, monkeypatch):
+    """The pool asks its workers for what they have before it goes, and gives up on them with an error of its own."""
+
+    def read(self, *args):
+        time.sleep(60)
+
+    monkeypatch.setattr(revos.Revos, "_shown", read)
+    monkeypatch.setattr("datasets.utils.py_utils._get_pool_pid", Mock(side_effect=[set(), KeyboardInterrupt]))
+    with pytest.raises(KeyboardInterrupt):
+        load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache, num_proc=2)
+    assert not multiprocess.active_children()
