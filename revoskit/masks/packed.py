@@ -362,8 +362,8 @@ def _box_of_patches(patches: Sequence[Patch], height: int, width: int) -> _Box |
     for (x, y, pixels), bit in zip(patches, _BITS, strict=False):
         if pixels.size:
             part = rows[y - top : y - top + pixels.shape[0], x - left : x - left + pixels.shape[1]]
-            part |= np.minimum(pixels, 1) * bit
-    fill.bits[1:-1, 1:-1] = rows.T
+            part |= cv2.threshold(pixels, 0, int(bit), cv2.THRESH_BINARY)[1]  # the bit wherever it is not zero
+    fill.bits[1:-1, 1:-1] = cv2.transpose(rows)
     return _Box(fill, height, width)
 
 

@@ -181,10 +181,12 @@ def _unfilter(filters: np.ndarray, stored: np.ndarray) -> tuple[Patch, int] | No
     change, to the right or downwards, it is on all that are there.
     """
     height, width = stored.shape
-    left, top, columns, rows = cv2.boundingRect(stored)
-    if not columns:
+    columns = np.flatnonzero(np.bitwise_or.reduce(stored, axis=0))  # first, as it is quick: few columns are left then
+    if not len(columns):
         return Patch(0, 0, stored[:0, :0]), 0
-    right, bottom = left + columns, top + rows
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    _, top, _, rows = cv2.boundingRect(stored[:, left:right])
+    bottom = top + rows
     first = stored[top]
     value = int(first[np.flatnonzero(first)[0]])
     for _ in range(3):
