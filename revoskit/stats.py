@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
@@ -14,6 +15,7 @@ from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import ExpressionType, Video
 
 ALL_SOURCES = "all"
+WIDTH = 100  # columns of a table, and of what is said below it
 UNTYPED = "untyped"  # all the expressions of a dataset that has no types
 
 
@@ -139,7 +141,7 @@ def table(statistics: list[Statistics]) -> str:
     headers += ["tracks", "frames", "ob-\njects", "anno-\ntated", "co-\nvered"]
     alignment = ["left", *["right"] * (len(headers) - 1)]
     text = tabulate(rows, headers, colalign=alignment, disable_numparse=True)
-    lines = [f"{text}\n", "Sizes of videos, width x height: " + "; ".join(sizes)]
+    lines = [f"{text}\n", *textwrap.wrap("Sizes of videos, width x height: " + "; ".join(sizes), WIDTH)]
     if hidden := dict.fromkeys(row.split for row in statistics if row.hidden):
         lines.append(f"The masks of {', '.join(hidden)} are kept back: there are none to count.")
     return "\n".join(lines)
