@@ -521,11 +521,12 @@ def _naming_splits(config: RevosConfig, layout: Layout) -> Iterator[None]:
     try:
         yield
     except (AnnotationError, MissingFilesError) as error:
-        here = layout.splits()
-        if config.splits is not None or len(here) < 2:
+        faulty = getattr(error, "file", None)
+        others = [name for name in layout.splits() if layout.split(name).expressions != faulty]
+        if config.splits is not None or len(others) < 2:
             raise
         raise error.advising(
-            f"`datasets` builds every split, whichever is asked for: splits=[{here[0]!r}] builds that one alone."
+            f"`datasets` builds every split, whichever is asked for: splits=[{others[0]!r}] builds that one alone."
         ) from None
 
 

@@ -74,12 +74,22 @@ class JsonError(AnnotationError):
     """An annotation file that is no JSON, so that nothing of it can be read."""
 
     def __init__(self, file: Path, reason: str) -> None:
-        super().__init__(
-            f"{file} is not valid JSON: {reason}. A download may have broken off ({file.stat().st_size:,} bytes are "
-            "here): compare its SHA-256 with the official one.",
-            file=file,
-        )
+        super().__init__(f"{file} {_what_it_is(file, reason)}", file=file)
         self.reason = reason
+
+
+def _what_it_is(file: Path, reason: str) -> str:
+    """What lies in place of a file of JSON, and what to do about it."""
+    if file.is_dir():
+        return "is a folder, where a file of JSON is expected: put the file itself there, or take the folder away."
+    with file.open("rb") as content:
+        start = content.read(4)
+    if start.startswith(b"\x1f\x8b") or start == b"PK\x03\x04":
+        return "is compressed, where plain JSON is expected: unpack it (gzip -d, unzip) and give it this name."
+    return (
+        f"is not valid JSON: {reason}. A download may have broken off ({file.stat().st_size:,} bytes are here): "
+        "compare its SHA-256 with the official one."
+    )
 
 
 class ChangedError(RevosError, RuntimeError):

@@ -1,8 +1,11 @@
 """The official files become records to the letter, or an error that says what is wrong and where."""
 
 import contextlib
+import gzip
+import io
 import json
 import pickle
+import zipfile
 
 import msgspec
 import numpy as np
@@ -26,6 +29,13 @@ def everything(root, split="train"):
         for expression in video.expressions:
             masks.of(expression)
     return annotations
+
+
+def zipped(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("content.json", content)
+    return file.getvalue()
 
 
 def test_records_hold_what_the_files_say(miniature):
@@ -251,6 +261,24 @@ def test_a_broken_file_is_named_with_its_size_and_what_to_do(own_miniature, name
     file = own_miniature.root / name
     file.write_bytes(spoil(file.read_bytes()))
     with pytest.raises(AnnotationError, match=rf"(?s){name} is not valid JSON.*bytes are here.*SHA-256.*{ADVICE}"):
+        everything(own_miniature.root)
+
+
+@pytest.mark.parametrize("name", ["mask_dict.json", EXPRESSIONS["train"]])
+@pytest.mark.parametrize("pack", [gzip.compress, zipped], ids=["gzip", "zip"])
+def test_a_compressed_file_is_called_so(own_miniature, name, pack):
+    path = own_miniature.root / name
+    path.write_bytes(pack(path.read_bytes()))
+    with pytest.raises(AnnotationError, match=rf"{name} is compressed, where plain JSON is expected: unpack it"):
+        everything(own_miniature.root)
+
+
+def test_a_folder_in_place_of_expressions_is_told_of_and_never_a_split_less(own_miniature):
+    path = own_miniature.root / EXPRESSIONS["train"]
+    path.unlink()
+    path.mkdir()
+    assert "train" in Layout.at(own_miniature.root).splits()
+    with pytest.raises(AnnotationError, match="is a folder, where a file of JSON is expected"):
         everything(own_miniature.root)
 
 

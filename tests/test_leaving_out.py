@@ -333,8 +333,9 @@ def remove_frames(root):
 @pytest.mark.parametrize("spoil", [cut_train, remove_frames])
 def test_what_is_wrong_with_a_split_says_how_to_build_another_alone(root, tmp_path, spoil):
     spoil(root)
-    with pytest.raises(RevosError, match=r"builds every split, whichever is asked for: splits=\["):
+    with pytest.raises(RevosError, match=r"builds every split, whichever is asked for: splits=\[") as error:
         load(root, tmp_path / "cache")
+    assert spoil is not cut_train or "splits=['validation'] builds that one" in str(error.value)
 
 
 # --- every command ----------------------------------------------------------------------------------------------------

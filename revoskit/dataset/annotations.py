@@ -237,7 +237,7 @@ def open_annotations(layout: Layout, split: str, *, silent: bool = False) -> Ann
     """
     layout.require()
     files = layout.split(split)
-    if not files.expressions.is_file():
+    if not files.expressions.exists():
         raise MissingFilesError(f"{files.expressions} is not there. The splits that are: {', '.join(layout.splits())}")
     found = _annotations(layout, split, layout.annotation_state())
     lacking = (error.record for error in found.unsized.values())

@@ -166,6 +166,8 @@ def _parse_json(path: Path) -> Any:
 
     try:
         return json.loads(path.read_bytes(), object_pairs_hook=note_duplicates)
+    except IsADirectoryError:
+        raise JsonError(path, "it is a folder") from None
     except json.JSONDecodeError as error:
         at = f"line {error.lineno}, column {error.colno} (character {error.pos} of {len(error.doc)})"
         raise JsonError(path, f"{error.msg} at {at}") from None

@@ -139,8 +139,8 @@ class Layout:
         return SplitFiles(self, name)
 
     def splits(self) -> list[str]:
-        """The splits whose expressions are here, in the official order."""
-        return [split.name for split in self._every_split() if split.expressions.is_file()]
+        """The splits whose expressions are here, in the official order; what is no file is told of when it is read."""
+        return [split.name for split in self._every_split() if split.expressions.exists()]
 
     def _every_split(self) -> list[SplitFiles]:
         return [SplitFiles(self, name) for name in FAMILIES[self.family].splits]
