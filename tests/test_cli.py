@@ -204,7 +204,8 @@ def test_every_command_explains_itself(command, capsys):
     assert command.summary.split()[0] in capsys.readouterr().out
 
 
-SCRIPTS = sorted((Path(__file__).parent.parent / "benchmarks").glob("bench_*.py"))
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SCRIPTS = [*sorted(BENCHMARKS.glob("bench_*.py")), BENCHMARKS / "stress.py"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
