@@ -49,6 +49,7 @@ from revoskit.dataset.remapping import read_mapping
 from revoskit.dataset.tables import Shown, expression_tables, video_tables
 from revoskit.errors import AnnotationError, MissingFilesError, RevosError, UsageError
 from revoskit.frames import EncodedFrame
+from revoskit.text import is_storable, printable
 from revoskit.workers import interrupts_kept_here
 
 NAME = "revos"
@@ -183,6 +184,15 @@ def _no_cache() -> str:
         return f"{datasets.config.HF_DATASETS_CACHE}: {error.strerror}"
 
 
+def _require_text(what: str, folder: str | os.PathLike[str] | None) -> None:
+    """See that a folder's name is text, as Arrow needs it in the rows and for the files that it opens."""
+    if folder is not None and not is_storable(os.fspath(folder)):
+        raise UsageError(
+            f"{what} is {printable(os.fspath(folder))}, a name that is not UTF-8, which Arrow takes neither in rows "
+            "nor for files: rename that folder, or name another one"
+        )
+
+
 def _folders(layout: Layout) -> list[Path]:
     """The folders of all videos, as far as their ids can be read."""
     found = set()
@@ -294,11 +304,13 @@ class Revos(datasets.GeneratorBasedBuilder):
                 f"the cache of `datasets` cannot be written ({self._no_cache}): set HF_HOME to a folder that can, or "
                 "pass cache_dir='FOLDER'. With streaming=True no cache is needed."
             )
+        _require_text("the cache of `datasets`", output_dir or self._cache_dir)
         super().download_and_prepare(output_dir, *args, **kwargs)
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         """Keep nothing that was made while the annotation files changed."""
         self._obtain()
+        _require_text("data_dir", self.config.layout.root)
         with unchanged(self.config.layout, self.config.state):
             super()._download_and_prepare(*args, **kwargs)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
+
+import msgspec
 
 _CREDENTIALS = re.compile(r"(?<=//)[^/\s'\"]*@")
 _QUERY = re.compile(r"\?[^\s'\"<>]+")
@@ -27,6 +30,33 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(char if _is_harmless(char) else _escape(char) for char in text)
+
+
+def storable(text: str) -> str:
+    """The same text as a file can hold it: names that are not UTF-8 with an escape for each byte that no text has."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_storable(text: str) -> bool:
+    """Whether a file can hold the text as it is."""
+    return storable(text) == text
+
+
+def as_json(value: Any, *, indent: int | None = None) -> bytes:
+    """A value as JSON, its texts as `storable` gives them."""
+    try:
+        content = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        content = msgspec.json.encode(_storable(msgspec.to_builtins(value)))
+    return content if indent is None else msgspec.json.format(content, indent=indent)
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {_storable(key): _storable(one) for key, one in value.items()}
+    return [_storable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _is_harmless(char: str) -> bool:

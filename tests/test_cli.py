@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from datasets import load_dataset
 from PIL import Image
 
 import revoskit
@@ -15,6 +16,7 @@ from revoskit import atomic, workers
 from revoskit.cli import COMMANDS, main, parser
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.errors import UsageError
 
 
 def test_demo_loads_its_own_miniature_and_draws_it(tmp_path, capsys, monkeypatch):
@@ -337,6 +339,48 @@ def test_no_name_moves_the_cursor_of_a_terminal(capsys):
     printed = capsys.readouterr().err
     assert "\x1b" not in printed
     assert r"no\x1b[2Jwhere\x07" in printed
+
+
+@pytest.fixture
+def nameless(own_miniature, tmp_path) -> Path:
+    """A copy of the dataset in a folder whose name is not UTF-8, which also holds predictions with such names."""
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    os.rename(own_miniature.root, root)
+    video = next(iter(open_annotations(Layout.at(root), "validation"))).video_id
+    for name in (f"{video}/0/\udcfd.png", f"{video}/\udcfc/00000.png", "\udcfe/0/00000.png"):
+        (root / "P" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "P" / name).touch()
+    return root
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its names are text")
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("verify {root} --json", 1),
+        ("stats {root}", 0),
+        ("evaluate {root}/P {root} --num-proc 1 -o {root}/scores --json", 1),
+        ("convert {root}/P {root} --num-proc 1 --to json -o {root}/P.json", 1),
+        ("convert {root}/P {root} --num-proc 1 --to png -o {root}/P2", 1),
+        ("gallery {root} --split validation --predictions {root}/P --num-proc 1 -o {root}/page", 0),
+        ("publish {root} --num-proc 1 -o {root}/published", 0),
+        ("export {root} --to coco -o {root}/coco", 0),
+    ],
+)
+def test_names_that_are_no_text_stop_no_command(command, status, nameless, capsys):
+    arguments = [word.format(root=nameless) for word in command.split()]
+    for _ in range(2):  # the second time finds what the first has left
+        assert main(arguments) == status, capsys.readouterr().err
+        printed = capsys.readouterr().out
+        assert "--json" not in arguments or json.loads(printed.encode())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its names are text")
+def test_rows_that_could_not_name_their_frames_are_refused(nameless, miniature, tmp_path):
+    with pytest.raises(UsageError, match=r"data_dir is .*\\udcff, a name that is not UTF-8"):
+        load_dataset("revos", data_dir=str(nameless), cache_dir=str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match=r"cache .*\\udcff.* a name that is not UTF-8"):
+        load_dataset("revos", data_dir=str(miniature.root), cache_dir=str(nameless / "cache"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="its names are text")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import msgspec
-
 from revoskit import workers
 from revoskit.dataset.families import FAMILIES, REVOS
 from revoskit.dataset.layout import EXPRESSIONS, ROOT_VARIABLE, Layout
 from revoskit.errors import UsageError
+from revoskit.text import as_json
 
 
 class Parser(argparse.ArgumentParser):
@@ -205,8 +203,4 @@ def add_json(parser: Parser) -> None:
 
 def print_json(value: Any) -> None:
     """What a command found, as indented JSON."""
-    try:
-        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    except UnicodeEncodeError:  # a file's name that is not UTF-8: as escapes, which JSON has
-        text = json.dumps(msgspec.to_builtins(value), indent=2)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(as_json(value, indent=2).decode() + "\n")

@@ -25,6 +25,7 @@ from revoskit.errors import AnnotationError, FrameError
 from revoskit.frames import Frame, FrameMember
 from revoskit.kinds import Kind
 from revoskit.masks.rle import MAX_PIXELS
+from revoskit.text import as_json
 
 _READERS = 16  # frames looked at at a time: a disk, and a network more so, answers many at once
 
@@ -139,7 +140,7 @@ def _frame_fault(frame: Frame, video: Video) -> tuple[Kind, str] | None:
 
 def tell(left_out: LeftOut, what: str, folder: Path) -> None:
     """Warn of what was left out, once, and write all of it to a file in a folder."""
-    content = msgspec.json.format(msgspec.json.encode(left_out), indent=2)
+    content = as_json(left_out, indent=2)
     path = folder / f"left-out-{hashlib.sha256(content).hexdigest()[:12]}.json"
     where = f"All of it: {path}"
     try:

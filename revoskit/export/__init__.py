@@ -26,6 +26,7 @@ from revoskit.dataset.layout import Layout
 from revoskit.errors import AnnotationError, MissingFilesError, UsageError
 from revoskit.export import coco, mevis, webdataset, ytvos
 from revoskit.export.job import Counts, How, Job
+from revoskit.text import as_json
 
 TARGETS: dict[str, ModuleType] = {"mevis": mevis, "ytvos": ytvos, "webdataset": webdataset, "coco": coco}
 JOURNAL = "export.json"
@@ -131,7 +132,7 @@ def _begin(folder: Path, report: Report) -> Report:
 
 def _save(folder: Path, report: Report) -> None:
     with whole(folder / JOURNAL) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+        file.write(as_json(report, indent=2) + b"\n")
 
 
 def _require_masks(splits: dict[str, Annotations]) -> None:

@@ -22,6 +22,7 @@ from revoskit.dataset.expressions import read_expressions
 from revoskit.dataset.layout import FRAMES_ARCHIVE, SHA256, SHA256_FIRST_RELEASE, WHERE_TO_GET_THEM, Layout
 from revoskit.errors import AnnotationError, MissingFilesError
 from revoskit.frames import FrameMember
+from revoskit.text import as_json, storable
 
 OFFICIAL, FIRST_RELEASE, UNKNOWN, MISSING = "official", "first release", "unknown", "missing"
 
@@ -100,7 +101,7 @@ def bytes_to_read(layout: Layout, names: Mapping[str, str] = SHA256) -> int:
     """How much `verify` will read: the files whose checksum is not remembered."""
     known = _read_memory()
     paths = [layout.root / name for name in names if (layout.root / name).is_file()]
-    return sum(path.stat().st_size for path in paths if known.get(os.path.realpath(path)) != _stamp(path, known))
+    return sum(path.stat().st_size for path in paths if known.get(_key(path)) != _stamp(path, known))
 
 
 def count_frames(layout: Layout, split: str) -> FramesReport:
@@ -173,7 +174,7 @@ def sha256(path: Path, progress: Callable[[int], object] = lambda size: None) ->
 def sha256_remembered(path: Path, progress: Callable[[int], object] = lambda size: None) -> str:
     """The SHA-256 of a file, read only where its size or time of change differs from what is remembered."""
     before = _stamp(path, known := _read_memory())
-    if known.get(os.path.realpath(path)) == before:
+    if known.get(_key(path)) == before:
         return before.sha256
     digest = sha256(path, progress)
     after = path.stat()
@@ -185,9 +186,13 @@ def sha256_remembered(path: Path, progress: Callable[[int], object] = lambda siz
 def remember(path: Path, digest: str) -> None:
     """Keep a checksum for the next time; where that cannot be written, it is computed again."""
     status = path.stat()
-    known = _read_memory() | {os.path.realpath(path): _Known(status.st_size, status.st_mtime_ns, digest)}
+    known = _read_memory() | {_key(path): _Known(status.st_size, status.st_mtime_ns, digest)}
     with contextlib.suppress(OSError):
-        write_whole(_memory(), msgspec.json.encode(known))
+        write_whole(_memory(), as_json(known))
+
+
+def _key(path: Path) -> str:
+    return storable(os.path.realpath(path))
 
 
 def _memory() -> Path:
@@ -204,5 +209,5 @@ def _read_memory() -> dict[str, _Known]:
 def _stamp(path: Path, known: Mapping[str, _Known]) -> _Known:
     """The file as it is now, with the checksum that is remembered for it."""
     status = path.stat()
-    earlier = known.get(os.path.realpath(path))
+    earlier = known.get(_key(path))
     return _Known(status.st_size, status.st_mtime_ns, earlier.sha256 if earlier else "")

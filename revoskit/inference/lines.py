@@ -28,6 +28,7 @@ from revoskit import __version__
 from revoskit.atomic import write_whole
 from revoskit.dataset.annotations import Annotations
 from revoskit.errors import AnnotationError, AnswerError, UsageError
+from revoskit.text import as_json, storable
 
 SUFFIX = ".jsonl"
 RUN = "run.json"
@@ -81,14 +82,10 @@ def encode(line: Predicted | Failed) -> bytes:
 def failed(video_id: str, expression_id: str, error: BaseException | str, seconds: float | None = None) -> Failed:
     """The line for an expression without masks: an exception with its traceback, or the reason in words."""
     if isinstance(error, str):
-        return Failed(video_id, expression_id, _printable(error), seconds)
+        return Failed(video_id, expression_id, storable(error), seconds)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     trace = "".join(traceback.format_exception(error))
-    return Failed(video_id, expression_id, _printable(text), seconds, _printable(trace))
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return Failed(video_id, expression_id, storable(text), seconds, storable(trace))
 
 
 class Place(NamedTuple):
@@ -266,12 +263,12 @@ def agree_on_run(folder: Path, run: Run) -> Run:
         if begun:
             raise UsageError(f"{folder} has {', '.join(begun[:3])} and no {RUN} to say of what: name a new folder")
         before = run.here_and_now()
-        write_whole(folder / RUN, msgspec.json.format(msgspec.json.encode(before), indent=2) + b"\n")
+        write_whole(folder / RUN, as_json(before, indent=2) + b"\n")
         return before
     differing = [
         f"{name} {_shown(getattr(before, name))} there, {_shown(getattr(run, name))} now"
         for name in ("data", "adapter", "arguments", "resize")
-        if getattr(before, name) != getattr(run, name)
+        if as_json(getattr(before, name)) != as_json(getattr(run, name))
     ]
     if differing:
         raise UsageError(
@@ -284,7 +281,7 @@ def agree_on_run(folder: Path, run: Run) -> Run:
 def _shown(value: Any) -> str:
     if isinstance(value, Data):
         return f"{value.family} {value.split} ({value.file}, sha256 {value.sha256[:12]}…)"
-    return msgspec.json.encode(value).decode() if value is not None else "none"
+    return as_json(value).decode() if value is not None else "none"
 
 
 def file_sha256(path: str | os.PathLike[str] | None) -> str | None:

@@ -28,6 +28,7 @@ from revoskit.atomic import is_of_lock, replacing, write_whole
 from revoskit.dataset.layout import SplitFiles
 from revoskit.errors import FrameError, UsageError
 from revoskit.frames import Frame, FrameFile
+from revoskit.text import as_json
 
 JPEG_QUALITY = 82
 _NAMED = re.compile(r'"page/([\w.]+)"')  # scripts and styles in an HTML file of ours
@@ -50,7 +51,7 @@ class Kind(enum.Enum):
 
 def write_script(path: Path, function: str, data: msgspec.Struct) -> None:
     """A script that calls `function` with the data, written so that no reader of HTML or of old JavaScript trips."""
-    content = msgspec.json.encode(data).replace(b"</", b"<\\/").replace(b"<!", b"\\u003c!")
+    content = as_json(data).replace(b"</", b"<\\/").replace(b"<!", b"\\u003c!")
     content = content.replace("\u2028".encode(), b"\\u2028").replace("\u2029".encode(), b"\\u2029")
     write_whole(path, function.encode() + b"(" + content + b");\n")
 

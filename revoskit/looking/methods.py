@@ -19,6 +19,7 @@ from revoskit.scoring.compare import method_names
 from revoskit.scoring.evaluate import RUN, run_identity
 from revoskit.scoring.predictions import Predictions, open_predictions
 from revoskit.scoring.result import IDS, SCORES_CSV
+from revoskit.text import as_json
 
 Key = tuple[str, str]  # video id and expression id
 
@@ -109,7 +110,7 @@ def _refuse_other_scores(folder: Path, predictions: Predictions, annotations: An
     if not note.is_file():
         return
     scored = msgspec.json.decode(note.read_bytes())
-    here = msgspec.json.decode(msgspec.json.encode(run_identity(annotations, predictions)))
+    here = msgspec.json.decode(as_json(run_identity(annotations, predictions)))
     differ = [what for what in ("predictions", "split", "annotations") if scored.get(what) != here[what]]
     if differ:
         raise UsageError(

@@ -37,6 +37,7 @@ from revoskit.looking.folder import (
 )
 from revoskit.looking.page_data import Track
 from revoskit.masks.rle import MaskSequence
+from revoskit.text import as_json
 
 ORDER = (*ACCUSED, Verdict.OUTLINE)
 """The verdicts that are on the page, in this order."""
@@ -145,7 +146,7 @@ def write_review(
             shutil.rmtree(folder / "data", ignore_errors=True)
             raise
         items = writer.items
-        key = sha256(msgspec.json.encode([str(layout.root), found])).hexdigest()[:16]
+        key = sha256(as_json([str(layout.root), found])).hexdigest()[:16]
         index = _Index(f"revos-review-{key}", layout.root.name, Path(report).name, items)
         write_script(folder / "data" / "index.js", "revosIndex", index)
         page = write_page(folder, Kind.REVIEW)

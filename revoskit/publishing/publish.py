@@ -51,6 +51,7 @@ from revoskit.publishing.shards import (
     published_size,
     write_shard,
 )
+from revoskit.text import as_json
 from revoskit.workers import require, run
 
 PLAN = ".publish.json"
@@ -377,7 +378,8 @@ def read_shard(folder: Path, shard: Shard, content: Content) -> WrittenShard | N
     """What the footer of a shard in place says; None where there is no whole one, or it is that of another."""
     path = folder / shard.path
     try:
-        said = pq.read_metadata(path).metadata or {}
+        with path.open("rb") as file:
+            said = pq.read_metadata(file).metadata or {}
     except (OSError, ValueError):  # whatever Arrow makes of a damaged footer
         return None
     if said.get(IDENTITY) != identity(shard, content).encode():
@@ -407,7 +409,7 @@ def _claim(folder: Path, plan: Plan) -> None:
     if earlier is not None and earlier != plan:
         _give_way(folder, earlier, plan)
     if earlier != plan:
-        write_whole(folder / PLAN, msgspec.json.format(msgspec.json.encode(plan)))
+        write_whole(folder / PLAN, as_json(plan, indent=2))
 
 
 def _give_way(folder: Path, earlier: Plan, plan: Plan) -> None:

@@ -167,8 +167,9 @@ class _Writer:
     """Writes row groups in a thread: native code that needs no interpreter, so that meanwhile the next are made."""
 
     def __init__(self, path: Path, schema: pa.Schema, chunked: bool) -> None:
+        self._file = path.open("wb")  # by Python, which opens what has a name that is no text
         self._writer = pq.ParquetWriter(
-            path,
+            self._file,
             schema,
             write_page_index=True,
             use_content_defined_chunking=CHUNKING if chunked else False,
@@ -185,7 +186,8 @@ class _Writer:
     def __exit__(self, *error: object) -> None:
         with interrupts_held():  # closed while the thread still writes, it would crash
             self._thread.shutdown()
-            self._writer.close()
+            with self._file:
+                self._writer.close()
 
     def write(self, group: pa.Table) -> None:
         """Begin to write a row group, once the one before is written."""

@@ -29,7 +29,7 @@ from revoskit.scoring.protocols import Protocol
 from revoskit.scoring.result import AGGREGATED, IDS, MEASURES, OVERALL, Result
 from revoskit.scoring.scored import SCORE_ANEW, Scored, ScoredExpression
 from revoskit.scoring.significance import CONFIDENCE, RESAMPLES, Difference, Interval, VideoResampling
-from revoskit.text import printable
+from revoskit.text import as_json, printable, storable
 
 _IN_JSON = ("J&F", "J", "F", "A", "R")
 _SHOWN = ("J", "F", "J&F")
@@ -163,7 +163,7 @@ class Comparison:
             document["slices"] = {
                 name: {value: part.as_dict() for value, part in values.items()} for name, values in self.slices.items()
             }
-        return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+        return as_json(document, indent=2).decode()
 
     def to_csv(self) -> str:
         """A line for each expression with J, F and J&F of every method, the content of `comparison.csv`; percent."""
@@ -205,9 +205,9 @@ class Comparison:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `comparison.json`, `comparison.csv` and `differences.csv`, each whole or not at all."""
         folder = Path(folder)
-        write_whole(folder / "differences.csv", self.differences_to_csv().encode())
+        write_whole(folder / "differences.csv", storable(self.differences_to_csv()).encode())
         write_whole(folder / "comparison.json", self.to_json().encode() + b"\n")
-        write_whole(folder / "comparison.csv", self.to_csv().encode())
+        write_whole(folder / "comparison.csv", storable(self.to_csv()).encode())
 
     def table(self, shown: int = 5) -> str:
         """The means with their intervals, the differences with p, and for each pair the `shown` furthest apart."""

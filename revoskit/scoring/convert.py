@@ -32,6 +32,7 @@ from revoskit.inference.lines import Data, Failed, Lines, Predicted, Run, encode
 from revoskit.inference.writer import PredictionWriter
 from revoskit.scoring.prediction import Prediction, Problem, ProblemKind, problem
 from revoskit.scoring.predictions import Predictions, open_predictions, refuse_a_dataset
+from revoskit.text import as_json
 
 Form = Literal["png", "json", "parquet", "lines"]
 FORMS: tuple[Form, ...] = ("png", "json", "parquet", "lines")
@@ -289,7 +290,7 @@ def _mark(root: Path, annotations: Annotations, predictions: Any) -> None:
     """
     make_folder(root)
     mark = root / ".converted.json"
-    content = msgspec.json.encode({"predictions": _name(predictions), "data": Data.of(annotations)})
+    content = as_json({"predictions": _name(predictions), "data": Data.of(annotations)})
     if mark.is_file() and mark.read_bytes() != content:
         raise UsageError(f"{root} holds the PNGs of other predictions: name another folder")
     if not mark.is_file() and any(root.iterdir()):
@@ -325,4 +326,4 @@ def _write_failures(root: Path, annotations: Annotations, opened: Predictions, r
             if wrong is not None and wrong.kind is ProblemKind.FAILED:
                 anno = {"vid": video.video_id, "samples": [{"qid": expression.expression_id}]}
                 failures.append({"anno": anno, "err": wrong.reason})
-    write_whole(path, msgspec.json.format(msgspec.json.encode(failures), indent=2) + b"\n")
+    write_whole(path, as_json(failures, indent=2) + b"\n")

@@ -25,6 +25,7 @@ from revoskit.scoring.protocols import ExpressionScores, Protocol, protocols_of,
 from revoskit.scoring.result import Result
 from revoskit.scoring.scored_frames import VideoTruth
 from revoskit.scoring.video_lists import VideoList, read_verdicts
+from revoskit.text import as_json
 
 RUN = "videos/run.json"
 """What a run was made of, in its output folder."""
@@ -163,7 +164,7 @@ class _Store:
     def open(cls, output: Path, fingerprint: dict[str, Any], resume: bool) -> _Store:
         run = output / RUN
         folder = run.parent
-        content = msgspec.json.encode(fingerprint)
+        content = as_json(fingerprint)
         if resume and run.is_file() and run.read_bytes() != content:
             raise UsageError(
                 f"{run} is of another run (other predictions, split, protocol, measures or annotations): "
@@ -195,4 +196,4 @@ class _Store:
         return done
 
     def write(self, video_id: str, found: _Scored) -> None:
-        write_whole(self._path(video_id), msgspec.json.encode(found))
+        write_whole(self._path(video_id), as_json(found))

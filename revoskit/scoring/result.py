@@ -28,6 +28,7 @@ from revoskit.scoring.prediction import ABSENT, Problem, ProblemKind
 from revoskit.scoring.protocols import ExpressionScores, Measures, Protocol
 from revoskit.scoring.remarks import remarks
 from revoskit.scoring.video_lists import VideoList
+from revoskit.text import as_json, storable
 
 MEASURES = ("J", "F", "J&F", "A", "R")
 _OF_SISTERS = ("J", "F", "J&F")  # A and R are measures of ReVOS
@@ -216,7 +217,7 @@ class Result:
 
     def to_json(self) -> str:
         """The numbers and the problems as a JSON document, the content of `scores.json`."""
-        return msgspec.json.format(msgspec.json.encode(self.as_dict()), indent=2).decode()
+        return as_json(self.as_dict(), indent=2).decode()
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with a row per expression, the content of `scores.csv`; measures in percent."""
@@ -368,7 +369,7 @@ class Result:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / SCORES_JSON, self.to_json().encode() + b"\n")
-        write_whole(folder / SCORES_CSV, self.to_csv().encode())
+        write_whole(folder / SCORES_CSV, storable(self.to_csv()).encode())
 
 
 def _is_absent(expression: ExpressionScores) -> bool:
