@@ -533,8 +533,8 @@ def _naming_splits(config: RevosConfig, layout: Layout) -> Iterator[None]:
     try:
         yield
     except (AnnotationError, MissingFilesError) as error:
-        faulty = getattr(error, "file", None)
-        others = [name for name in layout.splits() if layout.split(name).expressions != faulty]
+        faulty = str(getattr(error, "file", None))
+        others = [name for name in layout.splits() if str(layout.split(name).expressions) != faulty]
         if config.splits is not None or len(others) < 2:
             raise
         raise error.advising(
