@@ -1,4 +1,4 @@
-"""The protocol of ReVOS word for word (docs/protocol.md), slow and plain: what the quick code is compared with.
+"""The protocol of ReVOS word for word (docs/protocol.md), plain, frame by frame: what the quick code is compared with.
 
 Nothing here shares code with revoskit.
 """
@@ -12,21 +12,12 @@ from PIL import Image
 
 
 def boundary_map(mask: np.ndarray) -> np.ndarray:
-    """Pixel by pixel: does the right, the lower or the lower-right neighbour differ?"""
+    """Of every pixel: does the right, the lower or the lower-right neighbour differ?"""
     mask = mask != 0
-    height, width = mask.shape
-    marked = np.zeros((height, width), bool)
-    for y in range(height):
-        for x in range(width):
-            last_row, last_column = y == height - 1, x == width - 1
-            neighbours = []
-            if not last_column:
-                neighbours.append((y, x + 1))
-            if not last_row:
-                neighbours.append((y + 1, x))
-            if not last_row and not last_column:
-                neighbours.append((y + 1, x + 1))
-            marked[y, x] = any(mask[place] != mask[y, x] for place in neighbours)
+    marked = np.zeros(mask.shape, bool)
+    marked[:, :-1] |= mask[:, :-1] != mask[:, 1:]
+    marked[:-1, :] |= mask[:-1, :] != mask[1:, :]
+    marked[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
     return marked
 
 
@@ -75,15 +66,10 @@ def binary_frame(truth: np.ndarray, prediction: np.ndarray, foreground: np.ndarr
 
 def official_frame(tracks: list[np.ndarray], grey: np.ndarray, foreground: np.ndarray) -> tuple[float, ...]:
     """J, F, A, R of a frame as published: tracks added up in 8 bits, predictions as raw grey values."""
-    truth = [[0] * grey.shape[1] for _ in range(grey.shape[0])]
-    agreeing = wrong = 0
-    for y in range(grey.shape[0]):
-        for x in range(grey.shape[1]):
-            truth[y][x] = sum(int(track[y, x] != 0) for track in tracks) % 256
-            value = int(grey[y, x])
-            agreeing += truth[y][x] == value
-            wrong += ((1 - truth[y][x]) % 256) * value % 256
-    truth = np.array(truth)
+    value = grey.astype(int)
+    truth = sum(((track != 0).astype(int) for track in tracks), np.zeros(grey.shape, int)) % 256
+    agreeing = int((truth == value).sum())
+    wrong = int((((1 - truth) % 256) * value % 256).sum())
     return (
         region(truth, grey),
         boundary_f(truth, grey),

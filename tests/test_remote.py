@@ -48,7 +48,7 @@ class Server:
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}/data/JPEGImages.zip"
 
     def __enter__(self) -> Server:
-        Thread(target=self._server.serve_forever, daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_) -> None:
