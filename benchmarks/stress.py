@@ -35,10 +35,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from revoskit.atomic import is_of_lock
+from revoskit.atomic import LOCK
 from revoskit.dataset.layout import EXPRESSIONS, FRAMES_ARCHIVE, FRAMES_FOLDER, TRACKS
 from revoskit.miniature import write_miniature
 
+UNCOMPARED = (LOCK, "export.json")
 PATIENCE = 60  # seconds, after which a command hangs
 REPOSITORY = Path(__file__).parents[1]
 CLI = [sys.executable, "-m", "revoskit.cli"]
@@ -240,12 +241,9 @@ def _gone(group: int, until: float) -> bool:
 
 
 def digest_of(folder: Path) -> Digest:
-    """The files of a result, without what locks leave."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in _LOCKS]
+    """The files of a result, without what locks leave and what an export tells of its last run."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in UNCOMPARED]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-_LOCKS = {name for name in (".revoskit.lock", ".revoskit.owner") if is_of_lock(name)}
 
 
 def reference_of(world: World, job: Job, changed: str | None = None) -> Reference:
