@@ -259,6 +259,25 @@ def test_a_file_that_is_not_to_be_had_is_told_with_its_address(server, status, t
     assert len(server.requests) == tries
 
 
+MALFORMED = {
+    "redirect to no address": lambda handler: handler.refuse(302, Location="http://[::1"),
+    "redirect that is no text": lambda handler: handler.refuse(302, Location="/\xff\xfe"),
+    "redirect to a port of five digits": lambda handler: handler.refuse(302, Location="http://127.0.0.1:99999/x"),
+    "endless number of bytes": lambda handler: handler.refuse(200, Content_Length="9" * 5000),
+    "bytes of an endless file": lambda handler: handler.stretch(range="bytes 0-0/" + "9" * 5000),
+    "bytes in other digits": lambda handler: handler.stretch(range="bytes 0-0/\xb2"),
+    "wait without end": lambda handler: handler.refuse(503, Retry_After="9" * 5000),
+}
+
+
+@pytest.mark.parametrize("answer", MALFORMED)
+def test_a_malformed_answer_is_an_error_with_the_address(server, monkeypatch, answer):
+    monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
+    server.fault = lambda handler: MALFORMED[answer](handler) is not False
+    with pytest.raises((DownloadError, ArchiveError), match=re.escape(server.address)):
+        open_archive(server.address)
+
+
 def test_a_query_and_a_password_are_sent_and_never_shown(server):
     server.fault = lambda handler: handler.refuse(404)
     secret = server.address.replace("http://", "http://me:secret@") + "?token=secret"

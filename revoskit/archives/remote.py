@@ -29,6 +29,7 @@ MAX_REQUEST_BYTES = 2**28
 _TAIL = 2**17  # bytes at the end of a file that are asked for at once
 _TIMEOUT = (15, 60)  # seconds to connect, and between two pieces of data
 _PLAIN = {"Accept-Encoding": "identity"}  # so that positions and lengths are those of the file
+_NUMBER = "[0-9]{1,18}"  # as servers write it; more digits are no number of bytes, and Python refuses thousands of them
 _HUB = re.compile(r"hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>refs/(pr|convert)/\w+|[^/@]+))?/(?P<path>.+)")
 
 _IF_PRIVATE = (
@@ -126,6 +127,8 @@ class RemoteFile:
             raise DownloadError(f"{self.name} is not a web address: {error}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError) as error:
             return _Broken(_reason(error))
+        except ValueError:  # what `requests` lets through of a redirect to what is no address, or no text
+            raise DownloadError(f"{self.name}: the server leads to an address that is none") from None
         if isinstance(state, _Broken):
             return state
         return (state, data) if len(data) == size else _Broken(f"it sent {len(data):,} bytes of {size:,}")
@@ -152,12 +155,12 @@ class RemoteFile:
         """What the answer says that it is a part of, and that it is the part that was asked for."""
         if answer.status_code == 200:
             length = answer.headers.get("Content-Length", "")
-            every = f"all {int(length):,} bytes" if length.isdecimal() else "all of it"
+            every = f"all {int(length):,} bytes" if re.fullmatch(_NUMBER, length) else "all of it"
             raise ArchiveError(
                 f"{self.name}: the server ignores which part is asked for and would send {every} for every frame. "
                 "Download the archive: `revoskit download ROOT --from SOURCE`"
             )
-        match = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)", answer.headers.get("Content-Range", ""))
+        match = re.fullmatch(rf"bytes (?:({_NUMBER})-({_NUMBER})|\*)/({_NUMBER})", answer.headers.get("Content-Range", ""))
         if match is None:
             return _Broken(f"it does not say which part it sends ({answer.headers.get('Content-Range')!r:.60})")
         state = State(int(match[3]), _etag(answer))
