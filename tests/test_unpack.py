@@ -1,5 +1,6 @@
 """Archives of frames: whole, split, wrapped or a tar, sound or not; and none of them leads out of the root."""
 
+import gzip
 import io
 import random
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from official_files import split_archive, zip_frames
 
+from revoskit.archives.index import open_archive
 from revoskit.archives.zips import Pieces, read_directory
 from revoskit.atomic import is_of_lock
 from revoskit.cli import main
@@ -230,6 +232,21 @@ def test_a_gzip_with_a_wrong_crc_is_told(here, made):
     archive.write_bytes(content)
     with pytest.raises(ArchiveError, match="CRC"):
         unpack.unpack(here)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME], ids=repr)
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_header_of_gigabytes_is_refused_before_it_is_read(here, kind, compressed):
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, 3 << 30
+    content = header.tobuf(tarfile.USTAR_FORMAT) + bytes(20 * 512)
+    archive = here.root / ("JPEGImages.tar.gz" if compressed else "JPEGImages.tar")
+    archive.write_bytes(gzip.compress(content) if compressed else content)
+    with pytest.raises(ArchiveError, match=rf"{archive.name}.*further headers of 3,221,225,472 bytes"):
+        unpack.unpack(here)
+    if not compressed:
+        with pytest.raises(ArchiveError, match=rf"{archive.name}.*further headers of 3,221,225,472 bytes"):
+            open_archive(str(archive))
 
 
 def evil_tar(kind: str) -> tarfile.TarInfo:

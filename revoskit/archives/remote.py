@@ -160,7 +160,9 @@ class RemoteFile:
                 f"{self.name}: the server ignores which part is asked for and would send {every} for every frame. "
                 "Download the archive: `revoskit download ROOT --from SOURCE`"
             )
-        match = re.fullmatch(rf"bytes (?:({_NUMBER})-({_NUMBER})|\*)/({_NUMBER})", answer.headers.get("Content-Range", ""))
+        match = re.fullmatch(
+            rf"bytes (?:({_NUMBER})-({_NUMBER})|\*)/({_NUMBER})", answer.headers.get("Content-Range", "")
+        )
         if match is None:
             return _Broken(f"it does not say which part it sends ({answer.headers.get('Content-Range')!r:.60})")
         state = State(int(match[3]), _etag(answer))

@@ -4,11 +4,45 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from revoskit.archives.zips import Pieces, objection_to_name, refusal
 from revoskit.errors import ArchiveError
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+MAX_HEADER = 2**20
+"""Bytes of a long name or of a pax header; a path has some hundred, and `tarfile` reads as many as a header claims."""
 NOT_ALONE = "no frame of it can be read alone: unpack it by `revoskit unpack ROOT`"
+
+
+class BoundedInfo(tarfile.TarInfo):
+    """What `tarfile` makes of a header, refused before it reads a name or pax header without bound."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """A header of 512 bytes.
+
+        Raises:
+            tarfile.TarError: it announces a name or a pax header of more than `MAX_HEADER` bytes.
+        """
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _NAMING and info.size > MAX_HEADER:
+            raise tarfile.TarError(
+                f"a header announces a name or further headers of {info.size:,} bytes, of which no more than "
+                f"{MAX_HEADER:,} are read"
+            )
+        return info
+
+
+_NAMING = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 
 
 def is_tar(archive: Pieces) -> bool:
@@ -31,7 +65,7 @@ def read_tar(archive: Pieces) -> Iterator[tarfile.TarInfo]:
     """
     archive.seek(0)
     try:
-        with tarfile.open(fileobj=archive, mode="r:") as tar:
+        with tarfile.open(fileobj=archive, mode="r:", tarinfo=BoundedInfo) as tar:
             while member := tar.next():
                 tar.members = []  # type: ignore[attr-defined]  # it would keep them all
                 if reason := objection_to_member(member):

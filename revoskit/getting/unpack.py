@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from revoskit import workers
 from revoskit.archives.parts import find_archive, is_zip
-from revoskit.archives.tars import objection_to_member
+from revoskit.archives.tars import BoundedInfo, objection_to_member
 from revoskit.archives.zips import Member, Pieces, read_directory, refusal
 from revoskit.atomic import remove_parts, require_room, sole_writer, whole
 from revoskit.dataset.expressions import read_expressions
@@ -287,7 +287,7 @@ def _unpack_tar(archive: Pieces, root: Path, place: _Places, done: Unpacked) -> 
         watched = io.BufferedReader(_Watched(archive, bar.update), 1 << 20)
         stream: io.BufferedIOBase = gzip.GzipFile(fileobj=watched) if packed else watched
         try:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar:
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20, tarinfo=BoundedInfo) as tar:
                 _unpack_members(tar, archive.name, root, place, done)
             while packed and stream.read(1 << 20):  # to its end, where the CRC is
                 pass
