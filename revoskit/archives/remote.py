@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import requests
 import urllib3
 
-from revoskit.errors import ArchiveError, DownloadError
+from revoskit.errors import ArchiveError, DownloadError, RevosError
 
 TRIES = 6
 """How often a server may fail in a row before it is given up."""
@@ -127,6 +127,8 @@ class RemoteFile:
             raise DownloadError(f"{self.name} is not a web address: {error}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError) as error:
             return _Broken(_reason(error))
+        except RevosError:
+            raise
         except ValueError:  # what `requests` lets through of a redirect to what is no address, or no text
             raise DownloadError(f"{self.name}: the server leads to an address that is none") from None
         if isinstance(state, _Broken):
