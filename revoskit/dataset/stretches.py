@@ -19,9 +19,9 @@ import numpy as np
 
 from revoskit.errors import ChangedError
 
-WHOLE_BYTES = 2**29
+WHOLE_BYTES = 2**26
 """A file of up to so many bytes is read to find its members, as fast as mapping it. A larger one is mapped for that
-moment, since processes without end may each do the same: where it is cut short just then, the process ends."""
+moment, since every process would have so much more memory of its own: where it is cut short just then, it ends."""
 
 Content = bytes | memoryview | msgspec.Raw
 
