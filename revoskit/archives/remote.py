@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import requests
 import urllib3
 
-from revoskit.errors import ArchiveError, DownloadError, RevosError
+from revoskit.errors import ArchiveError, DownloadError
 
 TRIES = 6
 """How often a server may fail in a row before it is given up."""
@@ -115,25 +115,28 @@ class RemoteFile:
         return answer
 
     def _try(self, position: int, size: int, expected: State | None) -> tuple[State, bytes] | _Broken:
-        headers = {**_PLAIN, "Range": f"bytes={position}-{position + size - 1}"}
         url, known = _where(self.address)
         try:
-            with _session().get(url, headers=headers | known, stream=True, timeout=_TIMEOUT) as answer:
+            with self._get(url, known | {"Range": f"bytes={position}-{position + size - 1}"}) as answer:
                 if broken := self._check(answer, url):
                     return broken
                 state = self._stretch(answer, position, size, expected)
                 data: bytes = b"" if isinstance(state, _Broken) else answer.raw.read(size + 1)
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise DownloadError(f"{self.name} is not a web address: {error}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError) as error:
             return _Broken(_reason(error))
-        except RevosError:
-            raise
-        except ValueError:  # what `requests` lets through of a redirect to what is no address, or no text
-            raise DownloadError(f"{self.name}: the server leads to an address that is none") from None
         if isinstance(state, _Broken):
             return state
         return (state, data) if len(data) == size else _Broken(f"it sent {len(data):,} bytes of {size:,}")
+
+    def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
+        try:
+            return _session().get(url, headers=_PLAIN | headers, stream=True, timeout=_TIMEOUT)
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+            raise DownloadError(f"{self.name} is not a web address: {error}") from None
+        except requests.RequestException:
+            raise
+        except ValueError:  # what `requests` lets through of a redirect to what is no address, or no text
+            raise DownloadError(f"{self.name}: the server leads to an address that is none") from None
 
     def _check(self, answer: requests.Response, url: str) -> _Broken | None:
         """See that the server answered; learn where it led to, so that the next request goes there at once."""

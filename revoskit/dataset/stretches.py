@@ -45,9 +45,9 @@ class Stretches:
     def content(self) -> memoryview:
         """All of it, to be let go soon."""
         size = os.fstat(self._file.fileno()).st_size
-        if 0 < size <= WHOLE_BYTES:
+        if size <= WHOLE_BYTES:
             return memoryview(self.read(Stretch(0, size)))
-        return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)) if size else memoryview(b"")
+        return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def read(self, stretch: Stretch) -> bytes:
         """The bytes of a stretch.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class RleFile:
             raise UsageError(f"{path} is empty")
         self._stretches = Stretches(path)
         content = self._stretches.content()
-        self._videos: dict[str, Stretch | dict[str, Stretch]]
+        self._videos: Mapping[str, Stretch | dict[str, Stretch]]
         try:
             if bytes(content[:200]).lstrip()[:1] == b"[":
                 self._videos = _by_video(content)
@@ -103,7 +103,7 @@ class _Ids(msgspec.Struct):
     exp_id: str | int | None = None
 
 
-def _by_video(content: memoryview) -> dict[str, Stretch | dict[str, Stretch]]:
+def _by_video(content: memoryview) -> dict[str, dict[str, Stretch]]:
     """Where the entries of a list lie, by video and expression."""
     records = msgspec.json.decode(content, type=list[msgspec.Raw])
     if not records:
@@ -118,7 +118,7 @@ def _by_video(content: memoryview) -> dict[str, Stretch | dict[str, Stretch]]:
         if str(name) in of_video:
             raise AnnotationError(f"the list has expression {name!r} of video {ids.video_id!r} twice")
         of_video[str(name)] = stretch_of(content, record)
-    return {**videos}
+    return videos
 
 
 def _from_object(video: Video, expression: Expression, entry: dict[str, Any]) -> Prediction:
