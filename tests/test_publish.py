@@ -757,12 +757,34 @@ def hub():
         yield hub
 
 
-def push(hub, data, folder, *options, **how) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "revoskit.cli", "publish", "--data-dir", str(data), "-o", str(folder)]
+@contextlib.contextmanager
+def asked_here(address: str):
+    """The client of the Hub in this process asks that address, as somebody who is logged in there."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (huggingface_hub.constants, huggingface_hub.hf_api):  # read from the one or the other
+            patched.setattr(module, "ENDPOINT", address, raising=False)
+        patched.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True, raising=False)
+        patched.setenv("HF_TOKEN", TOKEN)
+        yield
+
+
+def typed(data, folder, *options) -> list[str]:
+    return ["publish", "--data-dir", str(data), "-o", str(folder), "--push", "someone/revos", *options]
+
+
+def push(hub, data, folder, *options) -> subprocess.CompletedProcess:
+    """The command in this process, which takes a fifth of the time of one of its own."""
+    arguments = typed(data, folder, "--num-proc", "1", *options)
+    out, err = io.StringIO(), io.StringIO()
+    with asked_here(hub.address), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(arguments)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def push_from_a_process(hub, data, folder, *options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "revoskit.cli", *typed(data, folder, *options)]
     environment = {**os.environ, **hub.environment, "HF_HOME": str(folder.parent / "home")}
-    return subprocess.run(
-        [*command, "--push", "someone/revos", *options], env=environment, capture_output=True, text=True, **how
-    )
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def test_a_push_brings_all_without_frames_and_goes_on_after_an_interruption(hub, data, tmp_path):
@@ -773,7 +795,7 @@ def test_a_push_brings_all_without_frames_and_goes_on_after_an_interruption(hub,
     assert "Error while uploading" in done.stderr
     assert "The same command continues" in done.stderr
     hub.refuse_uploads_after = None
-    done = push(hub, data, folder, "--yes", "--private")
+    done = push_from_a_process(hub, data, folder, "--yes", "--private")
     assert done.returncode == 0, done.stderr
     assert "private: you" in done.stderr
     assert "annotations only" in done.stderr
@@ -823,15 +845,12 @@ def test_shards_of_an_earlier_division_go_in_the_commit_that_brings_the_new_ones
     assert f"{len(gone):,} files ({', '.join(gone[:3])}, …)" in done.stderr
 
 
-def test_a_dry_run_says_what_would_go_where_without_network_and_writes_nothing(data, tmp_path):
-    command = [sys.executable, "-m", "revoskit.cli", "publish", "--data-dir", str(data), "-o", str(tmp_path / "out")]
-    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}
-
+def test_a_dry_run_says_what_would_go_where_without_network_and_writes_nothing(data, tmp_path, capsys):
     def dry(*options: str) -> str:
-        done = subprocess.run([*command, "--dry-run", *options], env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        with asked_here("http://127.0.0.1:9"):
+            assert main(["publish", "--data-dir", str(data), "-o", str(tmp_path / "out"), "--dry-run", *options]) == 0
         assert not (tmp_path / "out").exists()
-        return done.stdout
+        return capsys.readouterr().out
 
     said = dry("--push", "someone/revos", "--private")
     assert "/datasets/someone/revos (private: you" in said
@@ -857,10 +876,12 @@ def test_who_will_see_it_is_asked_of_the_hub(hub, data, tmp_path):
     assert hub.repositories["someone/revos"].files
 
 
-def test_a_push_asks_and_takes_no_for_an_answer(hub, data, tmp_path):
+def test_a_push_asks_and_takes_no_for_an_answer(hub, data, tmp_path, monkeypatch):
     ours, theirs = pty.openpty()
     os.write(ours, b"n\n")
-    done = push(hub, data, tmp_path / "out", stdin=theirs)
+    with open(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        done = push(hub, data, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "non-commercial" in done.stderr
     assert "/datasets/someone/revos, a new repository (public: anyone)" in done.stderr
@@ -869,11 +890,9 @@ def test_a_push_asks_and_takes_no_for_an_answer(hub, data, tmp_path):
 
 
 @pytest.fixture
-def logged_in(hub, monkeypatch):
-    for module in (huggingface_hub.constants, huggingface_hub.hf_api):  # read from the one or the other
-        monkeypatch.setattr(module, "ENDPOINT", hub.address, raising=False)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return hub
+def logged_in(hub):
+    with asked_here(hub.address):
+        yield hub
 
 
 @pytest.mark.parametrize(
