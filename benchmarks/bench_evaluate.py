@@ -1,12 +1,16 @@
 """How long it takes to score predictions: revoskit beside the usual way, on one core, in one run, to the same numbers.
 
     python benchmarks/bench_evaluate.py [--frames 24] [--videos 2] [--height 480] [--width 854] [--repeats 5]
+    python benchmarks/bench_evaluate.py --whole [--folder FOLDER] [--repeats 3] [--ours]
 
 The usual way is what evaluators of video object segmentation do: for each expression, every mask of the ground truth
 and of the prediction is decoded to a full frame, one at a time, and both boundaries are dilated with `cv2.dilate` and a
 disk. Predictions are shifted copies of the truth, as PNGs written by Pillow and by OpenCV, and as RLEs. It also prints
 what the ways to dilate cost, on which the choice in `revoskit/masks/packed.py` rests, and (on Linux) the memory
 that a worker takes at most for few and for many videos of the real dataset's size.
+
+With --whole, what a person waits for: `revoskit evaluate --num-proc 2` as a command, from its start to its end, beside
+the usual way on two processes; 6,800 expression-frames at 480p, seconds by the clock and CPU seconds of all processes.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import platform
 import statistics
@@ -32,6 +37,7 @@ from pycocotools import mask as coco
 
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.layout import Layout
+from revoskit.dataset.records import Video
 from revoskit.masks.packed import pack
 from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
@@ -39,6 +45,8 @@ from revoskit.scoring import measures
 from revoskit.scoring.evaluate import evaluate
 
 SPLIT = "validation"
+KINDS = {"PNG by Pillow": "pillow", "PNG by OpenCV": "opencv", "RLE": "rles.json"}
+WHOLE = {"videos": 8, "expressions": 13}  # of each video; some 65 frames each
 
 
 def main() -> None:
@@ -48,10 +56,21 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=854)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--whole", action="store_true", help="whole processes, from start to end")
+    parser.add_argument("--folder", type=Path, help="with --whole: keep the data here, and use what is here")
+    parser.add_argument("--ours", action="store_true", help="with --whole: leave the usual way out")
+    parser.add_argument("--usual", nargs=2, metavar=("KIND", "FOLDER"), help=argparse.SUPPRESS)  # a process of --whole
     args = parser.parse_args()
+    if args.usual:
+        usual_process(args.usual[0], Path(args.usual[1]))
+        return
     cv2.setNumThreads(1)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ")
     print(f"OpenCV {cv2.__version__}, NumPy {np.__version__}; CPU seconds on one core, medians of {args.repeats}")
+    if args.whole:
+        with tempfile.TemporaryDirectory() as temporary:
+            compare_whole(args.folder or Path(temporary), args.repeats, usual=not args.ours)
+        return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "ReVOS"
         write_miniature(root, videos=2 * args.videos + 2, frames=args.frames, height=args.height, width=args.width)
@@ -105,16 +124,17 @@ def write_predictions(annotations: Annotations, folder: Path) -> dict[str, tuple
                     cv2.imwrite(path, mask) if kind == "opencv" else Image.fromarray(mask).save(path)
     (folder / "rles.json").write_text(json.dumps(rles))
 
-    def png(kind: str) -> tuple[Path, Callable]:
-        root = folder / kind
-        return root, lambda video_id, expression_id, name, _: cv2.imread(
-            str(root / video_id / expression_id / f"{name}.png"), cv2.IMREAD_GRAYSCALE
+    return {name: (folder / where, reader(folder / where)) for name, where in KINDS.items()}
+
+
+def reader(source: Path) -> Callable:
+    """The usual way to read one mask from there."""
+    if source.is_dir():
+        return lambda video_id, expression_id, name, _: cv2.imread(
+            str(source / video_id / expression_id / f"{name}.png"), cv2.IMREAD_GRAYSCALE
         )
-
-    def rle(video_id: str, expression_id: str, _: str, frame: int) -> np.ndarray:
-        return coco.decode(rles[video_id][expression_id][frame])
-
-    return {"PNG by Pillow": png("pillow"), "PNG by OpenCV": png("opencv"), "RLE": (folder / "rles.json", rle)}
+    rles = json.loads(source.read_text())
+    return lambda video_id, expression_id, _, frame: coco.decode(rles[video_id][expression_id][frame])
 
 
 # --- the usual way ----------------------------------------------------------------------------------------------------
@@ -124,21 +144,23 @@ def score_the_usual_way(annotations: Annotations, read: Callable) -> list[list[f
     """J, F, A and R of every expression, each mask on its full frame."""
     tracks = json.loads(annotations.files.tracks.read_text())
     foregrounds = json.loads(annotations.files.foreground.read_text())
+    return [row for video in annotations for row in score_video(video, tracks, foregrounds, read)]
+
+
+def score_video(video: Video, tracks: dict, foregrounds: dict, read: Callable) -> list[list[float]]:
     found = []
-    for video in annotations:
-        size = (video.height, video.width)
-        for expression in video.expressions:
-            frames = []
-            for number, name in enumerate(video.frame_names):
-                truth = np.zeros(size, np.uint8)
-                for annotation_id in expression.annotation_ids:
-                    mask = tracks[str(annotation_id)][number]
-                    if mask:
-                        truth |= coco.decode(mask)
-                foreground = coco.decode(foregrounds[video.video_id]["masks_rle"][number])
-                predicted = read(video.video_id, expression.expression_id, name, number)
-                frames.append(frame_scores(truth > 0, predicted > 0, foreground))
-            found.append(np.mean(frames, axis=0).tolist())
+    for expression in video.expressions:
+        frames = []
+        for number, name in enumerate(video.frame_names):
+            truth = np.zeros((video.height, video.width), np.uint8)
+            for annotation_id in expression.annotation_ids:
+                mask = tracks[str(annotation_id)][number]
+                if mask:
+                    truth |= coco.decode(mask)
+            foreground = coco.decode(foregrounds[video.video_id]["masks_rle"][number])
+            predicted = read(video.video_id, expression.expression_id, name, number)
+            frames.append(frame_scores(truth > 0, predicted > 0, foreground))
+        found.append(np.mean(frames, axis=0).tolist())
     return found
 
 
@@ -216,6 +238,103 @@ def compare_dilations(annotations: Annotations, repeats: int) -> None:
     for name, way in sorted(ways.items()):
         times = [timed(way)[0] for _ in range(3 * repeats)]
         print(f"{name:<36}{1e6 * statistics.median(times) / len(edges):>14.0f}")
+
+
+# --- whole processes --------------------------------------------------------------------------------------------------
+
+
+def compare_whole(folder: Path, repeats: int, usual: bool) -> None:
+    """Both ways as processes of their own, in turns; the least of each, since others may use the machine."""
+    annotations = write_whole_data(folder)
+    masks = sum(len(video.frame_names) * len(video.expressions) for video in annotations)
+    print(f"\n{masks} masks, two processes: seconds by the clock / CPU seconds")
+    print(f"{'predictions':<16}{'the usual way':>18}{'revoskit evaluate':>20}{'by the clock':>15}{'CPU':>9}")
+    root = annotations.layout.root
+    for name, kind in KINDS.items():
+        theirs, ours = [], []
+        for _ in range(repeats):
+            if usual:
+                theirs.append(measured([sys.executable, __file__, "--usual", kind, str(folder)]))
+            command = [sys.executable, "-m", "revoskit.cli", "evaluate", str(folder / kind), str(root)]
+            ours.append(measured([*command, "--num-proc", "2"]))
+        a, b = (np.min(times or [(math.nan, math.nan)], axis=0) for times in (theirs, ours))
+        shown = [f"{clock:.2f} /{cpu:6.2f}" for clock, cpu in (a, b)]
+        clock, cpu = a / b
+        print(f"{name:<16}{shown[0]:>18}{shown[1]:>20}{clock:>14.1f}x{cpu:>8.1f}x", flush=True)
+
+
+def write_whole_data(folder: Path) -> Annotations:
+    """Videos of the real dataset's kind at 480p and predictions for them, unless they are there.
+
+    Its masks jump over the frame from one to the next, as few objects do: here, they move by a few pixels.
+    """
+    root = real_scale.write(folder / "ReVOS", {SPLIT: WHOLE["videos"]}, setting="short")
+    files = Layout.at(root).split(SPLIT)
+    if not (folder / "rles.json").exists():
+        content = json.loads(files.expressions.read_text())
+        filed = json.loads(files.tracks.read_text())
+        rng = np.random.default_rng(0)
+        tracks, foreground = {}, {}
+        for video_id, entry in content["videos"].items():
+            entry["expressions"] = dict(list(entry["expressions"].items())[: WHOLE["expressions"]])
+            size = (entry["height"], entry["width"])
+            named = {i for expression in entry["expressions"].values() for i in expression["anno_id"]}
+            moved = {i: moving(filed[str(i)], size, rng) for i in sorted(named)}
+            tracks |= {str(i): list(track) for i, track in moved.items()}
+            union = MaskSequence.empty(len(entry["frames"]), *size).union(*moved.values())
+            foreground[video_id] = {
+                "masks_rle": list(union),
+                "foreground_ratio": (union.areas() / math.prod(size)).tolist(),
+            }
+        written = {files.expressions: content, files.tracks: tracks, files.foreground: foreground}
+        for path, what in written.items():
+            path.write_text(json.dumps(what))
+        write_predictions(open_annotations(Layout.at(root), SPLIT), folder)
+    return open_annotations(Layout.at(root), SPLIT)
+
+
+def moving(track: list, size: tuple[int, int], rng: np.random.Generator) -> MaskSequence:
+    """The first mask of a track, swaying; null where the track is."""
+    mask = next(mask for mask in track if mask is not None)
+    pixels = MaskSequence.parse([mask], *size).decode()[0]
+    reach, phase = rng.uniform(-50, 50, 2), rng.uniform(0, 6)
+    moved = []
+    for number in range(len(track)):
+        right, down = reach * np.sin(number / 12 + phase)
+        moved.append(
+            cv2.warpAffine(pixels, np.array([[1, 0, round(right)], [0, 1, round(down)]], np.float32), size[::-1])
+        )
+    encoded = MaskSequence.encode(np.stack(moved))
+    return MaskSequence.parse([new if old else None for old, new in zip(track, encoded, strict=True)], *size)
+
+
+def measured(command: list[str]) -> tuple[float, float]:
+    """Seconds by the clock, and CPU seconds of the process and its children."""
+    before, begin = os.times(), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seconds, after = time.perf_counter() - begin, os.times()
+    return seconds, after[2] + after[3] - before[2] - before[3]
+
+
+def usual_process(kind: str, folder: Path) -> None:
+    """The usual way on two processes, which share what was read before."""
+    cv2.setNumThreads(1)
+    annotations = open_annotations(Layout.at(folder / "ReVOS"), SPLIT)
+    tracks = json.loads(annotations.files.tracks.read_text())
+    foregrounds = json.loads(annotations.files.foreground.read_text())
+    read = reader(folder / kind)
+
+    _shared.append(lambda video_id: score_video(annotations.video(video_id), tracks, foregrounds, read))
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        rows = [row for found in pool.map(_scored, list(annotations.videos), chunksize=1) for row in found]
+    print(np.mean(rows, axis=0))
+
+
+_shared: list[Callable] = []  # what forked processes have without its being sent
+
+
+def _scored(video_id: str) -> list[list[float]]:
+    return _shared[0](video_id)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
