@@ -35,6 +35,7 @@ from multiprocess import active_children  # type: ignore[import-untyped]  # `dat
 
 import revoskit
 from revoskit.archives.cache import FOLDER_VARIABLE
+from revoskit.atomic import storing
 from revoskit.dataset import published
 from revoskit.dataset.advice import about_frames
 from revoskit.dataset.annotations import Annotations, forget_annotations, open_annotations, open_splits
@@ -259,7 +260,8 @@ class Revos(datasets.GeneratorBasedBuilder):
             stand_in = tempfile.TemporaryDirectory(prefix="revos-")
             kwargs["cache_dir"] = stand_in.name
             weakref.finalize(self, stand_in.cleanup)
-        super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
+        with storing((args[0] if args else kwargs.get("cache_dir")) or datasets.config.HF_DATASETS_CACHE):
+            super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
         if self.config.missing_frames not in ("error", "keep"):
             raise UsageError(f"missing_frames is {self.config.missing_frames!r}: expected 'error' or 'keep'")
         if self.config.faults not in get_args(Faults):
@@ -305,14 +307,23 @@ class Revos(datasets.GeneratorBasedBuilder):
                 "pass cache_dir='FOLDER'. With streaming=True no cache is needed."
             )
         _require_text("the cache of `datasets`", output_dir or self._cache_dir)
-        super().download_and_prepare(output_dir, *args, **kwargs)
+        self._store = output_dir or self._cache_dir_root
+        with storing(self._store):
+            super().download_and_prepare(output_dir, *args, **kwargs)
 
     def _download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         """Keep nothing that was made while the annotation files changed."""
         self._obtain()
         _require_text("data_dir", self.config.layout.root)
-        with unchanged(self.config.layout, self.config.state):
-            super()._download_and_prepare(*args, **kwargs)
+        try:
+            with unchanged(self.config.layout, self.config.state):
+                super()._download_and_prepare(*args, **kwargs)
+            return
+        except OSError as error:  # `datasets` takes each for a data file that it cannot find
+            if isinstance(error, RevosError) or not isinstance(error.__context__, RevosError):
+                raise
+            ours = error.__context__
+        raise ours  # not within the block, which would close the circle
 
     def _obtain(self) -> None:
         if self.config.source and not self._obtained:
@@ -425,7 +436,14 @@ class Revos(datasets.GeneratorBasedBuilder):
                     child.join()
 
     def _prepare_split_single(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Write tables rather than examples, and let our own errors through: their message is the one that helps."""
+        """Write tables rather than examples, and let our own errors through: their message is the one that helps.
+
+        A full disk is said here, since what an error comes of does not travel from a worker to its parent.
+        """
+        with storing(self._store, datasets.exceptions.DatasetGenerationError):
+            yield from self._prepare_split_alone(*args, **kwargs)
+
+    def _prepare_split_alone(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         try:
             # Features of the user's own are for `datasets` to encode.
             known = not args and kwargs.keys() - _ABOUT_EXAMPLES == _WRITES_TABLES

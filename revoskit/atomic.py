@@ -16,13 +16,15 @@ from typing import IO
 import msgspec
 from filelock import FileLock, Timeout
 
-from revoskit.errors import FolderInUseError, RevosError, UsageError
+from revoskit.errors import FolderInUseError, RevosError, StorageError, UsageError
 
 PART = ".part"
 LOCK = ".revoskit.lock"
 _OWNER = ".revoskit.owner"
 PATIENCE = 5.0
 """Seconds that the workers of a killed run may take to be gone."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def make_folder(folder: Path) -> None:
@@ -36,6 +38,55 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def storage_error(error: BaseException | None, folder: str | os.PathLike[str]) -> StorageError | None:
+    """What is to be said where an error, or one that it comes of, is that `folder` cannot be written to.
+
+    Others wrap such an error, and the system does not always say in it which file was written.
+    """
+    while error is not None:
+        if isinstance(error, StorageError):
+            return StorageError(error.folder, str(error))  # a new one: its context would else lead back to it
+        if isinstance(error, OSError) and not isinstance(error, RevosError):
+            here, where = _place(error, folder)
+            if error.errno in _FULL:
+                return StorageError(where, f"the disk of {where} is full: make room there, and try again")
+            if error.errno == errno.EROFS or (error.errno in _FORBIDDEN and here):
+                reason = os.strerror(error.errno or 0)
+                return StorageError(where, f"{where} may not be written to ({reason}): name a folder that may be")
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _place(error: OSError, folder: str | os.PathLike[str]) -> tuple[bool, str]:
+    """Whether an error names a file below a folder, and that folder, or else the one of the file that it names."""
+    file = error.filename
+    if not isinstance(file, (str, os.PathLike)):
+        return False, os.fspath(folder)
+    below = Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder))
+    return below, os.fspath(folder) if below else os.path.dirname(os.path.abspath(file))
+
+
+@contextlib.contextmanager
+def storing(folder: str | os.PathLike[str], *wrappers: type[Exception]) -> Iterator[None]:
+    """Let the block write to a folder, and say in one sentence that it cannot be written to where that is so.
+
+    Args:
+        folder: which it is.
+        wrappers: errors that others may have put around that of the system.
+
+    Raises:
+        StorageError: its disk is full, or it may not be written to.
+    """
+    kinds: tuple[type[Exception], ...] = (OSError, *wrappers)
+    try:
+        yield
+    except kinds as error:
+        told = storage_error(error, folder)
+        if told is None:
+            raise
+        raise told from None
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to, which takes its place when the block ends well, and is removed otherwise.
@@ -44,10 +95,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     part = Path(f"{path}.{os.urandom(4).hex()}{PART}")
     try:
-        yield part
-        os.replace(part, path)
+        with storing(path.parent):
+            yield part
+            os.replace(part, path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # which would hide what went wrong, such as a disk that is read-only
+            part.unlink(missing_ok=True)
         raise
 
 
@@ -126,12 +179,11 @@ def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
         logging.getLogger(__name__).warning("waiting for %s: %s", folder, owner)
         lock.acquire()
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        raise UsageError(f"{folder} may not be written to: {error.strerror}") from None
+        raise (storage_error(error, folder) or error) from None
     try:
-        _sign(folder)
-        yield
+        with storing(folder):
+            _sign(folder)
+            yield
     finally:
         with contextlib.suppress(OSError):
             (folder / _OWNER).unlink()

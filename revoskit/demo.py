@@ -8,6 +8,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 from tabulate import tabulate
 
+from revoskit.atomic import storing
 from revoskit.dataset.layout import TRACKS, Layout
 from revoskit.looking import pictures
 from revoskit.masks.rle import MaskSequence
@@ -17,7 +18,8 @@ from revoskit.miniature import write_miniature
 def prepare(folder: Path) -> Layout:
     """A miniature of the dataset in `folder`, as it is where one is there already."""
     if not (folder / TRACKS).exists():
-        write_miniature(folder)
+        with storing(folder):
+            write_miniature(folder)
     return Layout.at(folder)
 
 

@@ -131,6 +131,14 @@ class FolderInUseError(UsageError):
         self.folder = str(folder)
 
 
+class StorageError(RevosError, OSError):
+    """A folder that cannot be written to, as `folder` names it: its disk is full, or it is not allowed."""
+
+    def __init__(self, folder: str | os.PathLike[str], message: str) -> None:
+        super().__init__(message)
+        self.folder = str(folder)
+
+
 class WorkerError(RevosError, RuntimeError):
     """Worker processes that died, however often their work was tried."""
 

@@ -1,6 +1,8 @@
 """Files that appear only when they are whole, whoever else writes them."""
 
+import errno
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,8 +12,8 @@ import threading
 import pytest
 
 from revoskit import atomic
-from revoskit.atomic import is_of_lock, remove_parts, replacing, sole_writer, whole
-from revoskit.errors import FolderInUseError, UsageError
+from revoskit.atomic import is_of_lock, remove_parts, replacing, sole_writer, storing, whole
+from revoskit.errors import FolderInUseError, StorageError, UsageError
 
 
 def test_two_writers_of_a_file_do_not_write_into_each_others(tmp_path):
@@ -119,3 +121,48 @@ def test_what_a_lock_leaves_is_known_for_it(tmp_path):
     with sole_writer(tmp_path):
         assert all(is_of_lock(path.name) for path in tmp_path.iterdir())
     assert not is_of_lock("export.json")
+
+
+# --- folders that cannot be written to --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named_by_the_folder_that_was_written_to(tmp_path, number):
+    with (
+        pytest.raises(StorageError, match=f"^the disk of {re.escape(str(tmp_path))} is full: make room there"),
+        sole_writer(tmp_path),
+    ):
+        raise OSError(number, "full")
+    with (
+        pytest.raises(StorageError, match=f"^the disk of {re.escape(str(tmp_path))} is full"),
+        whole(tmp_path / "card.md"),
+    ):
+        raise OSError(number, "full")
+    with pytest.raises(StorageError, match=r"^the disk of /other is full"), storing(tmp_path):
+        raise OSError(number, "full", "/other/file")
+
+
+def test_what_may_not_be_read_is_not_taken_for_a_folder_that_may_not_be_written_to(tmp_path):
+    with pytest.raises(PermissionError, match="other"), storing(tmp_path):
+        raise PermissionError(errno.EACCES, "Permission denied", "/other/file")
+    with (
+        pytest.raises(StorageError, match=re.escape(f"{tmp_path} may not be written to (Permission denied)")),
+        storing(tmp_path),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "file"))
+
+
+def test_the_folder_is_said_whatever_others_put_around_it(tmp_path):
+    def fail():
+        try:
+            raise OSError(errno.ENOSPC, "full")
+        except OSError as error:
+            raise ValueError("something else") from error
+
+    with pytest.raises(StorageError, match="is full") as raised, storing(tmp_path, ValueError):
+        fail()
+    seen, error = [], raised.value
+    while error is not None:  # whoever walks the chain comes to an end
+        assert error not in seen
+        seen.append(error)
+        error = error.__cause__ or error.__context__

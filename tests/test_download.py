@@ -1,5 +1,6 @@
 """Downloads from a real server on the loopback that breaks off, ignores ranges, lies about lengths and sends junk."""
 
+import errno
 import itertools
 import json
 import os
@@ -21,7 +22,7 @@ from revoskit import open_frame
 from revoskit.cli import main
 from revoskit.dataset import layout
 from revoskit.dataset.layout import FOREGROUND, FRAMES_ARCHIVE, FRAMES_FOLDER, SHA256, TRACKS, Layout
-from revoskit.errors import DownloadError, UsageError
+from revoskit.errors import DownloadError, StorageError, UsageError
 from revoskit.getting import checksums, download, resuming
 from revoskit.getting.hub import Hub
 
@@ -409,8 +410,19 @@ def test_no_message_shows_credentials_or_a_query(server, here, mirror):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to this user")
 def test_a_folder_that_may_not_be_written_to_is_named(server, here):
     here.root.mkdir(mode=0o500)
-    with pytest.raises(UsageError, match="may not be written to"):
+    with pytest.raises(StorageError, match="may not be written to"):
         download.download(here, server.address)
+
+
+def test_a_disk_that_is_read_only_is_named(server, here, monkeypatch):
+    def mkdir(path, **how):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(
+        StorageError, match=rf"{re.escape(str(here.root))} may not be written to \(Read-only file system"
+    ):
+        download.obtain(here, server.address)
 
 
 def test_nothing_is_written_where_all_is_here(server, here, monkeypatch):

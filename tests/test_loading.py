@@ -1,7 +1,9 @@
 """`load_dataset("revos")` and the builder, as a user of `datasets` meets them; also run on the oldest version."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +25,7 @@ from pycocotools import mask as coco
 import revos
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
-from revoskit.errors import AnnotationError, MissingFilesError, RevosError, UsageError
+from revoskit.errors import AnnotationError, FrameError, MissingFilesError, RevosError, StorageError, UsageError
 
 REPOSITORY = Path(revos.__file__).parent
 
@@ -487,6 +489,38 @@ def test_only_building_needs_a_cache_and_it_says_which_variable_names_it(miniatu
         datasets.load_dataset("revos", data_dir=str(miniature.root), split="validation")
     elsewhere = str(tmp_path / "elsewhere")
     assert len(datasets.load_dataset("revos", data_dir=str(miniature.root), split="validation", cache_dir=elsewhere))
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_a_full_disk_is_said_in_one_sentence(miniature, tmp_path, monkeypatch, num_proc):
+    def write(self, *args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("datasets.arrow_writer.ArrowWriter.write_table", write)
+    with pytest.raises(StorageError) as raised:
+        load_dataset("revos", data_dir=str(miniature.root), cache_dir=str(tmp_path), num_proc=num_proc)
+    assert str(raised.value) == f"the disk of {tmp_path} is full: make room there, and try again"
+    assert raised.value.__suppress_context__
+    assert raised.value.__cause__ is None
+    assert nothing_half_built(tmp_path)
+
+
+def test_a_frame_that_is_damaged_is_not_said_to_be_a_data_file_that_is_not_found(own_miniature, cache, monkeypatch):
+    def read(self, *args):
+        raise FrameError("00000.jpg", "is no JPEG")
+
+    monkeypatch.setattr(revos.Revos, "_shown", read)
+    with pytest.raises(FrameError, match=r"^00000\.jpg is no JPEG$"):
+        load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache)
+
+
+def test_a_cache_that_is_read_only_is_named(miniature, tmp_path, monkeypatch):
+    def makedirs(path, **how):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(os, "makedirs", makedirs)
+    with pytest.raises(StorageError, match=rf"^{re.escape(str(tmp_path))} may not be written to"):
+        load_dataset("revos", data_dir=str(miniature.root), cache_dir=str(tmp_path))
 
 
 # --- interrupts -------------------------------------------------------------------------------------------------------

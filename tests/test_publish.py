@@ -502,7 +502,7 @@ def test_a_disk_that_is_full_is_named(data, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "Error writing bytes to file")
 
     monkeypatch.setattr(shards._Writer, "write", fail)
-    with pytest.raises(RevosError, match=rf"the disk of {re.escape(str(tmp_path))} is full: make room"):
+    with pytest.raises(RevosError, match=rf"the disk of {re.escape(str(tmp_path))}/.* is full: make room"):
         run(data, tmp_path)
     assert not list(tmp_path.glob("*/*"))
 

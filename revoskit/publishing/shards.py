@@ -6,7 +6,6 @@ machine writes it. Plain `datasets` reads the files, without any of our code.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
@@ -139,17 +138,13 @@ def write_shard(shard: Shard, layout: Layout, state: FileState, folder: Path, co
         MissingFilesError: a frame is not on disk.
         FrameError: a frame cannot be read, or is not a whole JPEG.
         AnnotationError: a video's masks are missing or malformed.
-        RevosError: a video's frames or masks are too many for a row, or the disk is full.
+        RevosError: a video's frames or masks are too many for a row.
+        StorageError: the disk is full.
     """
     path = folder / shard.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with replacing(path) as part, unchanged(layout, state):
-            _write_parquet(part, shard, layout, content)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise RevosError(f"the disk of {folder} is full: make room there, and the same command goes on") from error
+    with replacing(path) as part, unchanged(layout, state):
+        _write_parquet(part, shard, layout, content)
 
 
 def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -> None:
