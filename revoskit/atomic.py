@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from revoskit.errors import FolderInUseError, RevosError, StorageError, UsageError
 
@@ -164,6 +163,8 @@ def sole_writer(folder: Path, *, wait: bool = False) -> Iterator[None]:
         UsageError: there is a file of that name.
         FolderInUseError: another process writes there.
     """
+    from filelock import FileLock, Timeout  # here, as few commands lock a folder and all of them start
+
     lock = FileLock(folder / LOCK)
     try:
         make_folder(folder)

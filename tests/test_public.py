@@ -53,6 +53,12 @@ def test_importing_revoskit_imports_no_library():
     assert run(f"import sys, revoskit; print([name for name in {heavy} if name in sys.modules])") == "[]"
 
 
+def test_a_command_starts_without_what_few_commands_need():
+    needless = ["requests", "urllib3", "ssl", "filelock", "datasets", "pyarrow", "pandas", "scipy", "torch"]
+    code = f"import sys, revoskit.cli, revoskit.scoring.evaluate; print([n for n in {needless} if n in sys.modules])"
+    assert run(code) == "[]"
+
+
 def test_the_star_imports_every_name_and_a_module_by_its_own_right():
     code = "from revoskit import *; import revoskit; print(set(revoskit.__all__) - set(globals()), export.__name__)"
     assert run(code) == "set() revoskit.export"

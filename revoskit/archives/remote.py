@@ -11,13 +11,13 @@ import os
 import random
 import re
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import requests
-import urllib3
-
 from revoskit.errors import ArchiveError, DownloadError
+
+if TYPE_CHECKING:  # a fifth of the time that a command takes to start, and most commands ask no server
+    import requests
 
 TRIES = 6
 """How often a server may fail in a row before it is given up."""
@@ -115,6 +115,9 @@ class RemoteFile:
         return answer
 
     def _try(self, position: int, size: int, expected: State | None) -> tuple[State, bytes] | _Broken:
+        import requests
+        import urllib3
+
         url, known = _where(self.address)
         try:
             with self._get(url, known | {"Range": f"bytes={position}-{position + size - 1}"}) as answer:
@@ -129,6 +132,8 @@ class RemoteFile:
         return (state, data) if len(data) == size else _Broken(f"it sent {len(data):,} bytes of {size:,}")
 
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
+        import requests
+
         try:
             return _session().get(url, headers=_PLAIN | headers, stream=True, timeout=_TIMEOUT)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
@@ -244,6 +249,8 @@ _sessions: dict[int, requests.Session] = {}  # by process: a connection must not
 
 
 def _session() -> requests.Session:
+    import requests
+
     session = _sessions.get(os.getpid())
     if session is None:
         session = requests.Session()
