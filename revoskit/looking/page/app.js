@@ -37,8 +37,8 @@ class App {
     if (paired) this.buildViews();
     this.share = new Share(this);
     this.buildFilters();
+    this.summary.show(index, this.filter);  // before the list, which asks for the layout of the whole page
     this.refresh();
-    this.summary.show(index, this.filter);
     this.follow();
     addEventListener("popstate", () => this.follow());
     addEventListener("keydown", (event) => this.onKey(event));
@@ -63,20 +63,19 @@ class App {
     byId("of").hidden = !index.paired;
     byId("measure").append(...index.names.map((name, i) => make("option", { value: i }, name)));
     byId("score-filter").hidden = !scored;
-    if (index.typed) byId("types").append(...TYPES.map((name, type) => this.chip(filter.types, type, name, (row) => row.type === type, type)));
-    byId("sources").append(...index.sources.map((source) => this.chip(filter.sources, source, source, (row) => row.video.source === source)));
+    if (index.typed) byId("types").append(...TYPES.map((name, type) => this.chip(filter.types, type, name, type)));
+    byId("sources").append(...index.sources.map((source) => this.chip(filter.sources, source, source)));
     index.unpredicted.forEach((count, method) => {
-      if (count) byId("unpredicted").append(this.chip(filter.unpredicted, method, index.paired ? `${Compared.LETTERS[method]} has none` : "no usable prediction", (row) => Boolean(row.problems[method])));
+      if (count) byId("unpredicted").append(this.chip(filter.unpredicted, method, index.paired ? `${Compared.LETTERS[method]} has none` : "no usable prediction"));
     });
     byId("unpredicted").hidden = index.unpredicted.every((count) => count === 0);
     if (index.paired && scored) {
-      const leads = (which) => (row) => {
-        const difference = Data.scoreOf(row, { of: "difference", measure: filter.measure });
-        return difference !== null && Data.ahead(difference) === which;
-      };
-      for (const [which, name] of [[1, "B ahead"], [0, "A ahead"], ["level", "tie"]]) byId("leading").append(this.chip(filter.leading, which, name, leads(which)));
+      for (const [which, name] of [[1, "B ahead"], [0, "A ahead"], ["level", "tie"]]) byId("leading").append(this.chip(filter.leading, which, name));
     }
     byId("leading").hidden = !(index.paired && scored);
+    this.countChips("types", Data.tally(index.rows, (row) => row.type));
+    this.countChips("sources", Data.tally(index.rows, (row) => row.video.source));
+    this.countChips("unpredicted", new Map(index.unpredicted.entries()));
     this.buildSlices();
     byId("more-filters").hidden = !(scored || index.typed || index.sources.length);
     byId("more-filters").open = !NARROW.matches;
@@ -134,27 +133,43 @@ class App {
 
   buildSlices() {
     const { attributes, rows } = this.index;
-    const groups = attributes.map(({ name, values }, attribute) => (name === "source" || values.length < 2 ? null : make("optgroup", { label: ATTRIBUTES[name] ?? name },
-      ...values.map((value, i) => make("option", { value: `${attribute}:${i}` }, `${ATTRIBUTES[name] ?? name}: ${value} (${rows.filter((row) => row.slices[attribute] === i).length.toLocaleString("en")})`)))));
+    const groups = attributes.map(({ name, values }, attribute) => {
+      if (name === "source" || values.length < 2) return null;
+      const counts = Data.tally(rows, (row) => row.slices[attribute]), title = ATTRIBUTES[name] ?? name;
+      return make("optgroup", { label: title },
+        ...values.map((value, i) => make("option", { value: `${attribute}:${i}` }, `${title}: ${value} (${(counts.get(i) ?? 0).toLocaleString("en")})`)));
+    });
     byId("slice").append(make("option", { value: "" }, "any size, motion …"), ...groups.filter(Boolean));
     byId("slice").hidden = !groups.some(Boolean);
   }
 
-  chip(chosen, value, name, matches, type) {
+  chip(chosen, value, name, type) {
     const count = make("span", { class: "faint" });
     const chip = make("button", { type: "button", class: type === undefined ? "chip" : "chip type", "data-type": type }, name, " ", count);
     chip.pressed = () => chosen.has(value);
-    chip.count = () => {
-      const found = this.index.rows.filter(matches).length;
+    chip.count = (counts) => {
+      const found = counts.get(value) ?? 0;
       count.textContent = found.toLocaleString("en");
       chip.disabled = found === 0 && !chip.pressed();
     };
-    chip.count();
     chip.addEventListener("click", () => {
       if (!chosen.delete(value)) chosen.add(value);
       this.refresh();
     });
     return chip;
+  }
+
+  /** Says on each chip of a group how many expressions have its value. */
+  countChips(group, counts) {
+    for (const chip of byId(group).children) chip.count(counts);
+  }
+
+  /** For how many expressions either method is ahead, or neither, by the measure that is chosen. */
+  countLeads() {
+    this.countChips("leading", Data.tally(this.index.rows, (row) => {
+      const difference = Data.scoreOf(row, { of: "difference", measure: this.filter.measure });
+      return difference === null ? null : Data.ahead(difference);
+    }));
   }
 
   /** Shows only what a bar or row of the summary stands for. */
@@ -177,10 +192,8 @@ class App {
     for (const [id, setting] of Object.entries(value)) {
       if (byId(id).value !== String(setting) && byId(id) !== document.activeElement) byId(id).value = setting;
     }
-    for (const chip of document.querySelectorAll(".chip")) {
-      if (chip.parentElement.id === "leading") chip.count();  // they follow the measure
-      chip.setAttribute("aria-pressed", String(chip.pressed()));
-    }
+    if (byId("leading").childElementCount) this.countLeads();  // they follow the measure
+    for (const chip of document.querySelectorAll(".chip")) chip.setAttribute("aria-pressed", String(chip.pressed()));
     for (const [id, end] of [["lowest", "0"], ["highest", "100"]]) {
       const low = filter.of === "difference" ? "-100" : "0";
       Object.assign(byId(id), { min: low, placeholder: end === "0" ? low.replace("-", "−") : end });

@@ -21,9 +21,30 @@ const Data = (() => {
     const protocols = new Set(index.measures.map((measure) => measure.split("_")[0]));
     index.names = index.measures.map((measure) => (protocols.size > 1 ? measure.replace("_", " ") : measure.slice(measure.indexOf("_") + 1)));
     index.sources = [...new Set(index.videos.map((video) => video.source))].filter(Boolean).sort();  // an id may not say it
-    index.unpredicted = index.methods.map((_, method) => index.rows.filter((row) => row.problems[method]).length);
+    index.unpredicted = index.methods.map((_, method) => tally(index.rows, (row) => Boolean(row.problems[method])).get(true) ?? 0);
     index.typed = index.rows.some((row) => row.type !== null);  // ReVOS's types are its own
     return index;
+  }
+
+  /** Rows by what `keyOf` says of them: in one pass, however many keys there are. */
+  function groups(rows, keyOf) {
+    const found = new Map();
+    for (const row of rows) {
+      const key = keyOf(row), members = found.get(key);
+      if (members) members.push(row);
+      else found.set(key, [row]);
+    }
+    return found;
+  }
+
+  /** How many rows there are of each key. */
+  function tally(rows, keyOf) {
+    const counts = new Map();
+    for (const row of rows) {
+      const key = keyOf(row);
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+    return counts;
   }
 
   const readIndex = () => Files.readIndex().then(prepared);
@@ -33,10 +54,12 @@ const Data = (() => {
    * nothing to score: a prediction that is missing counts 0 in the means by rule, not by what was drawn.
    */
   function scoreOf(row, { of, measure }) {
-    if (of !== "difference") return row.problems[of] ? null : (row.scores[of]?.[measure] ?? null);
-    const [a, b] = [0, 1].map((method) => (row.problems[method] ? null : (row.scores[method]?.[measure] ?? null)));
+    if (of !== "difference") return drawn(row, of, measure);
+    const a = drawn(row, 0, measure), b = drawn(row, 1, measure);
     return a === null || b === null ? null : b - a;
   }
+
+  const drawn = (row, method, measure) => (row.problems[method] ? null : (row.scores[method]?.[measure] ?? null));
 
   /** Which method a difference speaks for: 0, 1, or "level" where it would be shown as 0.0. */
   const ahead = (difference) => (Math.abs(difference) < 0.05 ? "level" : difference > 0 ? 1 : 0);
@@ -76,12 +99,7 @@ const Data = (() => {
   }
 
   function grouped(expressions, filter) {
-    const groups = new Map();
-    for (const expression of expressions) {
-      if (!groups.has(expression.video)) groups.set(expression.video, []);
-      groups.get(expression.video).push(expression);
-    }
-    return [...groups].map(([video, members]) => {
+    return [...groups(expressions, (expression) => expression.video)].map(([video, members]) => {
       const without = members.filter((member) => problemOf(member, filter));
       return {
         video,
@@ -106,8 +124,13 @@ const Data = (() => {
 
   /** The mean of the numbers among the values; null where there are none. */
   function mean(values) {
-    const numbers = values.filter((value) => typeof value === "number");
-    return numbers.length ? numbers.reduce((a, b) => a + b, 0) / numbers.length : null;
+    let sum = 0, count = 0;
+    for (const value of values) {
+      if (typeof value !== "number") continue;
+      sum += value;
+      count++;
+    }
+    return count ? sum / count : null;
   }
 
   const text = (row) => row.members ? row.video.id : row.expression.text;
@@ -124,7 +147,7 @@ const Data = (() => {
     frames: (a, b) => b.video.frames - a.video.frames || a.order - b.order,
   };
 
-  return { readIndex, select, scoreOf, ahead, mean };
+  return { readIndex, select, groups, tally, scoreOf, ahead, mean };
 })();
 
 /** A score's colour, from vermilion over amber to green; never the only sign of it. */

@@ -132,8 +132,7 @@ class List {
 
 /** A frame of an expression: of one method with its errors, of two with both; without any, with the object. */
 function thumbnail(video, { thumbnail: { frame, height, width, truth, predictions } }) {
-  const image = make("img", { src: `${video.folder}/${Files.address(`${frame}.jpg`)}`, alt: "", decoding: "async", loading: "lazy", draggable: "false" });
-  image.addEventListener("error", () => image.remove());
+  const image = make("img", { src: `${video.folder}/${Files.address(`${frame}.jpg`)}`, alt: "", decoding: "async", draggable: "false" });
   const canvas = make("canvas", { width, height });
   const painting = new Masks.Painting(width, height);
   const { IN_TRUTH, IN_PREDICTION, ERRORS } = Compared;
@@ -143,7 +142,9 @@ function thumbnail(video, { thumbnail: { frame, height, width, truth, prediction
   else painting.add([[truth, IN_TRUTH]], [[IN_TRUTH, Colors.TRUTH]]);
   painting.end();
   canvas.getContext("2d").putImageData(painting.image, 0, 0);
-  return make("span", { class: "thumb" }, image, canvas);
+  const thumb = make("span", { class: "thumb" }, canvas);
+  image.addEventListener("load", () => thumb.prepend(image));  // one that is not read to its end would be decoded in full size
+  return thumb;
 }
 
 /** What stands in place of a score where there is no usable prediction, and why in a word. */

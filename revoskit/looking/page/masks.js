@@ -2,9 +2,15 @@
 "use strict";
 
 const Masks = (() => {
-  /** Run lengths of a compressed string: background and object by turns, column by column. */
+  let lengths = new Int32Array(4096);  // of the mask that is being read: new ones for every frame would be much to clear away
+
+  /**
+   * Run lengths of a compressed string: background and object by turns, column by column. They are to be read before the
+   * next mask is.
+   */
   function runs(counts) {
-    const lengths = [];
+    if (lengths.length < counts.length) lengths = new Int32Array(2 * counts.length);
+    let count = 0;
     for (let at = 0; at < counts.length;) {
       let value = 0, shift = 0, digit;
       do {
@@ -13,10 +19,10 @@ const Masks = (() => {
         shift += 5;
       } while (digit & 32);
       if (digit & 16) value |= -1 << shift;  // the last digit's fifth bit is the sign
-      if (lengths.length > 2) value += lengths[lengths.length - 2];
-      lengths.push(value);
+      if (count > 2) value += lengths[count - 2];
+      lengths[count++] = value;
     }
-    return lengths;
+    return lengths.subarray(0, count);
   }
 
   /** Object pixels of a mask; null, where nothing is annotated, has none. */
@@ -97,7 +103,8 @@ const Masks = (() => {
       this.image = new ImageData(width, height);
       this.pixels = new Uint32Array(this.image.data.buffer);
       this.marks = new Uint8Array(width * height);
-      this.edges = [];
+      this.edges = new Uint32Array(8192);  // places of outlines, each followed by its colour
+      this.edged = 0;
       this.box = null;
     }
 
@@ -114,7 +121,7 @@ const Masks = (() => {
       this.pixels.fill(outside ? packed(outside, opacity) : 0);
       if (outside || this.covered) this.stale = { left: 0, top: 0, right: this.width, bottom: this.height };
       this.covered = Boolean(outside);
-      this.edges.length = 0;
+      this.edged = 0;
     }
 
     /**
@@ -126,38 +133,51 @@ const Masks = (() => {
       let box = null;
       for (const [counts, bit] of masks) box = around(box, mark(counts, marks, this, this.tall, bit));
       if (!box) return colors.map(() => 0);
-      const counts = colors.map(([value, color]) => this.region(box, value, color));
+      const counts = this.regions(box, colors);
       for (let y = box.top; y < box.bottom; y++) marks.fill(0, y * width + box.left, y * width + box.right);
       this.box = around(this.box, box);
       return counts;
     }
 
-    region(box, value, color) {
+    /** Fills what is marked within the box by the colour of its value; returns how many pixels each colour has. */
+    regions(box, colors) {
       const { width, height, marks, pixels, line } = this;
-      const tint = this.fill === "tint" ? packed(color, this.opacity) : 0;
+      const numbers = new Int8Array(256).fill(-1);  // of the colours, by the value that they are of
+      colors.forEach(([value], number) => { numbers[value] = number; });
+      const tints = colors.map(([, color]) => (this.fill === "tint" ? packed(color, this.opacity) : 0));
+      const inks = colors.map(([, color]) => packed(color, 1));
+      const counts = colors.map(() => 0);
       const leave = this.fill === "none";
       const down = line * width, right = width - line, bottom = height - line;
-      const edges = [];
-      let count = 0;
       for (let y = box.top; y < box.bottom; y++) {
         const ends = y * width + box.right;
         for (let x = box.left, p = y * width + x; p < ends; x++, p++) {
-          if (marks[p] !== value) continue;
-          count++;
+          const value = marks[p], number = numbers[value];
+          if (number < 0) continue;
+          counts[number]++;
           if (line > 0 && (x < line || y < line || x >= right || y >= bottom
-            || marks[p - line] !== value || marks[p + line] !== value || marks[p - down] !== value || marks[p + down] !== value)) edges.push(p);
+            || marks[p - line] !== value || marks[p + line] !== value || marks[p - down] !== value || marks[p + down] !== value)) this.edge(p, inks[number]);
           if (leave) continue;
-          pixels[p] = tint && pixels[p] ? over(color, this.opacity, pixels[p]) : tint;
+          pixels[p] = tints[number] && pixels[p] ? over(colors[number][1], this.opacity, pixels[p]) : tints[number];
         }
       }
-      this.edges.push([edges, packed(color, 1)]);
-      return count;
+      return counts;
+    }
+
+    edge(place, ink) {
+      if (this.edged === this.edges.length) {
+        const larger = new Uint32Array(2 * this.edged);
+        larger.set(this.edges);
+        this.edges = larger;
+      }
+      this.edges[this.edged++] = place;
+      this.edges[this.edged++] = ink;
     }
 
     /** Finishes the picture; returns the box outside of which it is as the last one was. */
     end() {
-      const { pixels } = this;
-      for (const [places, color] of this.edges) for (const place of places) pixels[place] = color;
+      const { pixels, edges } = this;
+      for (let i = 0; i < this.edged; i += 2) pixels[edges[i]] = edges[i + 1];
       return around(this.box, this.stale);
     }
   }

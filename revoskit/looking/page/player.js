@@ -33,21 +33,19 @@ class Pane {
     this.element = make("figure", { class: "pane" }, this.caption, make("div", { class: "stage" }, this.screen));
   }
 
-  /** Makes room for masks of width x height, as fine as the window shows them. */
+  /** Makes room for masks of width x height, as fine as the window shows them; asks for the layout of the page. */
   fit(width, height) {
     this.screen.style.setProperty("--ratio", width / height);
-    const shown = this.screen.clientWidth * devicePixelRatio;
-    const step = Math.max(1, Math.floor(width / Math.max(1, shown)));
-    const { painting } = this;
-    if (painting?.of === `${width}x${height}/${step}`) return;
-    this.painting = new Masks.Painting(width, height, step);
-    this.painting.of = `${width}x${height}/${step}`;
-    Object.assign(this.maskCanvas, { width: this.painting.width, height: this.painting.height });
+    this.shown = this.screen.clientWidth;
+    const step = Math.max(1, Math.floor(width / Math.max(1, this.shown * devicePixelRatio)));
+    const of = `${width}x${height}/${step}`;
+    if (this.painting?.of !== of) this.painting = Object.assign(new Masks.Painting(width, height, step), { of });
+    const { painting, maskCanvas } = this;
+    if (maskCanvas.width !== painting.width || maskCanvas.height !== painting.height) Object.assign(maskCanvas, { width: painting.width, height: painting.height });
   }
 
-  /** Lets go of the pictures, which are the largest things that a page holds. */
-  free() {
-    this.painting = null;
+  /** Takes the pictures away; what the masks are painted in stays for the next video, which mostly has the same size. */
+  clear() {
     this.frame.replaceChildren();
     Object.assign(this.maskCanvas, { width: 0, height: 0 });
   }
@@ -69,7 +67,7 @@ class Pane {
 
   /** Draws the layers that are on; returns, for each of them, how many pixels each of its colours has. */
   paint(layers, frame, { fill, opacity }) {
-    const line = Math.max(1, Math.round((1.75 * this.maskCanvas.width) / this.screen.clientWidth));
+    const line = Math.max(1, Math.round((1.75 * this.maskCanvas.width) / this.shown));
     const counts = new Map();
     this.painting.begin(fill, opacity, line);
     for (const layer of layers) if (layer.on) counts.set(layer, this.painting.add(layer.masks(frame, this.number), layer.colors));
@@ -106,7 +104,7 @@ class Pane {
 }
 
 class Player {
-  static AHEAD = 8;  // frames read before they are shown
+  static AHEAD = { playing: 8, still: 2 };  // frames read before they are shown
   static KEPT = 16;  // frames kept at hand
 
   /** `onFrame(frame, playing)` is called with every frame that is shown, `onLook()` when layers or their drawing change. */
@@ -125,7 +123,7 @@ class Player {
     byId("previous").addEventListener("click", () => this.step(-1));
     byId("next").addEventListener("click", () => this.step(1));
     for (const id of ["opacity", "fill"]) byId(id).addEventListener("input", () => { this.paint(); this.onLook(); });
-    new ResizeObserver(() => this.paint()).observe(byId("panes"));
+    new ResizeObserver(() => this.resize()).observe(byId("panes"));
   }
 
   get count() {
@@ -196,7 +194,7 @@ class Player {
     this.pause();
     this.subject = null;
     this.images.clear();
-    for (const pane of this.panes) pane.free();
+    for (const pane of this.panes) pane.clear();
   }
 
   // --- frames
@@ -246,7 +244,8 @@ class Player {
     this.describe();
     this.tell();
     this.onFrame(frame, this.playing);
-    for (let i = 1; i <= Math.min(Player.AHEAD, this.count - 1); i++) this.imagesOf((frame + i) % this.count);
+    const ahead = this.playing ? Player.AHEAD.playing : Player.AHEAD.still;
+    for (let i = 1; i <= Math.min(ahead, this.count - 1); i++) this.imagesOf((frame + i) % this.count);
   }
 
   pauseAt(frame) {
@@ -291,11 +290,17 @@ class Player {
 
   // --- layers
 
+  /** Follows the size of the window. */
+  resize() {
+    if (!this.subject) return;
+    for (const pane of this.panes) pane.fit(this.subject.width, this.subject.height);
+    this.paint();
+  }
+
   /** Draws the layers that are on, and writes beside each of several colours what share of its layer's pixels it has. */
   paint() {
-    if (!this.subject || !this.panes[0].screen.clientWidth) return;
-    const { layers, width, height } = this.subject, { look } = this;
-    for (const pane of this.panes) pane.fit(width, height);
+    if (!this.subject || !this.panes[0].shown) return;  // out of sight
+    const { layers } = this.subject, { look } = this;
     byId("layers").style.setProperty("--opacity", look.fill === "tint" ? look.opacity : 0);
     const painted = this.panes.map((pane) => pane.paint(layers, this.frame, look));
     for (const place of document.querySelectorAll("[data-share]")) {

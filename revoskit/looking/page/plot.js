@@ -33,7 +33,7 @@ class Plot {
   }
 
   x(frame) {
-    const room = this.element.clientWidth - 2 * Plot.INSET;
+    const room = this.width - 2 * Plot.INSET;
     return Plot.INSET + (this.count > 1 ? (frame / (this.count - 1)) * room : room / 2);
   }
 
@@ -42,9 +42,10 @@ class Plot {
   }
 
   draw() {
-    const width = this.element.clientWidth;
+    const width = (this.width = this.element.clientWidth);
     if (!width || !this.count) {
       this.element.replaceChildren();
+      this.line = null;
       return;
     }
     const svg = shape("svg", { width, height: Plot.HEIGHT + Plot.UNDER, role: "img", "aria-label": this.label });
@@ -69,20 +70,24 @@ class Plot {
       if (points.length === 1) svg.append(shape("circle", { cx: this.x(0), cy: this.y(values[0]), r: 3, style: `fill:${color}` }));
       svg.append(shape("polyline", { points: points.join(" "), style: `stroke:${color}`, ...(dashed ? { "stroke-dasharray": "5 3" } : {}) }));
     }
-    this.cursor = shape("g", { class: "cursor" });
-    svg.append(this.cursor);
+    this.line = shape("line", { y1: 0, y2: Plot.HEIGHT });
+    this.points = this.series.map(({ color }) => shape("circle", { r: 4, style: `fill:${color}` }));
+    const cursor = shape("g", { class: "cursor" });
+    cursor.append(this.line, ...this.points);
+    svg.append(cursor);
     this.element.replaceChildren(svg);
     this.seek(this.frame);
   }
 
   seek(frame) {
     this.frame = frame;
-    if (!this.cursor || frame >= this.count) return;
+    if (!this.line || frame >= this.count) return;
     const x = this.x(frame);
-    this.cursor.replaceChildren(
-      shape("line", { x1: x, x2: x, y1: 0, y2: Plot.HEIGHT }),
-      ...this.series.map(({ values, color }) => shape("circle", { cx: x, cy: this.y(values[frame]), r: 4, style: `fill:${color}` })),
-    );
+    for (const name of ["x1", "x2"]) this.line.setAttribute(name, x);
+    this.points.forEach((point, i) => {
+      point.setAttribute("cx", x);
+      point.setAttribute("cy", this.y(this.series[i].values[frame]));
+    });
   }
 }
 

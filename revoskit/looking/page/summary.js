@@ -55,11 +55,11 @@ class Summary {
     const { index, scoring: { measure } } = this;
     const [a, b] = [0, 1].map((method) => overall(index, method, measure));
     const lines = a.map(([name, value], i) => make("tr", {}, make("th", { scope: "row" }, name), ...pairCells(value, b[i][1])));
-    const counts = { 0: 0, 1: 0, level: 0, none: 0 };
-    for (const row of index.rows) {
+    const found = Data.tally(index.rows, (row) => {
       const difference = Data.scoreOf(row, { of: "difference", measure });
-      counts[difference === null ? "none" : Data.ahead(difference)]++;
-    }
+      return difference === null ? "none" : Data.ahead(difference);
+    });
+    const counts = { 0: 0, 1: 0, level: 0, none: 0, ...Object.fromEntries(found) };
     const said = [`${index.methods[1]} is ahead for ${counted(counts[1], "expression")}, ${index.methods[0]} for ${counts[0].toLocaleString("en")}, ${counted(counts.level, "tie")}`,
       counts.none ? `${counted(counts.none, "expression")} without a usable prediction by one of them` : null].filter(Boolean).join("; ");
     return make("section", {}, make("h3", {}, `${index.names[measure]} of both methods`),
@@ -111,6 +111,7 @@ class Summary {
       this.element.querySelector(".slices select").focus();
     });
     const { values } = index.attributes[this.attribute];
+    const members = Data.groups(index.rows, (row) => row.slices[this.attribute]);
     const tile = (name, rows, slice) => {
       const mean = Data.mean(rows.map((row) => this.counting(row)));
       return make("div", { class: slice ? "tile" : "tile all" },
@@ -120,14 +121,14 @@ class Summary {
     return make("section", { class: "slices" },
       make("div", { class: "heading" }, make("h3", {}, `${title} by`), select),
       make("div", { class: "tiles" }, tile("all", index.rows, null),
-        ...values.map((name, value) => tile(name, index.rows.filter((row) => row.slices[this.attribute] === value), { attribute: this.attribute, value }))));
+        ...values.map((name, value) => tile(name, members.get(value) ?? [], { attribute: this.attribute, value }))));
   }
 
   /** What a row counts in a mean: what is missing counts 0 there. */
   counting(row) {
     const { of, measure } = this.scoring;
     if (of !== "difference") return row.scores[of]?.[measure] ?? null;
-    const [a, b] = [0, 1].map((method) => row.scores[method]?.[measure] ?? null);
+    const a = row.scores[0]?.[measure] ?? null, b = row.scores[1]?.[measure] ?? null;
     return a === null || b === null ? null : b - a;
   }
 
@@ -153,13 +154,12 @@ class Summary {
   table(title, keyOf, keys, nameOf, onPick) {
     const { index, scoring: { measure } } = this;
     const { rows } = index;
-    const groups = new Map(keys.map((key) => [key, []]));
-    for (const row of rows) groups.get(keyOf(row))?.push(row);
+    const groups = Data.groups(rows, keyOf);
     const heads = index.paired && index.measures.length ? pairHeads(index) : index.names.map((name) => make("th", { scope: "col" }, name));
     const head = make("tr", {}, make("th", { scope: "col" }, title.replace("By ", "")), make("th", { scope: "col" }, "expressions"),
       make("th", { scope: "col" }, "videos"), ...heads);
     const mean = (members, method, i) => Data.mean(members.map((row) => row.scores[method]?.[i]));
-    const body = [...groups].filter(([, members]) => members.length).map(([key, members]) => make("tr", {},
+    const body = keys.filter((key) => groups.has(key)).map((key) => [key, groups.get(key)]).map(([key, members]) => make("tr", {},
       make("th", { scope: "row" }, make("button", { type: "button", class: "link", onclick: () => onPick(key), title: "Show only these" }, nameOf(key))),
       number(members.length, members.length / rows.length),
       number(new Set(members.map((row) => row.video)).size),
@@ -192,7 +192,8 @@ function scoreCell(mean) {
 function overall(index, method, measure) {
   const of = (rows) => Data.mean(rows.map((row) => row.scores[method]?.[measure]));
   if (!index.typed) return [["mean", of(index.rows)]];
-  const [referring, reasoning] = [0, 1].map((type) => of(index.rows.filter((row) => row.type === type)));
+  const byType = Data.groups(index.rows, (row) => row.type);
+  const [referring, reasoning] = [0, 1].map((type) => of(byType.get(type) ?? []));
   return [["referring", referring], ["reasoning", reasoning],
     ...(referring === null || reasoning === null ? [] : [["overall", (referring + reasoning) / 2]])];
 }
