@@ -63,6 +63,7 @@ class StandInHub:
 class _Handler(BaseHTTPRequestHandler):
     hub: StandInHub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the word that its head has come
 
     def log_message(self, *_) -> None:
         pass
