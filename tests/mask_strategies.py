@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+
+
+def pixels(*shape: int) -> st.SearchStrategy[np.ndarray]:
+    """Noise of 0 and 1, dense, sparse or full of holes; drawn as bytes, since a draw for each pixel takes long."""
+    size = int(np.prod(shape))
+    content = st.binary(min_size=-(-size // 8), max_size=-(-size // 8)).map(
+        lambda content: np.unpackbits(np.frombuffer(content, np.uint8))[:size].reshape(shape)
+    )
+    return st.one_of(content, st.builds(np.bitwise_and, content, content), st.builds(np.bitwise_or, content, content))
 
 
 def rectangle(shape: tuple[int, int], top: int, left: int, bottom: int, right: int) -> np.ndarray:
@@ -22,7 +30,7 @@ def sequences(draw, count: int = 2):
     def mask():
         kind = draw(st.sampled_from(["noise", "rectangle", "empty", "full", "pixel"]))
         if kind == "noise":
-            return draw(hnp.arrays(np.uint8, (height, width), elements=st.integers(0, 1)))
+            return draw(pixels(height, width))
         if kind == "rectangle":
             ys = sorted(draw(st.tuples(st.integers(0, height), st.integers(0, height))))
             xs = sorted(draw(st.tuples(st.integers(0, width), st.integers(0, width))))

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mask_strategies import pixels
 from official_files import zip_frames
 
 from revoskit.atomic import LOCK
@@ -123,9 +124,7 @@ def slowly_decoded(counts: str, height: int, width: int):
     return np.array(pixels, np.uint8).reshape(width, height).T
 
 
-_SOUND = st.lists(st.integers(0, 1), min_size=35, max_size=35).map(
-    lambda bits: rle.MaskSequence.encode(np.array(bits).reshape(1, 5, 7))[0]["counts"]
-)
+_SOUND = pixels(1, 5, 7).map(lambda noise: rle.MaskSequence.encode(noise)[0]["counts"])
 
 
 @st.composite
