@@ -14,15 +14,35 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from revoskit import miniature as miniatures
 from revoskit.miniature import Miniature, write_miniature
 
 settings.register_profile("patient", deadline=None)  # how long an example takes depends on who else uses the machine
 settings.load_profile("patient")
 
 
+LONG_FRAMES = miniatures.LONG_FRAMES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shorter_long_video():
+    """The miniature's long video is less long, which takes a fifth of the time; see `really_long_video`."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(miniatures, "LONG_FRAMES", 40)
+        yield
+
+
+@pytest.fixture(scope="module")
+def really_long_video():
+    """For tests that are about it, or about what is printed of a miniature as people have it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(miniatures, "LONG_FRAMES", LONG_FRAMES)
+        yield
+
+
 @pytest.fixture(scope="session")
 def miniature(tmp_path_factory) -> Miniature:
-    """Six small videos and a long one, shared by all tests: to be read only."""
+    """Six small videos and a longer one, shared by all tests: to be read only."""
     return write_miniature(tmp_path_factory.mktemp("miniature") / "ReVOS", frames=6, height=72, width=128)
 
 

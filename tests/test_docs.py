@@ -31,7 +31,7 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
         exec(compile(block, page.name, "exec"), namespace)
 
 
-def test_the_notebook_runs_and_prints_what_it_says_it_prints(tmp_path, monkeypatch):
+def test_the_notebook_runs_and_prints_what_it_says_it_prints(tmp_path, monkeypatch, really_long_video):
     notebook = REPOSITORY / "examples" / "revos.ipynb"
     cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from revoskit import miniature
 from revoskit.cli import main
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, FOREGROUND, FRAMES_FOLDER, Layout
@@ -23,7 +24,7 @@ from revoskit.errors import MissingFilesError, UsageError
 from revoskit.looking.gallery import write_gallery
 from revoskit.looking.methods import read_scores
 from revoskit.masks.rle import MaskSequence
-from revoskit.miniature import LONG_FRAMES, Miniature, write_miniature, write_sister
+from revoskit.miniature import Miniature, write_miniature, write_sister
 from revoskit.scoring.evaluate import evaluate
 from revoskit.scoring.measures import boundary_measure, region_similarity
 from revoskit.scoring.rle_files import RleFile
@@ -153,7 +154,7 @@ def test_two_processes_write_the_same_bytes_as_one(gallery, tmp_path):
 def test_small_frames_are_bounded_and_kept_by_the_next_run(gallery, tmp_path):
     write_gallery(gallery.layout, "validation", tmp_path, max_side=64)
     frames = sorted((tmp_path / "frames").rglob("*.jpg"))
-    assert len(frames) == 3 * 12 + LONG_FRAMES
+    assert len(frames) == 3 * 12 + miniature.LONG_FRAMES
     assert all(max(Image.open(frame).size) == 64 for frame in frames)
     made = [frame.stat().st_ino for frame in frames]
     frames[0].unlink()

@@ -18,7 +18,7 @@ from revoskit.miniature import LONG, LONG_FRAMES, write_miniature
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
+def data(tmp_path_factory, really_long_video) -> Path:
     return write_miniature(tmp_path_factory.mktemp("long") / "ReVOS", videos=7, frames=2, height=120, width=160).root
 
 

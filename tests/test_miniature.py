@@ -9,7 +9,12 @@ from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.dataset.records import ExpressionType
 from revoskit.errors import UsageError
-from revoskit.miniature import LONG, write_miniature
+from revoskit.miniature import LONG, Miniature, write_miniature
+
+
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory, really_long_video) -> Miniature:
+    return write_miniature(tmp_path_factory.mktemp("miniature") / "ReVOS", frames=6, height=72, width=128)
 
 
 def files(root):

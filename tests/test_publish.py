@@ -264,7 +264,7 @@ def test_annotations_can_be_published_where_no_frame_is_on_disk(data, tmp_path):
     for path in data.glob("*.json"):
         shutil.copy(path, bare)
     run(bare, tmp_path / "out", content=Content(frames="none"))
-    with pytest.raises(MissingFilesError, match=r"(?s)335 frames .*LV-VIS/train/01020/00000.jpg, .*--frames none"):
+    with pytest.raises(MissingFilesError, match=r"(?s)75 frames .*LV-VIS/train/01020/00000.jpg, .*--frames none"):
         publishing.make_plan(Layout.at(bare))
 
 
@@ -731,7 +731,7 @@ def test_the_card_counts_this_data_and_says_whose_it_is(published):
     text = (published / "README.md").read_text()
     assert "license: cc-by-nc-sa-4.0" in text
     assert text.count("default: true") == 1
-    assert re.search(r"\| validation +\| all +\| +5 \| +320 \| +15 \| +35 \|", text)
+    assert re.search(r"\| validation +\| all +\| +5 \| +60 \| +15 \| +35 \|", text)
     assert "copyright stays with the organizers" in text
     assert "yan2024visa" in text
     assert "num_examples" not in text  # `datasets` would refuse to load a part of them with `filters`
@@ -828,7 +828,7 @@ def test_a_push_brings_this_publication_and_nothing_else_wherever_it_was_pushed_
 
 
 def test_shards_of_an_earlier_division_go_in_the_commit_that_brings_the_new_ones(hub, data, tmp_path):
-    assert push(hub, data, tmp_path / "many", "--shard-size", "20000", "--yes").returncode == 0
+    assert push(hub, data, tmp_path / "many", "--shard-size", "5000", "--yes").returncode == 0
     repository = hub.repositories["someone/revos"]
     before = set(repository.files)
     other = {"expressions/mine.parquet", "extra/train-00000-of-00009.parquet", "videos/test-00000-of-00009.parquet"}
