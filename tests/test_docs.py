@@ -24,7 +24,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 def test_every_python_block_runs(page, tmp_path, monkeypatch):
-    write_miniature(tmp_path / "ReVOS", height=72, width=128)
+    for side, small in {"height": 72, "width": 128}.items():
+        monkeypatch.setitem(write_miniature.__kwdefaults__, side, small)  # of those that the page writes, too
+    write_miniature(tmp_path / "ReVOS")
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__docs__"}
     for block in blocks(page, "python"):

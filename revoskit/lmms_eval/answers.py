@@ -41,11 +41,12 @@ def as_line(doc: dict[str, Any], text: str) -> str:
 
 def _parsed(text: str) -> Any:
     """The JSON in a text: what lies between its outermost brackets, or a lone null."""
-    inner = re.search(r"\[.*\]", text, re.DOTALL)
-    if inner is None and re.search(r"\b(null|none)\b", text, re.IGNORECASE):
+    start, end = text.find("["), text.rfind("]")  # a pattern would try each of a thousand opening brackets anew
+    inner = text[start : end + 1] if 0 <= start < end else ""
+    if not inner and re.search(r"\b(null|none)\b", text, re.IGNORECASE):
         return None
     try:
-        return json.loads(inner[0] if inner else text)
+        return json.loads(inner or text)
     except (ValueError, RecursionError):
         raise AnswerError("there is no JSON list of boxes or masks") from None
 
