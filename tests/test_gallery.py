@@ -279,28 +279,55 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def visit(browser, gallery):
-    """Opens the page from disk; no console error, failed request or request to the network may have come of it."""
-    opened = []
+WINDOW = {"width": 1440, "height": 900}
 
-    def visit(address: str = "", page: Path | None = None, **context):
-        tab = browser.new_context(**{"viewport": {"width": 1440, "height": 900}} | context).new_page()
-        wrong: list[str] = []
-        tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
-        tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
-        tab.set_default_timeout(8000)
+
+def opened(browser, **context):
+    """A new tab, and the list of what goes wrong in it: console errors, failed requests and any to the network."""
+    tab = browser.new_context(**{"viewport": WINDOW} | context).new_page()
+    wrong: list[str] = []
+    tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+    tab.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
+    tab.set_default_timeout(8000)
+    return tab, wrong
+
+
+@pytest.fixture(scope="module")
+def shared(browser):
+    """A tab for all tests that need but one, since making one takes longer than what most of them do with it."""
+    tab, wrong = opened(browser)
+    yield tab, wrong
+    tab.context.close()
+
+
+@pytest.fixture
+def visit(browser, shared, gallery):
+    """Opens the page from disk, as if for the first time; nothing may have gone wrong in it when the test ends."""
+    used = []
+
+    def visit(address: str = "", page: Path | None = None, viewport: dict[str, int] = WINDOW, **context):
+        if used or context:
+            tab, wrong = opened(browser, viewport=viewport, **context)
+        else:
+            tab, wrong = shared
+            tab.goto("about:blank")  # what loads yet of the page before is given up, and is no matter here
+            tab.set_viewport_size(viewport)
+            tab.mouse.move(0, 0)
+            wrong.clear()
+        used.append((tab, wrong))
         tab.goto(f"{(page or gallery.page).as_uri()}{address}")
         tab.wait_for_function("window.app")
-        opened.append((tab, wrong))
         return tab
 
     yield visit
-    for tab, wrong in opened:
+    for tab, wrong in used:
         assert wrong == []
-        tab.context.close()
+        if tab is shared[0]:
+            tab.evaluate("localStorage.clear()")
+        else:
+            tab.context.close()
 
 
 def watch(tab, video_id: str = FIRST, expression: str = "0", frame: int = 0) -> None:
