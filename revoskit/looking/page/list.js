@@ -112,7 +112,7 @@ class List {
         make("span", { class: "meta" }, `${predictedOf(row)} · ${counted(video.frames, "frame")} · ${video.width}×${video.height}`),
       ]
       : [
-        make("span", { class: "words" }, expression.text),
+        make("span", { class: "words", title: expression.text }, expression.text),
         make("span", { class: "meta where-from" },
           expression.type === null ? null : make("span", { class: "type", "data-type": expression.type, title: TYPES[expression.type] }, make("span", { class: "sr" }, TYPES[expression.type])),
           make("span", { class: "video", title: video.id }, make("bdi", {}, video.id)), make("span", {}, `· ${expression.id}`)),
