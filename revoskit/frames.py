@@ -26,9 +26,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
 from revoskit.archives.index import open_archive
-from revoskit.archives.remote import CONNECTIONS, is_remote, shown
+from revoskit.archives.remote import CONNECTIONS, is_remote
 from revoskit.errors import ArchiveError, DownloadError, FrameError, FrameFault
 from revoskit.regular import open_regular
+from revoskit.text import shown
 
 try:
     import simplejpeg

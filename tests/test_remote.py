@@ -289,6 +289,41 @@ def test_a_query_and_a_password_are_sent_and_never_shown(server):
     assert server.requests == ["/data/JPEGImages.zip?token=secret bytes=0-0"]
 
 
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("http://[::1]:80/x.zip", ("", "http://[::1]:80/x.zip")),
+        ("a/b.zip::https://[::1]/x.zip", ("a/b.zip", "https://[::1]/x.zip")),
+        ("b.zip::/data/x.zip", ("b.zip", "/data/x.zip")),
+        ("/data/x.zip", ("", "/data/x.zip")),
+    ],
+)
+def test_an_address_within_an_archive_is_told_from_a_host_that_has_colons(address, parts):
+    assert remote.place_of(address) == parts
+
+
+@pytest.mark.parametrize("rest", ["@127.0.0.1:9/x.zip?token=secret", "@[::1/x.zip?token=secret"])
+def test_a_secret_is_not_shown_where_nobody_answers_either(monkeypatch, rest):
+    monkeypatch.setattr(remote, "TRIES", 1)
+    with pytest.raises(DownloadError) as caught:
+        open_archive("http://me:secret" + rest)
+    assert "secret" not in str(caught.value)
+    assert "x.zip" in str(caught.value)
+
+
+def test_what_a_server_says_has_no_power_over_a_terminal(server):
+    def answer(handler):
+        handler.send_response(404, "gone \x1b[2Jaway")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+        return True
+
+    server.fault = answer
+    with pytest.raises(DownloadError, match="gone") as caught:
+        open_archive(server.address)
+    assert "\x1b" not in str(caught.value)
+
+
 def test_where_a_server_leads_is_asked_at_once_until_that_is_good_no_more(server):
     """As the Hub does: it leads to a store, by an address that is good for an hour."""
     good = ["/store-1"]

@@ -27,7 +27,7 @@ from zlib_ng import zlib_ng
 
 from revoskit.archives.cache import frame_cache
 from revoskit.archives.parts import parts_of
-from revoskit.archives.remote import RemoteFile, is_remote, remote_file
+from revoskit.archives.remote import RemoteFile, is_remote, place_of, remote_file
 from revoskit.archives.tars import NOT_ALONE, is_tar, read_tar
 from revoskit.archives.zips import LOCAL_HEADER, Member, Pieces, Span, read_directory
 from revoskit.atomic import write_whole
@@ -209,7 +209,7 @@ def open_archive(address: str) -> Archive:
         ArchiveError: it is broken, incomplete, holds what must not be unpacked, or cannot be read at random.
         OSError: it cannot be read.
     """
-    place = address.rpartition("::")[2]
+    _, place = place_of(address)
     if is_remote(place):
         return _opened(address, stamp_of([remote_file(place)]))
     status = os.stat(place)
@@ -274,7 +274,7 @@ def _mapped(path: Path) -> mmap.mmap:
 def _made(address: str, files: Sequence[Path | RemoteFile]) -> bytes:
     """The content of an archive's index."""
     whole = Pieces.of(files)
-    inner, _, _ = address.rpartition("::")
+    inner, _ = place_of(address)
     source = _within(whole, inner.removeprefix("zip://"), address) if inner else whole
     number = {file: i for i, file in enumerate(files)}
     spans = [(number[s.source], s.offset, s.length) for s in source.spans if not isinstance(s.source, bytes)]

@@ -12,9 +12,11 @@ import random
 import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
+from revoskit.archives import answers
 from revoskit.errors import ArchiveError, DownloadError
+from revoskit.text import shown
 
 if TYPE_CHECKING:  # a fifth of the time that a command takes to start, and most commands ask no server
     import requests
@@ -28,9 +30,8 @@ CONNECTIONS = 8
 MAX_REQUEST_BYTES = 2**28
 _TAIL = 2**17  # bytes at the end of a file that are asked for at once
 _TIMEOUT = (15, 60)  # seconds to connect, and between two pieces of data
-_PLAIN = {"Accept-Encoding": "identity"}  # so that positions and lengths are those of the file
-_NUMBER = "[0-9]{1,18}"  # as servers write it; more digits are no number of bytes, and Python refuses thousands of them
 _HUB = re.compile(r"hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>refs/(pr|convert)/\w+|[^/@]+))?/(?P<path>.+)")
+_ON_A_SERVER = re.compile(r"((?P<inner>.*)::)?(?P<place>(https?|hf)://.*)", re.DOTALL)  # a host may be `[::1]`
 
 _IF_PRIVATE = (
     ". If it is private: `hf auth login`, or set $HF_TOKEN. A token that was passed counts in that process alone, not "
@@ -126,7 +127,7 @@ class RemoteFile:
                 state = self._stretch(answer, position, size, expected)
                 data: bytes = b"" if isinstance(state, _Broken) else answer.raw.read(size + 1)
         except (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError) as error:
-            return _Broken(_reason(error))
+            return _Broken(answers.reason(error))
         if isinstance(state, _Broken):
             return state
         return (state, data) if len(data) == size else _Broken(f"it sent {len(data):,} bytes of {size:,}")
@@ -135,9 +136,9 @@ class RemoteFile:
         import requests
 
         try:
-            return _session().get(url, headers=_PLAIN | headers, stream=True, timeout=_TIMEOUT)
+            return _session().get(url, headers=answers.PLAIN | headers, stream=True, timeout=_TIMEOUT)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise DownloadError(f"{self.name} is not a web address: {error}") from None
+            raise DownloadError(f"{self.name} is not a web address: {answers.reason(error)}") from None
         except requests.RequestException:
             raise
         except ValueError:  # what `requests` lets through of a redirect to what is no address, or no text
@@ -145,17 +146,16 @@ class RemoteFile:
 
     def _check(self, answer: requests.Response, url: str) -> _Broken | None:
         """See that the server answered; learn where it led to, so that the next request goes there at once."""
-        status = f"{answer.status_code} {answer.reason}".strip()
+        status = answers.status_of(answer)
         if answer.status_code in (401, 403, 404, 410) and url != _origin(self.address):
             _led_to.pop(self.address, None)  # the address that it led to was good for a while alone
             return _Broken(f"the server says {status}")
-        if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
-            wait = answer.headers.get("Retry-After", "")
-            return _Broken(f"the server says {status}", float(wait) if wait.isdecimal() else 0.0)
+        if answers.asks_for_patience(answer):
+            return _Broken(f"the server says {status}", answers.wait_of(answer))
         if answer.status_code not in (200, 206, 416):
             private = self.address.startswith("hf://") and answer.status_code in (401, 403, 404)
             raise DownloadError(f"{self.name}: the server says {status}" + (_IF_PRIVATE if private else ""))
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
+        if answers.is_compressed(answer):
             raise DownloadError(f"{self.name}: the server compresses what it sends, although asked not to")
         if answer.history and answer.url:
             _led_to[self.address] = answer.url
@@ -164,24 +164,22 @@ class RemoteFile:
     def _stretch(self, answer: requests.Response, position: int, size: int, expected: State | None) -> State | _Broken:
         """What the answer says that it is a part of, and that it is the part that was asked for."""
         if answer.status_code == 200:
-            length = answer.headers.get("Content-Length", "")
-            every = f"all {int(length):,} bytes" if re.fullmatch(_NUMBER, length) else "all of it"
+            length = answers.length_of(answer)
+            every = "all of it" if length is None else f"all {length:,} bytes"
             raise ArchiveError(
                 f"{self.name}: the server ignores which part is asked for and would send {every} for every frame. "
                 "Download the archive: `revoskit download ROOT --from SOURCE`"
             )
-        match = re.fullmatch(
-            rf"bytes (?:({_NUMBER})-({_NUMBER})|\*)/({_NUMBER})", answer.headers.get("Content-Range", "")
-        )
-        if match is None:
+        part = answers.part_of(answer)
+        if part is None or part.total is None:
             return _Broken(f"it does not say which part it sends ({answer.headers.get('Content-Range')!r:.60})")
-        state = State(int(match[3]), _etag(answer))
+        state = State(part.total, _etag(answer))
         if expected is not None and state != expected:
             raise ArchiveError(
                 f"{self.name} has changed at the server since its directory was read (it had {expected.size:,} bytes "
                 f"and ETag {expected.etag or 'none'}, now {state.size:,} and {state.etag or 'none'}): load it anew"
             )
-        if answer.status_code == 416 or (int(match[1]), int(match[2])) != (position, position + size - 1):
+        if answer.status_code == 416 or (part.first, part.last) != (position, position + size - 1):
             return _Broken(f"it sends another part than was asked for ({answer.headers.get('Content-Range')})")
         return state
 
@@ -197,18 +195,18 @@ def use_token(address: str, token: str | bool | None) -> None:
     _tokens[address] = token
 
 
-def shown(address: str) -> str:
-    """The address of a file or of an archive, without what may be secret in it."""
-    within, separator, place = address.rpartition("::")
-    parts = urlsplit(place)
-    if parts.scheme in ("http", "https"):
-        place = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
-    return within + separator + place
-
-
 def is_remote(address: str) -> bool:
     """Whether a file, or the file that an archive lies in, is on a server."""
-    return address.rpartition("::")[2].startswith(("https://", "http://", "hf://"))
+    return place_of(address)[1].startswith(("https://", "http://", "hf://"))
+
+
+def place_of(address: str) -> tuple[str, str]:
+    """The archive within an archive that an address `inner::outer` names, or nothing, and the file that it lies in."""
+    match = _ON_A_SERVER.fullmatch(address)
+    if match is not None:
+        return match["inner"] or "", match["place"]
+    inner, _, place = address.rpartition("::")
+    return inner, place
 
 
 def _etag(answer: requests.Response) -> str:
@@ -259,10 +257,3 @@ def _session() -> requests.Session:
         session.mount("http://", adapter)
         session = _sessions.setdefault(os.getpid(), session)
     return session
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost reason of a network error, which is the one that says something."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return str(error) or type(error).__name__

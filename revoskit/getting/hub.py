@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from revoskit.archives.answers import reason
 from revoskit.errors import DownloadError, MissingFilesError, RevosError, UsageError
-from revoskit.getting.resuming import Broken, patiently, reason, refuse_offline
+from revoskit.getting.resuming import Broken, patiently, refuse_offline
 from revoskit.text import shown
 
 HUB = "hf://datasets/"

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from revoskit.atomic import require_room
 from revoskit.errors import DownloadError
-from revoskit.text import shown
 
 TRIES = 6
 """How often a source may fail in a row, without one byte more, before it is given up."""
@@ -183,13 +182,6 @@ class _Rate:
 def bar_of(what: str) -> tqdm[Any]:
     """Shows how many bytes of a file have come, or have been read."""
     return tqdm(desc=what, unit="B", unit_scale=True, disable=None)
-
-
-def reason(error: BaseException) -> str:
-    """The innermost reason of a network error, which is the one that says something, fit to be shown."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return shown(str(error)) or type(error).__name__
 
 
 def refuse_offline() -> None:

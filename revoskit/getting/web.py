@@ -11,9 +11,10 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import requests
 import urllib3
 
+from revoskit.archives import answers
 from revoskit.errors import DownloadError, MissingFilesError, UsageError
-from revoskit.getting.resuming import BLOCK, TIMEOUT, Broken, Stream, read_on, reason, refuse_offline
-from revoskit.text import printable, shown
+from revoskit.getting.resuming import BLOCK, TIMEOUT, Broken, Stream, read_on, refuse_offline
+from revoskit.text import shown
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ class Web:
     def size(self, name: str) -> int | None:
         refuse_offline()
         try:
-            answer = requests.head(self._url(name), headers=_PLAIN, timeout=TIMEOUT, allow_redirects=True)
+            answer = requests.head(self._url(name), headers=answers.PLAIN, timeout=TIMEOUT, allow_redirects=True)
         except (requests.RequestException, ValueError):
             return None  # fetching will tell what is the matter
-        return _number(answer.headers.get("Content-Length", "")) if answer.ok else None
+        return answers.length_of(answer) if answer.ok else None
 
     def address(self, name: str) -> str:
         """Where a file is."""
@@ -66,45 +67,45 @@ class Web:
     @contextlib.contextmanager
     def _open(self, name: str, start: int) -> Iterator[Stream]:
         answer = self._get(name, start)
-        if start and answer.status_code == 206 and _range_start(answer) != start:  # not the part that was asked for
+        part = answers.part_of(answer) or answers.Part()
+        if start and answer.status_code == 206 and part.first != start:  # not the part that was asked for
             answer.close()
             answer = self._get(name, 0)
         elif answer.status_code == 416:  # nothing lies behind that byte: complete, or another file than before
             answer.close()
-            if _content_range(answer) == f"*/{start}":
+            if (part.first, part.total) == (None, start):
                 yield Stream(start, start, iter(()))
                 return
             answer = self._get(name, 0)
         with contextlib.closing(answer):
             self._check(answer, name)
             partly = answer.status_code == 206
-            total = _content_range(answer).rpartition("/")[2] if partly else answer.headers.get("Content-Length", "")
-            yield Stream(start if partly else 0, _number(total), _blocks(answer))
+            total = (answers.part_of(answer) or answers.Part()).total if partly else answers.length_of(answer)
+            yield Stream(start if partly else 0, total, _blocks(answer))
 
     def _get(self, name: str, start: int) -> requests.Response:
-        headers = _PLAIN | ({"Range": f"bytes={start}-"} if start else {})
+        headers = answers.PLAIN | ({"Range": f"bytes={start}-"} if start else {})
         try:
             return requests.get(self._url(name), headers=headers, stream=True, timeout=TIMEOUT)
         except _PERMANENT as error:
-            raise DownloadError(f"{shown(self._url(name))}: {reason(error)}") from None
+            raise DownloadError(f"{shown(self._url(name))}: {answers.reason(error)}") from None
         except requests.RequestException as error:
-            raise Broken(reason(error)) from None
+            raise Broken(answers.reason(error)) from None
         except ValueError as error:  # what a server sends back may be no address, or no text at all
             raise DownloadError(
-                f"{shown(self._url(name))}: the server's answer is malformed: {reason(error)}"
+                f"{shown(self._url(name))}: the server's answer is malformed: {answers.reason(error)}"
             ) from None
 
     def _check(self, answer: requests.Response, name: str) -> None:
-        status = printable(f"{answer.status_code} {answer.reason}".strip())
+        status = answers.status_of(answer)
         address = shown(self._url(name))
         if answer.status_code in (404, 410):
             raise MissingFilesError(f"{address}: {status}")
-        if answer.status_code in (408, 416, 425, 429) or answer.status_code >= 500:
-            wait = answer.headers.get("Retry-After", "")
-            raise Broken(f"the server says {status}", float(_number(wait) or 0))
+        if answer.status_code == 416 or answers.asks_for_patience(answer):
+            raise Broken(f"the server says {status}", answers.wait_of(answer))
         if answer.status_code not in (200, 206):
             raise DownloadError(f"{address}: the server says {status}")
-        if answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        if answers.is_compressed(answer):
             raise DownloadError(f"{address}: the server compresses what it sends, although asked not to")
 
 
@@ -114,19 +115,6 @@ _PERMANENT = (
     requests.exceptions.MissingSchema,
     requests.exceptions.TooManyRedirects,
 )
-_PLAIN = {"Accept-Encoding": "identity"}  # so that positions and lengths are those of the file
-
-
-def _content_range(answer: requests.Response) -> str:
-    return answer.headers.get("Content-Range", "").removeprefix("bytes").strip()
-
-
-def _range_start(answer: requests.Response) -> int | None:
-    return _number(_content_range(answer).partition("-")[0])
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def _blocks(answer: requests.Response) -> Iterator[bytes]:
@@ -135,4 +123,4 @@ def _blocks(answer: requests.Response) -> Iterator[bytes]:
         while block := answer.raw.read1(BLOCK):
             yield block
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Broken(reason(error)) from error
+        raise Broken(answers.reason(error)) from error
