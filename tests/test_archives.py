@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from archive_reader import read_some
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -176,25 +177,15 @@ def test_where_no_index_can_be_kept_the_archive_is_read_all_the_same(tmp_path, k
     assert open_archive(str(zipped(tmp_path / "JPEGImages.zip"))).read("top.jpg") == b"top"
 
 
-def _read_some(address: str, seed: int) -> int:
-    archive = open_archive(address)
-    names = list(CONTENTS)
-    for _ in range(300):
-        name = random.Random(seed).choice(names)
-        seed += 1
-        assert archive.read(name) == CONTENTS[name]
-    return seed
-
-
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_forked_and_spawned_processes_read_at_once(tmp_path, method):
     address = str(zipped(tmp_path / "JPEGImages.zip"))
-    _read_some(address, 0)  # so that a fork inherits what is open
+    read_some(address, CONTENTS, 0)  # so that a fork inherits what is open
     context = multiprocessing.get_context(method)
-    workers = [context.Process(target=_read_some, args=(address, 1000 * i)) for i in range(2)]
+    workers = [context.Process(target=read_some, args=(address, CONTENTS, 1000 * i)) for i in range(2)]
     for worker in workers:
         worker.start()
-    _read_some(address, 7)
+    read_some(address, CONTENTS, 7)
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
@@ -206,7 +197,7 @@ def test_threads_read_at_once(tmp_path, monkeypatch, by_position):
         monkeypatch.delattr(os, "pread")
     address = str(zipped(tmp_path / "JPEGImages.zip"))
     with ThreadPoolExecutor(8) as threads:
-        assert len(list(threads.map(_read_some, [address] * 8, range(8)))) == 8
+        assert len(list(threads.map(read_some, [address] * 8, [CONTENTS] * 8, range(8)))) == 8
 
 
 # --- what is broken ---------------------------------------------------------------------------------------------------

@@ -764,6 +764,7 @@ def asked_here(address: str):
         for module in (huggingface_hub.constants, huggingface_hub.hf_api):  # read from the one or the other
             patched.setattr(module, "ENDPOINT", address, raising=False)
         patched.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True, raising=False)
+        patched.setenv("HF_HUB_DISABLE_XET", "1")  # which others read each time
         patched.setenv("HF_TOKEN", TOKEN)
         yield
 
