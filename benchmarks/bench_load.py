@@ -100,8 +100,11 @@ class Plain(datasets.GeneratorBasedBuilder):
         return {"size": size, "counts": merged["counts"].decode()}
 
 
+BUILDERS = {"plain": Plain, "ours": revos.Revos}
+
+
 def build(kind: str, config: str, root: str, cache: str, num_proc: int) -> None:
-    builder = (revos.Revos if kind == "ours" else Plain)(config_name=config, data_dir=root, cache_dir=cache)
+    builder = BUILDERS[kind](config_name=config, data_dir=root, cache_dir=cache)
     builder.download_and_prepare(num_proc=num_proc)
 
 
@@ -124,6 +127,18 @@ def first_row(root: str, cache: str) -> None:
     started = time.perf_counter()
     row = datasets.load_dataset("revos", data_dir=root, cache_dir=cache, split="validation")[0]
     print(f"{time.perf_counter() - started:.3f} {len(row['masks'])}")
+
+
+def stream(kind: str, root: str, cache: str) -> None:
+    """Prints the seconds to the first row of a stream, and to its last."""
+    started = time.perf_counter()
+    builder = BUILDERS[kind](config_name="expressions", data_dir=root, cache_dir=cache)
+    rows = iter(builder.as_streaming_dataset(split="validation"))
+    next(rows)
+    first = time.perf_counter() - started
+    for _ in rows:
+        pass
+    print(f"{first} {time.perf_counter() - started}")
 
 
 def measure(*arguments: str) -> tuple[float, float, str]:
@@ -152,6 +167,10 @@ def _watch(pid: int, peak: list[float]) -> None:
             time.sleep(0.05)
     except psutil.NoSuchProcess:
         pass
+
+
+def _streamed(kind: str, root: Path, cache: Path) -> list[float]:
+    return [float(seconds) for seconds in measure("stream", kind, str(root), str(cache))[2].split()]
 
 
 CASES = [
@@ -228,6 +247,14 @@ def main() -> None:
             float(measure("first_row", str(root), str(work / "ours-expressions-1"))[2].split()[0])
             for _ in range(args.rounds)
         ]
+        streamed = {kind: [_streamed(kind, root, work) for _ in range(args.rounds)] for kind in BUILDERS}
+        (plain_first, plain_all), (first, whole) = (
+            map(statistics.median, zip(*turns, strict=True)) for turns in streamed.values()
+        )
+        print(
+            f"streaming expressions of validation: the first row after {first:.2f} s (plain {plain_first:.1f} s), "
+            f"all of them in {whole / plain_all:.2f} of plain"
+        )
         print(f"load_dataset from the cache to its first row, after imports: {statistics.median(cached):.3f} s")
     finally:
         shutil.rmtree(work)
@@ -236,6 +263,8 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["build"]:
         build(*sys.argv[2:6], int(sys.argv[6]))
+    elif sys.argv[1:2] == ["stream"]:
+        stream(*sys.argv[2:5])
     elif sys.argv[1:2] == ["first_row"]:
         first_row(*sys.argv[2:4])
     else:
