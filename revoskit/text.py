@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import unicodedata
 from typing import Any
 
@@ -69,3 +70,10 @@ _OVERRIDES = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode()
+
+
+def brief(value: object, most: int = 60) -> str:
+    """The beginning of how a value is written; of a long list the rest is not even looked at."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxlong = short.maxother = most
+    return f"{short.repr(value):.{most}}"

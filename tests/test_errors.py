@@ -103,15 +103,20 @@ def test_what_is_wrong_with_an_entry_says_where(own_miniature, first, edit_json)
     assert (error.file, error.video, error.expression) == (str(layout.split("train").expressions), first.video_id, key)
 
 
-def test_a_video_of_absurd_size_is_refused_for_its_masks_not_for_want_of_an_attribute(own_miniature, first, edit_json):
+@pytest.mark.parametrize("expressions", [True, False])
+def test_a_video_of_absurd_size_is_refused_by_name_with_masks_or_without(own_miniature, first, edit_json, expressions):
     layout = Layout.at(own_miniature.root)
-    edit_json(
-        layout.split("train").expressions, lambda d: d["videos"][first.video_id].update(height=40000, width=40000)
-    )
-    annotations = open_annotations(layout, "train")
-    with pytest.raises(MaskError, match="masks of 40000x40000 pixels are not supported") as raised:
-        annotations.masks(annotations.video(first.video_id)).track(first.annotation_ids[0])
-    assert (raised.value.index, raised.value.frame, raised.value.video) == (None, None, first.video_id)
+
+    def enlarge(content):
+        video = content["videos"][first.video_id]
+        video.update(height=40000, width=40000)
+        if not expressions:
+            video["expressions"] = {}
+
+    edit_json(layout.split("train").expressions, enlarge)
+    with pytest.raises(AnnotationError, match=r"says that it is 40000x40000 pixels .*67,108,864") as raised:
+        open_annotations(layout, "train")
+    assert (raised.value.file, raised.value.video) == (str(layout.split("train").expressions), first.video_id)
 
 
 def test_a_row_of_absurd_size_is_refused_by_clips_for_its_masks():

@@ -10,11 +10,13 @@ from PIL import Image
 
 from revoskit import Layout, evaluate, open_annotations
 from revoskit.cli import main
-from revoskit.errors import FrameError, MaskError, UsageError
+from revoskit.errors import AnnotationError, FrameError, MaskError, UsageError
 from revoskit.frames import FrameFile
-from revoskit.masks.rle import MaskSequence, faults
+from revoskit.inference import answers
+from revoskit.masks.rle import MaskSequence, compressed, faults
 from revoskit.regular import open_regular
 from revoskit.scoring.prediction import ProblemKind
+from revoskit.text import brief
 
 SPECIAL = ["fifo", "device", "sparse"]
 
@@ -122,9 +124,40 @@ def test_masks_without_end_are_refused(own_miniature, edit_json, capsys):
     edit_json(own_miniature.root / "meta_expressions_valid_.json", enlarge)
     root = str(own_miniature.root)
     assert main(["check", root, "--num-proc", "1"]) == 1
-    assert main(["export", root, "--to", "ytvos", "--num-proc", "1", "-o", str(own_miniature.root / "out")]) == 2
-    with pytest.raises(MaskError):
+    for form in ("ytvos", "mevis", "coco", "webdataset"):
+        out = str(own_miniature.root / form)
+        assert main(["export", root, "--to", form, "--num-proc", "1", "-o", out, "--split", "validation"]) == 2
+        assert "video 'OVIS/train/00e92ab4' says that it is 2147483647x2147483647 pixels" in capsys.readouterr().err
+    with pytest.raises(AnnotationError, match="OVIS/train/00e92ab4"):
         evaluate({}, root)
+
+
+class Looked(list):
+    """A long list that notes who looks into it."""
+
+    def __iter__(self):
+        raise AssertionError("it is looked into")
+
+
+def test_run_lengths_that_no_mask_needs_are_counted_and_not_looked_at():
+    counts = Looked([1] * 2000)
+    assert "its counts are 2,000 numbers" in faults([{"size": [2, 2], "counts": counts}], 2, 2)[0].reason
+    with pytest.raises(MaskError, match="its counts are 2,000 numbers"):
+        compressed(counts, [2, 2])
+    assert answers.compressed({"size": [2, 2], "counts": counts}, 2, 2)["counts"] is counts
+
+
+def test_a_long_value_is_not_written_out_to_say_how_it_begins():
+    class Noting:
+        written = 0
+
+        def __repr__(self):
+            Noting.written += 1
+            return "1"
+
+    assert brief([Noting()] * 1000).startswith("[1, 1, 1")
+    assert Noting.written < 10
+    assert len(brief({"size": "x" * 1000, "counts": list(range(1000))}, 80)) <= 80
 
 
 # --- tables that want to open something -------------------------------------------------------------------------------

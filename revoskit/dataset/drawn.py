@@ -15,7 +15,7 @@ from revoskit.dataset.families import FAMILIES
 from revoskit.dataset.layout import SplitFiles, check_file_stem
 from revoskit.dataset.records import Pictures
 from revoskit.errors import AnnotationError, Place
-from revoskit.text import printable
+from revoskit.text import brief, printable
 
 _VIDEOS_A_SPLIT, _TRACKS_A_VIDEO = 1_000_000, 10_000
 _CLOCK = re.compile(r"[0-9]{1,2}(:[0-9]{1,2}){0,2}")
@@ -112,7 +112,7 @@ def _by_id(expressions: list[Any]) -> dict[str, Any]:
 
 def _kind(said: Any, where: str, place: Place) -> str:
     if not isinstance(said, str):
-        raise AnnotationError(f"{where}: its kind is {said!r:.60}, expected a word", **place)
+        raise AnnotationError(f"{where}: its kind is {brief(said)}, expected a word", **place)
     return printable(" ".join(said.split()))  # the head of a line in tables
 
 
@@ -121,14 +121,14 @@ def _objects(said: Any, where: str, place: Place) -> list[int]:
     parts = said.split(",") if isinstance(said, str) else said if isinstance(said, list) else [said]
     found = [spellings.whole(part.strip() if isinstance(part, str) else part) for part in parts]
     if not all(type(number) is int and 0 <= number < 2**31 for number in found):
-        raise AnnotationError(f"{where}: obj_id is {said!r:.60}, expected the number of an object", **place)
+        raise AnnotationError(f"{where}: obj_id is {brief(said)}, expected the number of an object", **place)
     return list(dict.fromkeys(found))
 
 
 def _seconds(said: Any, what: str, place: Place) -> int:
     """A time as `seconds`, `minutes:seconds` or `hours:minutes:seconds`."""
     if not isinstance(said, str) or not _CLOCK.fullmatch(said):
-        raise AnnotationError(f"{what} is {said!r:.60}, expected a time such as 0:12", **place)
+        raise AnnotationError(f"{what} is {brief(said)}, expected a time such as 0:12", **place)
     total = 0
     for part in said.split(":"):
         total = 60 * total + int(part)

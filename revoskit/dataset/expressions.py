@@ -24,6 +24,7 @@ from revoskit.dataset.tracks import TrackFile, open_once
 from revoskit.errors import AnnotationError, FrameError, JsonError, Place
 from revoskit.frames import Frame
 from revoskit.masks.rle import MAX_PIXELS
+from revoskit.text import brief
 
 _ObjectId = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 _AnnotationId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -192,7 +193,7 @@ def _object(value: Any, where: str, place: Place) -> dict[str, Any]:
 
 
 def _brief(value: Any) -> str:
-    return "nothing" if value is None else f"{type(value).__name__} {value!r:.60}"
+    return "nothing" if value is None else f"{type(value).__name__} {brief(value)}"
 
 
 _Entry = TypeVar("_Entry", bound=msgspec.Struct)
@@ -211,7 +212,7 @@ def _convert(
         raise AnnotationError(f"{where}: {error}", **place) from None
     except UnicodeEncodeError as error:  # msgspec reads keys as UTF-8
         raise AnnotationError(
-            f"{where} has a key that holds half of a surrogate pair: {error.object!r:.60}", **place
+            f"{where} has a key that holds half of a surrogate pair: {brief(error.object)}", **place
         ) from None
 
 
@@ -219,7 +220,7 @@ def _text(value: str, where: str, place: Place) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise AnnotationError(f"{where} holds half of a surrogate pair: {value!r:.60}", **place) from None
+        raise AnnotationError(f"{where} holds half of a surrogate pair: {brief(value)}", **place) from None
     return value
 
 
@@ -259,8 +260,8 @@ def _video(video_id: str, value: Any, files: SplitFiles, number: int, faults: li
             raise AnnotationError(
                 f"{where} says {said}, and its frames are {height}x{width} pixels (height x width)", **place
             )
-        return msgspec.structs.replace(video, height=height, width=width)
-    return video
+        video = msgspec.structs.replace(video, height=height, width=width)
+    return _require_pixels(video, where, place)
 
 
 _TOO_MANY = (
@@ -283,6 +284,17 @@ def _named_by(said: Any) -> Expression:
         if len(named.anno_id) <= MAX_TRACKS:
             return Expression("", "", None, tuple(named.obj_id), spellings.without_none(named.anno_id))
     return Expression("", "", None, (), ())
+
+
+def _require_pixels(video: Video, where: str, place: Place) -> Video:
+    """The video, if it is of a size that a frame can have."""
+    if video.height * video.width > MAX_PIXELS:
+        raise AnnotationError(
+            f"{where} says that it is {video.height}x{video.width} pixels (height x width): frames of up to "
+            f"{MAX_PIXELS:,} pixels are read ($REVOSKIT_MAX_PIXELS says otherwise)",
+            **place,
+        )
+    return video
 
 
 def _size_of(video: Video, files: SplitFiles, where: str, place: Place) -> tuple[int, int]:

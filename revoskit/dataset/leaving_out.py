@@ -24,7 +24,6 @@ from revoskit.dataset.tracks import Tracks
 from revoskit.errors import AnnotationError, FrameError
 from revoskit.frames import Frame, FrameMember
 from revoskit.kinds import Kind
-from revoskit.masks.rle import MAX_PIXELS
 from revoskit.text import as_json
 
 _READERS = 16  # frames looked at at a time: a disk, and a network more so, answers many at once
@@ -50,10 +49,6 @@ class LeftOut(msgspec.Struct):
 
 def sound_part(video: Video, tracks: Tracks, files: SplitFiles) -> tuple[Video | None, LeftOut]:
     """A video less what is wrong with its masks; null where that is all of it."""
-    if video.height * video.width > MAX_PIXELS:
-        said = f"{video.height}x{video.width} pixels (height x width) are more than a frame can have"
-        place = {"file": str(files.expressions), "split": files.name, "video": video.video_id}
-        return None, LeftOut(videos=1, faults=[Fault(kind=Kind.ENTRY_MALFORMED, found=said, **place)])
     faults: dict[int, Fault] = {}
     missing: set[int] = set()
     for annotation_id in video.annotation_ids:

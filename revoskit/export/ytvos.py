@@ -32,7 +32,6 @@ from revoskit.dataset.records import Expression, Video
 from revoskit.dataset.video_masks import VideoMasks
 from revoskit.errors import UsageError
 from revoskit.export.job import Counts, Job, place_frames
-from revoskit.masks.rle import MaskSequence
 
 PASSES = 1
 NAMES = {"validation": "valid"}
@@ -118,7 +117,6 @@ def _draw(job: Job, folder: Path, video_id: str) -> _Drawn:
 def _numbers(masks: VideoMasks, part: slice, names: tuple[str, ...], drawn: _Drawn) -> np.ndarray:
     """Some frames of a video, uint8 (T, height, width): at each pixel the number of the last object that covers it."""
     video = masks.video
-    MaskSequence.empty(0, video.height, video.width)  # refuses what would fill the memory
     numbers = np.zeros((len(names), video.height, video.width), np.uint8)
     taken = np.zeros(len(names), bool)
     for i, annotation_id in enumerate(video.annotation_ids):

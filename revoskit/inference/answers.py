@@ -13,7 +13,7 @@ from pycocotools import mask as coco
 from revoskit.dataset.records import Video
 from revoskit.errors import AnswerError, MaskError
 from revoskit.frames import Grid
-from revoskit.masks.rle import MAX_PIXELS, RLE, MaskSequence
+from revoskit.masks.rle import MAX_PIXELS, RLE, MaskSequence, most_counts
 
 _FRAMES_AT_A_TIME = 16  # what is held in another form meanwhile: 7 MB of masks at 480p
 
@@ -181,6 +181,8 @@ def compressed(mask: Any, height: int, width: int) -> Any:
         with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             return {"size": size, "counts": ast.literal_eval(counts).decode("latin-1")}
     if not isinstance(counts, (list, tuple)) or list(size or ()) != [height, width]:
+        return dict(mask)
+    if len(counts) > most_counts(height, width):
         return dict(mask)
     if not all(_is_whole(run) and run >= 0 for run in counts) or sum(counts) != height * width:
         return dict(mask)

@@ -18,6 +18,7 @@ import numpy as np
 
 from revoskit.errors import MaskError, UsageError
 from revoskit.masks.rle import RLE, MaskSequence
+from revoskit.text import brief
 
 FRAMES_PER_BYTE = 8
 _BITS = [np.array(1 << k, np.uint8) for k in range(FRAMES_PER_BYTE)]  # NumPy makes an array of a scalar at each use
@@ -322,7 +323,7 @@ def parse_rles(masks: Sequence[RLE | None]) -> MaskSequence:
         raise UsageError("a list of nulls says nothing about the size of its masks: pass MaskSequence.empty(T, h, w)")
     size = first.get("size")
     if not (isinstance(size, (list, tuple)) and len(size) == 2 and all(isinstance(side, int) for side in size)):
-        raise MaskError(f"expected 'size': [height, width], found {size!r:.80}")
+        raise MaskError(f"expected 'size': [height, width], found {brief(size, 80)}")
     return MaskSequence.parse(masks, *size)
 
 

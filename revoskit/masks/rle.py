@@ -22,6 +22,7 @@ from pycocotools import mask as coco
 
 from revoskit import regular
 from revoskit.errors import MaskError
+from revoskit.text import brief
 
 # A COCO digit has five bits and one that says "more follows". Six digits reach 2**29, so every sum stays exact and
 # a run cannot overflow the 32 bits that native code gives it.
@@ -143,7 +144,7 @@ def _shape_faults(masks: Sequence[RLE | None], height: int, width: int) -> list[
         sizes = [mask["size"] for mask in present]
         strings = [mask["counts"] for mask in present]
         usual = sizes.count([height, width]) == len(present) and all(strings) and "".join(strings).isascii()
-        if usual and max(map(len, strings), default=0) <= _most_counts(height, width):
+        if usual and max(map(len, strings), default=0) <= most_counts(height, width):
             return []
     except (TypeError, KeyError, IndexError):
         pass  # found again below, where it gets its words
@@ -151,21 +152,23 @@ def _shape_faults(masks: Sequence[RLE | None], height: int, width: int) -> list[
     return [Fault(i, reason) for i, reason in reasons if reason]
 
 
-def _most_counts(height: int, width: int) -> int:
+def most_counts(height: int, width: int) -> int:
     """Characters of counts that are read: some for every pixel, and for runs without any."""
     return 4 * height * width + 1000
 
 
-def _shape_fault(mask: RLE, height: int, width: int) -> str | None:
-    if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str):
-        return f"expected null or {{'size': [height, width], 'counts': str}}, found {mask!r:.80}"
+def _shape_fault(mask: Any, height: int, width: int) -> str | None:
+    if not isinstance(mask, dict) or not isinstance(mask.get("counts"), (str, list, tuple)):
+        return f"expected null or {{'size': [height, width], 'counts': str}}, found {brief(mask, 80)}"
     if not isinstance(mask.get("size"), (list, tuple)) or list(mask["size"]) != [height, width]:
-        return f"its size is {mask.get('size')!r:.40}, expected [{height}, {width}]"
+        return f"its size is {brief(mask.get('size'), 40)}, expected [{height}, {width}]"
     if not mask["counts"]:
         return "its counts are empty"
+    if not isinstance(mask["counts"], str):
+        return f"its counts are {len(mask['counts']):,} numbers, which are not the runs of {height}x{width} pixels"
     if not mask["counts"].isascii():
         return _FOREIGN
-    if len(mask["counts"]) > _most_counts(height, width):
+    if len(mask["counts"]) > most_counts(height, width):
         return f"its counts have {len(mask['counts']):,} characters, which no mask of {height}x{width} pixels needs"
     return None
 
@@ -244,8 +247,10 @@ def compressed(counts: Sequence[Any], size: Sequence[Any]) -> RLE:
         MaskError: they are not the runs of a mask of that size.
     """
     if len(size) != 2 or not all(type(side) is int and side > 0 for side in size) or size[0] * size[1] > MAX_PIXELS:
-        raise MaskError(f"its size is {list(size)!r:.40}, expected [height, width]")
+        raise MaskError(f"its size is {brief(list(size), 40)}, expected [height, width]")
     height, width = size
+    if len(counts) > most_counts(height, width):
+        raise MaskError(f"its counts are {len(counts):,} numbers, which no mask of {height}x{width} pixels needs")
     if not all(type(run) is int and run >= 0 for run in counts):
         raise MaskError("its counts are not all whole numbers of pixels")
     if sum(counts) != height * width:
