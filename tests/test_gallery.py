@@ -166,6 +166,27 @@ def test_small_frames_are_bounded_and_kept_by_the_next_run(gallery, tmp_path):
     assert data_of(tmp_path / "data" / "videos" / f"{FIRST}.js")["folder"] == f"frames/{FIRST}"
 
 
+def test_the_pictures_of_the_list_are_small_and_kept_and_lack_what_cannot_be_read(tmp_path):
+    written = write_miniature(tmp_path / "ReVOS", videos=1, frames=4)
+    layout = Layout.at(written.root)
+    (video,) = open_annotations(layout, "train")
+    frames = [layout.root / FRAMES_FOLDER / video.video_id / f"{name}.jpg" for name in video.frame_names]
+
+    def shown() -> dict[str, Path]:
+        page = write_gallery(layout, "train", tmp_path / "page").page
+        (listed,) = data_of(page.parent / "data" / "index.js")["videos"]
+        names = {expression["thumbnail"]["frame"] for expression in listed["expressions"]}
+        return {name: page.parent / "pictures" / video.video_id / f"{name}.jpg" for name in names}
+
+    pictures = shown()
+    assert {max(Image.open(picture).size) for picture in pictures.values()} == {160}
+    made = {name: picture.stat().st_ino for name, picture in pictures.items()}
+    assert {name: picture.stat().st_ino for name, picture in shown().items()} == made
+    for frame in frames:
+        frame.write_bytes(b"no picture")
+    assert not any(picture.exists() for picture in shown().values())
+
+
 def test_another_split_in_the_same_folder_leaves_no_data_of_the_first(gallery, tmp_path):
     write_gallery(gallery.layout, "validation", tmp_path)
     written = write_gallery(gallery.layout, "train", tmp_path)

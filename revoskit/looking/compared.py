@@ -13,7 +13,7 @@ from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.records import Expression, Video
 from revoskit.dataset.video_masks import VideoMasks
 from revoskit.frames import nearest
-from revoskit.looking.folder import bounded, link_or_copy, write_script
+from revoskit.looking.folder import bounded, link_or_copy, write_pictures, write_script
 from revoskit.looking.page_data import Compared, Predicted, Thumbnail, Track, VideoData
 from revoskit.masks.packed import PackedMasks
 from revoskit.masks.rle import MaskSequence
@@ -23,6 +23,7 @@ from revoskit.scoring.predictions import Predictions
 from revoskit.scoring.truth import Truth
 
 THUMBNAIL_SIDE = 64  # pixels of the longer side of the masks on a picture in the list
+PICTURE_SIDE = 160  # of the frame below them: on many screens a pixel of the page is two of the screen
 MEASURED = ("binary_J&F", "binary_J", "binary_F")
 """What the page measures itself."""
 
@@ -42,9 +43,8 @@ class MadeExpression:
 
 @dataclass(frozen=True)
 class MadeVideo:
-    """What came of one video: the address of its frames, its expressions by id, and its files under the folder."""
+    """What came of one video: its expressions by id, and its files under the folder."""
 
-    folder: str
     missing_frames: int
     expressions: dict[str, MadeExpression]
     files: tuple[str, ...]
@@ -83,8 +83,10 @@ class VideoWriter:
         script = f"data/videos/{video_id}.js"
         data = VideoData(video_id, placed.address, video.frame_names, absent, tracks, compared)
         write_script(self.folder / script, "revosVideo", data)
+        shown = sorted({one.thumbnail.frame for one in made.values()})
+        pictures = write_pictures(video_id, shown, annotations.files, self.folder, PICTURE_SIDE)
         others = tuple(sorted(placed.sizes - {(video.height, video.width)}))
-        return MadeVideo(placed.address, len(absent), made, (script, *placed.copies), others)
+        return MadeVideo(len(absent), made, (script, *placed.copies, *pictures), others)
 
     def _predicted(self, true: Truth, expression: Expression) -> tuple[list[Predicted], list[str | None]]:
         """What each method says, and in a word what is wrong with that which cannot be used."""

@@ -4,6 +4,7 @@ FOLDER/index.html   opens from disk, without a server or the network
 FOLDER/page/        style and scripts, as in revoskit/looking/page/
 FOLDER/data/        what they read
 FOLDER/frames/      small copies of the frames, where they were asked for; otherwise they are linked
+FOLDER/pictures/    frames as small as a list shows them
 
 A page from disk may not read files other than scripts, so the data files are scripts that call one function. What they
 hold is data alone, and the page sets it as text: nothing that a dataset says can become markup.
@@ -96,7 +97,7 @@ def claim(folder: Path, kind: Kind) -> None:
 
 def remove_others(folder: Path, kept: Container[str]) -> None:
     """What an earlier page had in its own folders and this one has not."""
-    for own in ("data", "frames", "page"):
+    for own in ("data", "frames", "page", "pictures"):
         if (folder / own).is_symlink():  # what lies behind it was not written here
             continue
         for parent, _, names in os.walk(folder / own, topdown=False):
@@ -150,21 +151,40 @@ def _write_frames(names: Sequence[str], frames: list[Frame | None], folder: Path
     for name, frame in zip(names, frames, strict=True):
         if frame is None:
             continue
+        placed.sizes.add(_write_copy(frame, folder / f"{name}.jpg", max_side))
         placed.copies.append(f"{name}.jpg")
-        target, (_, modified) = folder / placed.copies[-1], frame.status()
-        size = frame.size()
-        placed.sizes.add(size)
-        wanted = size if max_side is None else bounded(size, max_side)
-        if _is_copy(target, wanted, modified):
-            continue
-        with replacing(target) as part:
-            if wanted == size:
-                part.write_bytes(frame.unturned())
-            else:
-                small = frame.image(wanted[::-1]).resize(wanted[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
-                small.save(part, "JPEG", quality=JPEG_QUALITY)
-            os.utime(part, ns=(modified, modified))
     return placed
+
+
+def _write_copy(frame: Frame, target: Path, max_side: int | None) -> tuple[int, int]:
+    """A copy of a frame, unless there is one already; returns the frame's own height and width."""
+    size, (_, modified) = frame.size(), frame.status()
+    wanted = size if max_side is None else bounded(size, max_side)
+    if _is_copy(target, wanted, modified):
+        return size
+    with replacing(target) as part:
+        if wanted == size:
+            part.write_bytes(frame.unturned())
+        else:
+            small = frame.image(wanted[::-1]).resize(wanted[::-1], Image.Resampling.BILINEAR, reducing_gap=2)
+            small.save(part, "JPEG", quality=JPEG_QUALITY)
+        os.utime(part, ns=(modified, modified))
+    return size
+
+
+def write_pictures(video_id: str, names: Sequence[str], files: SplitFiles, folder: Path, max_side: int) -> list[str]:
+    """Frames of a video as small as a list shows them, where they can be read: a browser would read and decode each of
+    a list's frames in full. Returns what was written, under the page's folder."""
+    place = f"pictures/{video_id}"
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, frame in zip(names, files.frames_named(video_id, names), strict=True):
+        if frame is None:
+            continue
+        with contextlib.suppress(FrameError):  # one that is broken shows as such in the player
+            _write_copy(frame, folder / place / f"{name}.jpg", max_side)
+            written.append(f"{place}/{name}.jpg")
+    return written
 
 
 def bounded(size: tuple[int, int], max_side: int) -> tuple[int, int]:

@@ -185,6 +185,4 @@ def _listed(video: Video, made: MadeVideo, rows: _Rows, values: list[list[str]])
                 one.thumbnail,
             )
         )
-    return ListedVideo(
-        video.video_id, video.source, video.height, video.width, made.folder, len(video.frame_names), expressions
-    )
+    return ListedVideo(video.video_id, video.source, video.height, video.width, len(video.frame_names), expressions)

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Thumbnail(msgspec.Struct):
-    """The picture of an expression in the list: a frame, and on it small masks as counts, columns by columns."""
+    """The picture of an expression in the list: `pictures/<video_id>/<frame>.jpg`, and on it small masks as counts."""
 
     frame: str
     height: int
@@ -38,8 +38,6 @@ class ListedVideo(msgspec.Struct):
     source: str
     height: int
     width: int
-    folder: str
-    """Where the frames are, as an address relative to the page."""
     frames: int
     expressions: list[ListedExpression]
 

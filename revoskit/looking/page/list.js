@@ -132,7 +132,7 @@ class List {
 
 /** A frame of an expression: of one method with its errors, of two with both; without any, with the object. */
 function thumbnail(video, { thumbnail: { frame, height, width, truth, predictions } }) {
-  const image = make("img", { src: `${video.folder}/${Files.address(`${frame}.jpg`)}`, alt: "", decoding: "async", draggable: "false" });
+  const image = make("img", { src: Files.address("pictures", video.id, `${frame}.jpg`), alt: "", decoding: "async", draggable: "false" });
   const canvas = make("canvas", { width, height });
   const painting = new Masks.Painting(width, height);
   const { IN_TRUTH, IN_PREDICTION, ERRORS } = Compared;
@@ -143,7 +143,7 @@ function thumbnail(video, { thumbnail: { frame, height, width, truth, prediction
   painting.end();
   canvas.getContext("2d").putImageData(painting.image, 0, 0);
   const thumb = make("span", { class: "thumb" }, canvas);
-  image.addEventListener("load", () => thumb.prepend(image));  // one that is not read to its end would be decoded in full size
+  image.addEventListener("load", () => thumb.prepend(image));
   return thumb;
 }
 
