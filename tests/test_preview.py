@@ -169,7 +169,7 @@ def test_texts_come_back_as_they_are(data, tmp_path, edit_json):
 
 
 def test_the_command_makes_a_preview_only_when_asked(data, tmp_path, capsys):
-    options = ["publish", str(data), "--frames", "none", "--json", "-o"]
+    options = ["publish", str(data), "--frames", "none", "--num-proc", "1", "--json", "-o"]
     assert main([*options, str(tmp_path / "with"), "--preview"]) == 0
     assert main([*options, str(tmp_path / "without")]) == 0
     capsys.readouterr()
@@ -232,16 +232,15 @@ def test_a_frame_that_is_broken_is_named(data, tmp_path):
         run(copy, tmp_path / "out")
 
 
-def test_one_changed_expression_leaves_the_other_pictures_as_they_were(data, tmp_path, edit_json):
+def test_one_changed_expression_leaves_the_other_pictures_as_they_were(data, published, tmp_path, edit_json):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
-    before = run(copy, tmp_path / "before")
 
     def change(content: dict) -> None:
         content["videos"]["OVIS/train/00e92ab4"]["expressions"]["1"]["exp"] = "a text of another length than it had"
 
     edit_json(copy / "meta_expressions_valid_.json", change)
     after = run(copy, tmp_path / "after")
-    (old,), (new,) = ([*folder.glob("preview/validation-*")] for folder in (before, after))
+    (old,), (new,) = ([*folder.glob("preview/validation-*")] for folder in (published, after))
     kept = set(column_chunks(old))
     assert len([chunk for chunk in column_chunks(new) if chunk not in kept]) == 1
 
