@@ -156,7 +156,7 @@ def test_a_sequence_cannot_be_made_around_the_checks():
 def sampled_masks(draw):
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     rows, columns = (
-        draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=12).map(sorted)) for size in (height, width)
+        sorted(byte % size for byte in draw(st.binary(min_size=1, max_size=12))) for size in (height, width)
     )
     shape = (draw(st.integers(1, 4)), height, width)
     return draw(noise(*shape)).astype(bool), np.array(rows), np.array(columns)
@@ -237,7 +237,7 @@ def uneven_masks(draw):
     height, width, frames = draw(st.integers(1, 6)), draw(st.integers(1, 6)), draw(st.integers(1, 4))
 
     def mask():
-        edges = sorted(draw(st.lists(st.integers(0, height * width), max_size=8)))
+        edges = sorted(byte % (height * width + 1) for byte in draw(st.binary(max_size=8)))
         return rle(np.diff([0, *edges, height * width]).tolist(), height, width)
 
     tracks = [

@@ -127,9 +127,9 @@ def test_every_other_sister_is_scored_as_the_mean_over_its_expressions(tmp_path,
 # --- masks in PNGs ----------------------------------------------------------------------------------------------------
 
 
-def drawn(root: Path, family: str, split: str) -> tuple[Annotations, dict[str, dict[str, np.ndarray]]]:
+def drawn(root: Path, family: str, split: str, videos: int = 6) -> tuple[Annotations, dict[str, dict[str, np.ndarray]]]:
     """A miniature, and predictions for all its expressions: the truth moved by some pixels, and nothing for some."""
-    write_sister(root, family, videos=6, frames=30, height=20, width=30)
+    write_sister(root, family, videos=videos, frames=30, height=20, width=30)
     annotations = open_annotations(Layout.at(root, family), split)
     rng = np.random.default_rng(1)
     predicted: dict[str, dict[str, np.ndarray]] = {}
@@ -157,7 +157,7 @@ def means(scores: list[tuple[float, float]]) -> dict[str, float]:
 
 
 def test_reason_vos_is_scored_at_the_frames_that_have_a_picture(tmp_path):
-    annotations, predicted = drawn(tmp_path / "data", "reason_vos", "validation")
+    annotations, predicted = drawn(tmp_path / "data", "reason_vos", "validation", videos=3)
     folders = sorted((tmp_path / "data/Annotations").iterdir())
     for number, folder in enumerate(folders):
         for file in sorted(folder.iterdir())[1 : 1 + number % 4]:
@@ -215,7 +215,7 @@ def test_long_rvos_is_scored_in_space_and_in_time(tmp_path):
 
 
 def test_groundmore_is_scored_at_twenty_frames_and_for_the_time_of_the_action(tmp_path):
-    annotations, predicted = drawn(tmp_path / "data", "groundmore", "test")
+    annotations, predicted = drawn(tmp_path / "data", "groundmore", "test", videos=3)
     said = json.loads((tmp_path / "data/test_v2.json").read_bytes())["videos"]
     indices = np.linspace(0, 29, num=20, dtype=int)
     scores = []
