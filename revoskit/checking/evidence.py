@@ -32,7 +32,7 @@ _GLANCE = 8  # masks, of those looked at, on which mappings are tried first
 _LEAST_MOTION = 4.0  # pixels; a mask that stands still agrees with every frame of a still object
 _LEAST_MOTION_SPREAD = 0.2
 _ASTRAY = [(0.5, 0.5), (0.0, 0.5), (0.5, 0.25)]  # where an outline has no business, in heights and widths
-_KEPT = 32  # frames whose changes of colour are kept
+_KEPT_BYTES = 2**26  # of frames' changes of colour: of most videos, those of all frames that are looked at
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ class Trial:
             frame = self._read(place)
             self._changes[place] = mask_fit.Changes.of(frame)
             self._halved[place] = mask_fit.halved(frame)
-            if len(self._changes) > _KEPT:
+            if len(self._changes) * self._changes[place].along.nbytes > _KEPT_BYTES:
                 self._changes.popitem(last=False)
         return self._changes[place]
 
