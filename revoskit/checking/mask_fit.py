@@ -7,6 +7,7 @@ directions, a few hundred points of them for each mask, and no flow field.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -100,15 +101,19 @@ class Outline:
     """Places in the flattened frame, int32 (points, 2 * reach + 3); the outline itself is in the middle."""
     directions: np.ndarray
     """For each point which of the four directions its normal is nearest to, int32 (points,)."""
+    changes: np.ndarray
+    """Places of the changes to look at in the flattened `Changes.along`, int (points, 2 * reach + 3)."""
     blocks: np.ndarray
-    """Places of the points in the flattened blocks of `Changes.around`, int32 (points,)."""
+    """Places of the points in the flattened blocks of `Changes.around`, int (points,)."""
 
     @classmethod
     def at(cls, rows: np.ndarray, columns: np.ndarray, directions: np.ndarray, shape: tuple[int, int]) -> Outline:
         """From rows and columns, int (points, 2 * reach + 3), in a frame of this height and width."""
         middle = rows.shape[1] // 2
         blocks = rows[:, middle] // _BLOCK * -(-shape[1] // _BLOCK) + columns[:, middle] // _BLOCK
-        return cls((rows * shape[1] + columns).astype(np.int32), directions, blocks.astype(np.int32))
+        places = rows * shape[1] + columns
+        changes = places + directions[:, None] * (shape[0] * shape[1])
+        return cls(places.astype(np.int32), directions, changes.astype(np.intp), blocks.astype(np.intp))
 
 
 def reach(width: int) -> int:
@@ -131,9 +136,8 @@ def outline(mask: np.ndarray) -> Outline | None:
     padded = np.pad(near, 1, mode="edge")
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     smooth = Image.fromarray(near.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(2)).filter(ImageFilter.BoxBlur(2))
-    slope = np.array(np.gradient(np.asarray(smooth, np.float32)))
     points = np.argwhere(near & ~inner)
-    normals = -slope[:, points[:, 0], points[:, 1]].T
+    normals = -_slope(np.asarray(smooth), points)
     lengths = np.linalg.norm(normals, axis=1)
     sharp = lengths > 1
     normals = normals[sharp] / lengths[sharp, None]
@@ -153,6 +157,19 @@ def outline(mask: np.ndarray) -> Outline | None:
     return Outline.at(places[..., 0], places[..., 1], nearest, (height, width))
 
 
+def _slope(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """What `np.gradient` says downwards and to the right of some points of a picture, float32 (points, 2)."""
+    last = np.array(picture.shape) - 1
+    slope = np.empty(points.shape, np.float32)
+    for axis in (0, 1):
+        before, behind = points.copy(), points.copy()
+        before[:, axis] = np.maximum(points[:, axis] - 1, 0)
+        behind[:, axis] = np.minimum(points[:, axis] + 1, last[axis])
+        rise = picture[behind[:, 0], behind[:, 1]].astype(np.float32) - picture[before[:, 0], before[:, 1]]
+        slope[:, axis] = rise / (behind - before)[:, axis]
+    return slope
+
+
 def moved(outline: Outline, shape: tuple[int, int], down: int, right: int) -> Outline:
     """An outline elsewhere in the frame; what leaves it comes in again at the opposite border."""
     rows, columns = np.divmod(outline.places, shape[1])
@@ -166,11 +183,10 @@ def edge_profile(changes: Changes, outline: Outline) -> np.ndarray:
     exact, as a share of itself and of the mean change around the point, so that neither contrast nor texture nor noise
     of a place decides. The mean over points.
     """
-    size = changes.along[0].size
-    along = changes.along.ravel()[outline.places + outline.directions[:, None] * size]
+    along = changes.along.take(outline.changes)
     along = np.maximum(np.maximum(along[:, 2:], along[:, :-2]), along[:, 1:-1])
-    around = 2 * changes.around.ravel()[outline.blocks].astype(np.float32)[:, None] + _FLAT
-    profile: np.ndarray = (along / (along + around)).mean(0)
+    around = 2 * changes.around.take(outline.blocks).astype(np.float32)[:, None] + _FLAT
+    profile: np.ndarray = np.add.reduce(along / (along + around), 0) / len(along)
     return profile
 
 
@@ -183,10 +199,17 @@ def edge_fits(profiles: np.ndarray) -> np.ndarray:
     Returns:
         float of the same shape.
     """
-    steps = np.arange(profiles.shape[-1])
-    away = np.abs(steps[:, None] - steps) >= _NEAREST
-    fits: np.ndarray = profiles - profiles @ (away / away.sum(0))
+    fits: np.ndarray = profiles - profiles @ _means_away(profiles.shape[-1])
     return fits
+
+
+@functools.lru_cache(maxsize=16)
+def _means_away(displacements: int) -> np.ndarray:
+    """What a profile is multiplied with to have, for each displacement, the mean over all that are away from it."""
+    steps = np.arange(displacements)
+    away = np.abs(steps[:, None] - steps) >= _NEAREST
+    means: np.ndarray = away / away.sum(0)
+    return means
 
 
 # --- Two masks of a track against the motion between two frames -------------------------------------------------------
@@ -211,14 +234,15 @@ def patch(mask: np.ndarray, later: np.ndarray) -> Patch | None:
         mask, later: the masks, bool (height, width), at the halved frame's size.
     """
     height, width = mask.shape
-    points, ends = np.argwhere(mask), np.argwhere(later)
-    if len(points) < 30 or len(ends) < 30:
+    (rows, columns), ends = np.nonzero(mask), np.nonzero(later)
+    if len(rows) < 30 or len(ends[0]) < 30:
         return None
-    step = np.rint(ends.mean(0) - points.mean(0)).astype(int)
-    arrived = points + step
-    seen = ((arrived >= 0) & (arrived < (height, width))).all(1)
-    seen[seen] = later[tuple(arrived[seen].T)]
-    points = points[seen]
+    step = np.rint([ends[0].mean() - rows.mean(), ends[1].mean() - columns.mean()]).astype(int)
+    down, right = step.tolist()
+    seen = np.zeros((height, width), bool)  # where the mask is that is in the later one, too
+    there, here = _shifted(height, down), _shifted(width, right)
+    seen[there[0], here[0]] = mask[there[0], here[0]] & later[there[1], here[1]]
+    points = np.argwhere(seen)
     if len(points) < 30:
         return None
     points = points[np.linspace(0, len(points) - 1, min(PATCH_POINTS, len(points))).astype(int)]
@@ -228,17 +252,24 @@ def patch(mask: np.ndarray, later: np.ndarray) -> Patch | None:
     return Patch(points @ (width, 1), moved @ (width, 1), 2 * distance)
 
 
+def _shifted(length: int, step: int) -> tuple[slice, slice]:
+    """Which of `length` rows or columns are still inside when they move by `step`, and where they are then."""
+    begin, end = max(0, -step), min(length, length - step)
+    return slice(begin, end), slice(begin + step, end + step)
+
+
 def motion_fit(frame: np.ndarray, later: np.ndarray, places: Patch) -> float:
     """How much better the image's motion agrees with the mask's than with others, -1 to 1.
 
     The correlation of a patch with where the mask went, less the larger of its mean correlation with what lies 8 to 16
     pixels of the reduced frame around and of that with where it was. About 0 or less where the image does not follow.
     """
-    before = frame.reshape(-1, 3)[places.points].astype(np.float32)
-    after = later.reshape(-1, 3)[places.moved].astype(np.float32)
+    before = frame.reshape(-1, 3).take(places.points, 0).astype(np.float32)
+    after = later.reshape(-1, 3).take(places.moved, 0).astype(np.float32)
     before -= before.mean(0)
-    after -= after.mean(1, keepdims=True)
-    flat = 25 * len(before)  # the energy of noise alone: a patch without texture tells nothing
-    energy = np.sqrt(((before**2).sum() + flat) * ((after**2).sum((1, 2)) + flat))
-    correlation = np.einsum("pc,kpc->k", before, after) / energy
+    after -= np.einsum("kpc->kc", after)[:, None] / np.float32(len(before))
+    before, after = before.ravel(), after.reshape(len(after), -1)
+    flat = 25 * len(places.points)  # the energy of noise alone: a patch without texture tells nothing
+    energy = np.sqrt((before @ before + flat) * (np.einsum("kp,kp->k", after, after) + flat))
+    correlation = after @ before / energy
     return float(correlation[0] - max(correlation[1], correlation[2:].mean()))
