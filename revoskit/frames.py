@@ -256,6 +256,18 @@ class Frame(abc.ABC):
             with self._opened() as (image, file):
                 _decode_all(image, file)
 
+    def fits(self, content: bytes | memoryview, height: int, width: int) -> bool:
+        """Whether its bytes, as read, are of just this size; raises where they are not even of the same shape."""
+        with self._faults_named():
+            if simplejpeg is None:
+                with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+                    own = image.height, image.width
+            else:
+                own = simplejpeg.decode_jpeg_header(content)[:2]
+            if not same_shape(own, (height, width)):
+                self.require_size(*own, height, width)
+        return own == (height, width)
+
     def examine(self, height: int, width: int, *, decode: bool = False) -> Header:
         """See that it is a whole JPEG of the shape of this size: by its header and its end.
 

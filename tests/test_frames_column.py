@@ -23,15 +23,28 @@ from revoskit.publishing.publish import make_plan
 from revoskit.publishing.shards import Content, write_shard
 
 
+def jpeg(width: int, height: int) -> bytes:
+    made = io.BytesIO()
+    Image.new("RGB", (width, height)).save(made, "JPEG")
+    return made.getvalue()
+
+
+FOUR_BY_FOUR = jpeg(4, 4)
+
+
 def video_of(data: Path, sizes: list[int], video_id: str = "made/up") -> Video:
-    """A video whose frames are files of these sizes, which begin and end as JPEGs do, no two with the same content."""
+    """A video of small JPEGs, each with as many bytes more as said, no two with the same content."""
     folder = data / "JPEGImages" / video_id
     folder.mkdir(parents=True)
     names = tuple(f"{i:05d}" for i in range(len(sizes)))
     for i, (name, size) in enumerate(zip(names, sizes, strict=True)):
         start = bytes([i, *video_id.encode()])
-        (folder / f"{name}.jpg").write_bytes(b"\xff\xd8" + (start * size)[: size - 4] + b"\xff\xd9")
+        (folder / f"{name}.jpg").write_bytes(FOUR_BY_FOUR[:-2] + (start * size)[:size] + b"\xff\xd9")
     return Video(video_id, 4, 4, names, ())
+
+
+def size_of(video: Video, smaller: bool) -> tuple[int, int]:
+    return (video.height // 2, video.width // 2) if smaller else (video.height, video.width)
 
 
 def contents(data: Path, video: Video) -> list[bytes]:
@@ -45,7 +58,7 @@ def embedded(column) -> list[bytes]:
 def test_a_column_holds_the_files_and_their_names(tmp_path):
     video = video_of(tmp_path, [10, 5, 200_000, 4])
     with Frames(Layout.at(tmp_path).split("train")) as frames:
-        column = frames.column(video, resize=False)
+        column = frames.column(video, (video.height, video.width))
         assert embedded(column) == contents(tmp_path, video)
         assert [frame["path"] for frame in column.to_pylist()[0]] == [f"{name}.jpg" for name in video.frame_names]
 
@@ -58,18 +71,18 @@ def test_memory_is_used_again_once_a_column_is_gone_and_never_before(tmp_path, m
         return column.values.field("bytes").buffers()[2].address
 
     with Frames(Layout.at(tmp_path).split("train")) as frames:
-        first, second = frames.column(videos[0], resize=False), frames.column(videos[1], resize=False)
+        first, second = frames.column(videos[0], (4, 4)), frames.column(videos[1], (4, 4))
         assert address(first) != address(second)
         assert embedded(first) == contents(tmp_path, videos[0])
         free = address(first)
         images = first.values  # a part of the column keeps all of it
         del first
-        other = frames.column(videos[2], resize=False)
+        other = frames.column(videos[2], (4, 4))
         assert address(other) != free
         del images
-        third = frames.column(videos[3], resize=False)
+        third = frames.column(videos[3], (4, 4))
         assert address(third) == free, "2,700 bytes are enough for 1,500"
-        larger = frames.column(videos[4], resize=False)
+        larger = frames.column(videos[4], (4, 4))
         for column, video in [(second, videos[1]), (other, videos[2]), (third, videos[3]), (larger, videos[4])]:
             assert embedded(column) == contents(tmp_path, video)
 
@@ -95,7 +108,7 @@ def test_a_frame_that_is_not_on_disk_is_named(tmp_path):
         Frames(Layout.at(tmp_path).split("train")) as frames,
         pytest.raises(MissingFilesError, match=r"made/up has no 00001\.jpg"),
     ):
-        frames.column(video, resize=False)
+        frames.column(video, (video.height, video.width))
 
 
 DAMAGE = {
@@ -114,15 +127,14 @@ def test_a_frame_that_is_not_a_whole_jpeg_is_named(own_miniature, resize, damage
         Frames(Layout.at(own_miniature.root).split("train")) as frames,
         pytest.raises(FrameError, match=rf"{re.escape(str(path))} is not a sound JPEG: {message}.*Unpack it anew"),
     ):
-        frames.column(msgspec.structs.replace(video, height=video.height // 2) if resize else video, resize=resize)
+        frames.column(video, size_of(video, resize))
 
 
 def test_a_whole_jpeg_with_something_behind_it_is_embedded_as_it_is(own_miniature):
     video, path = first_frame(Layout.at(own_miniature.root))
     path.write_bytes(path.read_bytes() + b"padding")
-    for resize in (False, True):
-        with Frames(Layout.at(own_miniature.root).split("train")) as frames:
-            assert embedded(frames.column(video, resize=resize))[0] == path.read_bytes()
+    with Frames(Layout.at(own_miniature.root).split("train")) as frames:
+        assert embedded(frames.column(video, (video.height, video.width)))[0] == path.read_bytes()
 
 
 def first_frame(layout: Layout) -> tuple[Video, Path]:
@@ -130,23 +142,49 @@ def first_frame(layout: Layout) -> tuple[Video, Path]:
     return video, Path(layout.split("train").frames(video)[0].path)
 
 
-@pytest.mark.parametrize("size", [20, 5], ids=["longer", "shorter"])
+def test_a_frame_of_another_size_and_the_same_shape_is_brought_to_that_of_its_row_with_a_word(own_miniature):
+    layout = Layout.at(own_miniature.root)
+    video, path = first_frame(layout)
+    path.write_bytes(jpeg(2 * video.width, 2 * video.height))
+    with Frames(layout.split("train")) as frames:
+        found = embedded(frames.column(video, (video.height, video.width)))
+        assert frames.scaled == [video.video_id]
+    assert {Image.open(io.BytesIO(one)).size for one in found} == {(video.width, video.height)}
+    assert found[1:] == contents(layout.root, video)[1:]
+
+
+@pytest.mark.parametrize("smaller", [False, True])
+def test_a_frame_of_another_shape_is_refused_before_it_is_decoded(own_miniature, smaller, monkeypatch):
+    layout = Layout.at(own_miniature.root)
+    video, path = first_frame(layout)
+    path.write_bytes(jpeg(video.width, 3 * video.height))
+    monkeypatch.setattr(Image.Image, "load", None)
+    with (
+        Frames(layout.split("train")) as frames,
+        pytest.raises(
+            FrameError, match=rf"{path.name} is {3 * video.height}x{video.width} pixels .*the annotations say"
+        ),
+    ):
+        frames.column(video, size_of(video, smaller))
+
+
+@pytest.mark.parametrize("size", [2000, 5], ids=["longer", "shorter"])
 def test_a_frame_that_changes_while_it_is_read_is_named(tmp_path, monkeypatch, size):
     video = video_of(tmp_path, [10, 10])
     changing = tmp_path / "JPEGImages/made/up/00001.jpg"
     read = frames_column._read
 
-    def change_and_read(frame: Frame, into: memoryview) -> None:
+    def change_and_read(video: Video, frame: Frame, into: memoryview) -> bool:
         if frame.file == str(changing):
             changing.write_bytes(bytes(size))
-        read(frame, into)
+        return read(video, frame, into)
 
     monkeypatch.setattr(frames_column, "_read", change_and_read)
     with (
         Frames(Layout.at(tmp_path).split("train")) as frames,
         pytest.raises(RevosError, match=r"00001\.jpg changed while it was read"),
     ):
-        frames.column(video, resize=False)
+        frames.column(video, (video.height, video.width))
 
 
 def test_frames_that_a_row_cannot_hold_are_encoded_anew_the_largest_first(own_miniature, monkeypatch):
@@ -158,7 +196,7 @@ def test_frames_that_a_row_cannot_hold_are_encoded_anew_the_largest_first(own_mi
     room = sum(map(len, filed[1:])) + len(filed[0]) // 2
     monkeypatch.setattr(frames_column, "MAX_COLUMN_BYTES", room)
     with Frames(layout.split("train")) as frames:
-        found = embedded(frames.column(video, resize=False))
+        found = embedded(frames.column(video, (video.height, video.width)))
         assert frames.squeezed == [video.video_id]
     assert found[1:] == filed[1:], "these take less than their share"
     assert 0.8 * room < sum(map(len, found)) <= room
@@ -178,4 +216,4 @@ def test_more_than_a_row_can_hold_whatever_the_quality_is_refused_with_what_to_d
         Frames(Layout.at(own_miniature.root).split("train")) as frames,
         pytest.raises(RevosError, match=rf"{video.video_id!r} take [\d,]+ bytes, .* a row can hold 150: .*--max-side"),
     ):
-        frames.column(video, resize=resize)
+        frames.column(video, size_of(video, resize))

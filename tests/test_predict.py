@@ -27,7 +27,7 @@ from revoskit.dataset.records import Video
 from revoskit.errors import AdapterError, AnnotationError, AnswerError, FrameError, UsageError
 from revoskit.frames import FrameFile
 from revoskit.inference import division
-from revoskit.inference.adapter import make, masks_and_extra, parse_argument
+from revoskit.inference.adapter import find, make, masks_and_extra, parse_argument
 from revoskit.inference.answers import as_rles
 from revoskit.inference.division import Shard, from_environment, parse_shard
 from revoskit.inference.lines import Data, Lines, Run
@@ -902,3 +902,10 @@ def test_sigterm_ends_the_command_with_a_status_of_its_own(data, tmp_path):
 def in_folder(folder, command):
     os.chdir(folder)
     os._exit(cli.main(command))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such name")
+def test_an_adapter_in_a_file_whose_name_is_not_utf8_is_found(tmp_path):
+    path = tmp_path / os.fsdecode(b"bad\xff.py")
+    path.write_text("def predict(frames, text, row):\n    return None\n")
+    assert find(f"{path}:predict").__name__ == "predict"

@@ -299,12 +299,37 @@ def test_smaller_frames_have_masks_and_sizes_to_fit(data, tmp_path):
 
 def test_frames_that_are_small_enough_stay_as_they_are(data, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
-    Image.new("RGB", (32, 32)).save(next(copy.rglob("00003.jpg")))  # not of its video's size: not ours to stretch
     as_they_are = load(run(copy, tmp_path / "a", configs=["videos"]), "videos", tmp_path / "cache")
     content = Content(max_side=128)
     limited = run(copy, tmp_path / "b", configs=["videos"], content=content)
     for split, rows in load(limited, "videos", tmp_path / "cache").items():
         assert list(rows) == list(as_they_are[split])
+
+
+@pytest.mark.parametrize("content", [Content(), Content(max_side=32)])
+def test_a_frame_of_another_shape_stops_the_run_with_its_name(data, tmp_path, content):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    Image.new("RGB", (32, 32)).save(next(copy.rglob("00003.jpg")))
+    with pytest.raises(FrameError, match=r"00003\.jpg is 32x32 pixels \(height x width\), the annotations say"):
+        run(copy, tmp_path / "out", configs=["videos"], content=content)
+
+
+def test_frames_of_another_size_take_that_of_their_row_and_the_card_says_of_which_video(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    frame = next(copy.rglob("00003.jpg"))
+    with Image.open(frame) as image:
+        image.resize((2 * image.width, 2 * image.height)).save(frame)
+    out = tmp_path / "out"
+    written = run(copy, out, configs=["videos"])
+    for rows in load(written, "videos", tmp_path / "cache").values():
+        for row in rows:
+            assert {Image.open(io.BytesIO(frame["bytes"])).size for frame in row["frames"]} == {
+                (row["width"], row["height"])
+            }
+    video_id = str(frame.parent.relative_to(copy / "JPEGImages"))
+    assert re.search(
+        rf"Not as filed:\*\* frames of {re.escape(video_id)} have another size", (out / "README.md").read_text()
+    )
 
 
 def test_a_frame_that_is_no_image_is_named(data, tmp_path):

@@ -98,7 +98,7 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise AdapterError(f"there is no file {path} (from {Path.cwd()}) to take the adapter from")
     path = path.resolve()
-    name = f"{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"  # no other module has it
+    name = f"{path.stem}_{hashlib.blake2b(os.fsencode(path), digest_size=4).hexdigest()}"  # no other module has it
     if name in sys.modules:
         return sys.modules[name]
     if str(path.parent) not in sys.path:

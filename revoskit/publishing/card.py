@@ -55,7 +55,7 @@ def card(
         _NOT_THE_PREVIEW if shown and data else "",
         "## What is in it",
         _numbers(counts),
-        _columns(configs, content, squeezed_videos(written)),
+        _columns(configs, content, written),
         "## License",
         COPYRIGHT,
         frames_note(configs, content),
@@ -108,6 +108,11 @@ def _metadata(content: Content, written: list[WrittenShard]) -> str:
 def squeezed_videos(written: list[WrittenShard]) -> list[str]:
     """Those whose frames were encoded anew for a row to hold them."""
     return list(dict.fromkeys(video_id for one in written for video_id in one.squeezed))
+
+
+def scaled_videos(written: list[WrittenShard]) -> list[str]:
+    """Those some of whose frames had another size than the annotations say, and were brought to that."""
+    return list(dict.fromkeys(video_id for one in written for video_id in one.scaled))
 
 
 def _configs(written: list[WrittenShard]) -> list[str]:
@@ -232,7 +237,7 @@ def _cell(text: str) -> str:
     return re.sub(r"[|\\`*_~\[\]]", lambda found: f"&#{ord(found[0])};", html.escape(" ".join(text.split())))
 
 
-def _columns(configs: list[str], content: Content, squeezed: list[str]) -> str:
+def _columns(configs: list[str], content: Content, written: list[WrittenShard]) -> str:
     said = ["Counted in this data. Masks are COCO run-length encodings, one per frame, in the order of `frame_names`."]
     if PREVIEW in configs:
         said.append(
@@ -257,11 +262,16 @@ def _columns(configs: list[str], content: Content, squeezed: list[str]) -> str:
             "smaller and encoded anew; masks, `height` and `width` fit them. Scores against these masks are not "
             "comparable to published ones."
         )
-    if squeezed:
+    if squeezed := squeezed_videos(written):
         named = ", ".join(map(_cell, squeezed))
         said.append(
             f"**Not as filed:** the frames of {named} take more than a row can hold. The largest of them were "
             "encoded anew at a lower JPEG quality and the same size in pixels; masks fit them as they are."
+        )
+    if scaled := scaled_videos(written):
+        said.append(
+            f"**Not as filed:** frames of {', '.join(map(_cell, scaled))} have another size on disk than the "
+            "annotations say. They were resized to `height` and `width`, which the masks fit, and encoded anew."
         )
     return "\n\n".join(said)
 

@@ -36,6 +36,8 @@ class Frames:
         self._threads = ThreadPoolExecutor(READERS)
         self.squeezed: list[str] = []
         """The videos whose frames were encoded anew, since a row cannot hold them as they are."""
+        self.scaled: list[str] = []
+        """Those with frames of another size than the annotations say, which were brought to that."""
 
     def __enter__(self) -> Frames:
         return self
@@ -43,15 +45,16 @@ class Frames:
     def __exit__(self, *error: object) -> None:
         self._threads.shutdown()
 
-    def column(self, video: Video, *, resize: bool) -> pa.Array[Any]:
+    def column(self, video: Video, size: tuple[int, int]) -> pa.Array[Any]:
         """The column `frames` of one row, as `datasets` stores images: bytes, and the file's name for a path.
 
-        With `resize`, frames are brought to the size that `video` has. Where they take more than a row can hold, those
-        that take most are encoded anew, at the same size in pixels and the highest quality that leaves room for all.
+        All are brought to `size`, height and width; those that have it stay as they are. Where they take more than a
+        row can hold, those that take most are encoded anew, at the same size in pixels and the highest quality that
+        leaves room for all.
 
         Raises:
             MissingFilesError: a frame is not on disk.
-            FrameError: a frame cannot be read, or is not a whole JPEG.
+            FrameError: a frame cannot be read, is not a whole JPEG, or not of the shape of the video.
             RevosError: there are too many for a row, whatever their quality.
         """
         found = self._files.frames(video)
@@ -59,7 +62,8 @@ class Frames:
         if len(frames) < len(found):
             name = video.frame_names[found.index(None)]
             raise MissingFilesError(f"{self._files.video_folder(video.video_id)} has no {name}.jpg")
-        jpegs = self._smaller(frames, video) if resize else self._verbatim(frames, video)
+        as_filed = size == (video.height, video.width)
+        jpegs = self._verbatim(frames, video) if as_filed else self._resized(frames, video, size)
         names = pa.array([f"{name}.jpg" for name in video.frame_names], pa.string())
         images = pa.StructArray.from_arrays([jpegs, names], ["bytes", "path"])
         return pa.ListArray.from_arrays(pa.array([0, len(frames)], pa.int32()), images)
@@ -71,17 +75,18 @@ class Frames:
         if offsets[-1] > MAX_COLUMN_BYTES:
             self.squeezed.append(video.video_id)
             limit = _common_limit(sizes, MAX_COLUMN_BYTES)
-            return _binary(self._threads.map(functools.partial(_squeezed, limit=limit), frames), video)
+            return _binary(self._threads.map(functools.partial(_squeezed, limit=limit, video=video), frames), video)
         content = _MEMORY.take(int(offsets[-1]))
         into = memoryview(content)
         places = [into[start:end] for start, end in itertools.pairwise(offsets)]
-        for _ in self._threads.map(_read, frames, places):
-            pass
+        if not all(list(self._threads.map(functools.partial(_read, video), frames, places))):
+            self.scaled.append(video.video_id)
+            return self._resized(frames, video, (video.height, video.width))
         buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(content)]
         return pa.BinaryArray.from_buffers(pa.binary(), len(frames), buffers, null_count=0)
 
-    def _smaller(self, frames: Sequence[Frame], video: Video) -> pa.Array[Any]:
-        return _binary(self._threads.map(lambda frame: _resized(frame, video.width, video.height), frames), video)
+    def _resized(self, frames: Sequence[Frame], video: Video, size: tuple[int, int]) -> pa.Array[Any]:
+        return _binary(self._threads.map(functools.partial(_of_size, video, size), frames), video)
 
 
 def _binary(contents: Iterable[bytes], video: Video) -> pa.Array[Any]:
@@ -123,9 +128,11 @@ class _Memory:
 _MEMORY = _Memory()  # of this process
 
 
-def _read(frame: Frame, into: memoryview) -> None:
+def _read(video: Video, frame: Frame, into: memoryview) -> bool:
+    """Read a frame, and say whether it has the size of the video."""
     frame.read_into(into)
     frame.require_whole(into)
+    return frame.fits(into, video.height, video.width)
 
 
 def _common_limit(sizes: np.ndarray, room: int) -> int:
@@ -136,16 +143,20 @@ def _common_limit(sizes: np.ndarray, room: int) -> int:
     return int(shares[np.flatnonzero(ascending > shares)[0]])
 
 
-def _squeezed(frame: Frame, limit: int) -> bytes:
+def _squeezed(frame: Frame, limit: int, video: Video) -> bytes:
     """A frame as it is where it takes no more than `limit` bytes, or else encoded anew at a quality that does.
 
     At the lowest quality it may still take more.
     """
     content = frame.read()
     frame.require_whole(content)
-    if len(content) <= limit:
+    fits = frame.fits(content, video.height, video.width)
+    if len(content) <= limit and fits:
         return content
-    pixels = frame.image(grey=True)
+    size = (video.width, video.height)
+    pixels = frame.image(None if fits else size, grey=True)
+    if not fits:
+        pixels = pixels.resize(size, Image.Resampling.LANCZOS)
     for quality in LOWER_QUALITIES:
         made = io.BytesIO()
         pixels.save(made, "JPEG", quality=quality)
@@ -154,13 +165,14 @@ def _squeezed(frame: Frame, limit: int) -> bytes:
     return made.getvalue()
 
 
-def _resized(frame: Frame, width: int, height: int) -> bytes:
-    """A frame encoded anew at this size, or as it is where it has that size already."""
-    if frame.size() == (height, width):
-        content = frame.read()
-        frame.require_whole(content)
+def _of_size(video: Video, size: tuple[int, int], frame: Frame) -> bytes:
+    """A frame encoded anew at this size (height, width), or as it is where it has that size already."""
+    content = frame.read()
+    frame.require_whole(content)
+    if frame.fits(content, video.height, video.width) and size == (video.height, video.width):
         return content
     made = io.BytesIO()
-    pixels = frame.image((width, height), grey=True)
-    pixels.resize((width, height), Image.Resampling.LANCZOS).save(made, "JPEG", quality=JPEG_QUALITY)
+    width_height = size[1], size[0]
+    pixels = frame.image(width_height, grey=True)
+    pixels.resize(width_height, Image.Resampling.LANCZOS).save(made, "JPEG", quality=JPEG_QUALITY)
     return made.getvalue()

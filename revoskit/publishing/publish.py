@@ -35,7 +35,7 @@ from revoskit.dataset.layout import FRAMES_ARCHIVE, FRAMES_FOLDER, Layout, Split
 from revoskit.dataset.records import Video
 from revoskit.errors import FrameError, MissingFilesError, RevosError, UsageError
 from revoskit.frames import Frame
-from revoskit.publishing.card import card, is_edited, squeezed_videos
+from revoskit.publishing.card import card, is_edited, scaled_videos, squeezed_videos
 from revoskit.publishing.eval_results import BENCHMARK, CONFIG, SPLIT, benchmark_yaml
 from revoskit.publishing.preview import MOST_BYTES, PREVIEW
 from revoskit.publishing.shards import (
@@ -43,6 +43,7 @@ from revoskit.publishing.shards import (
     EVERY_CONFIG,
     IDENTITY,
     NUM_BYTES,
+    SCALED,
     SQUEEZED,
     Content,
     Shard,
@@ -350,6 +351,8 @@ def describe(folder: Path, written: list[WrittenShard]) -> str:
     table = _table([(one.shard, one.file_bytes) for one in written], "size")
     squeezed = squeezed_videos(written)
     note = f"\n\nMore than a row can hold, and so with frames encoded anew: {', '.join(squeezed)}" if squeezed else ""
+    if scaled := scaled_videos(written):
+        note += f"\n\nWith frames of another size than the annotations say, brought to that: {', '.join(scaled)}"
     return f"{table}{note}\n\nThe card: {folder / CARD}{edited}"
 
 
@@ -384,8 +387,8 @@ def read_shard(folder: Path, shard: Shard, content: Content) -> WrittenShard | N
         return None
     if said.get(IDENTITY) != identity(shard, content).encode():
         return None
-    squeezed = msgspec.json.decode(said.get(SQUEEZED, b"[]"), type=tuple[str, ...])
-    return WrittenShard(shard, path.stat().st_size, int(said[NUM_BYTES]), squeezed)
+    squeezed, scaled = (msgspec.json.decode(said.get(key, b"[]"), type=tuple[str, ...]) for key in (SQUEEZED, SCALED))
+    return WrittenShard(shard, path.stat().st_size, int(said[NUM_BYTES]), squeezed, scaled)
 
 
 def _remove_parts(folder: Path) -> None:

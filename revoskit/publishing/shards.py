@@ -38,10 +38,11 @@ CONFIGS = ("expressions", "videos")
 EVERY_CONFIG = (PREVIEW, *CONFIGS)
 """The first of those that are published is the one that the Hub's viewer opens, and that is loaded without a name."""
 VIDEO_INDEX = "video_index"
-WRITER = 3  # one more whenever the same shard comes out as other bytes, so that none is taken for another's
+WRITER = 4  # one more whenever the same shard comes out as other bytes, so that none is taken for another's
 # In a shard's footer: what it is, and what its rows take once loaded.
 IDENTITY = b"revoskit.shard"
 NUM_BYTES = b"revoskit.num_bytes"
+SCALED = b"revoskit.scaled"  # the videos some of whose frames had another size than the annotations say, as JSON
 SQUEEZED = b"revoskit.squeezed"  # the videos whose frames were encoded anew for a row to hold them, as JSON
 
 # A row group is the least that a reader can take, and what the writer holds. It has the rows of one video, so that a
@@ -110,6 +111,8 @@ class WrittenShard(msgspec.Struct, frozen=True):
     """What its rows take once loaded."""
     squeezed: tuple[str, ...] = ()
     """The videos whose frames were encoded anew, since a row cannot hold them as they are."""
+    scaled: tuple[str, ...] = ()
+    """The videos some of whose frames had another size than the annotations say, and were brought to that."""
 
 
 def published_features(config: str, content: Content) -> Features:
@@ -155,7 +158,8 @@ def _write_parquet(path: Path, shard: Shard, layout: Layout, content: Content) -
         for table in _tables(shard, layout, content, schema, frames):
             writer.write(table)
             del table  # or it would be kept while the next video is read
-        writer.finish({IDENTITY: identity(shard, content).encode(), SQUEEZED: msgspec.json.encode(frames.squeezed)})
+        anew = {SQUEEZED: msgspec.json.encode(frames.squeezed), SCALED: msgspec.json.encode(frames.scaled)}
+        writer.finish({IDENTITY: identity(shard, content).encode(), **anew})
 
 
 class _Writer:
@@ -227,12 +231,11 @@ def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, f
     for index, video_id in enumerate(shard.video_ids, shard.first_video):
         video = annotations.video(video_id)
         masks = annotations.masks(video)
-        size = published_size(video, content)
+        as_filed, size = video, published_size(video, content)
         if shard.config == PREVIEW:
             yield pa.Table.from_pylist(list(preview_examples(annotations, video, size)), schema)
             continue
-        smaller = size != (video.height, video.width)
-        if smaller:
+        if size != (video.height, video.width):
             video = msgspec.structs.replace(video, height=size[0], width=size[1])
             masks = _ResizedMasks(video, masks)
         if shard.config == "expressions":
@@ -244,7 +247,7 @@ def _tables(shard: Shard, layout: Layout, content: Content, schema: pa.Schema, f
         table = pa.Table.from_pylist([video_example(video, masks, [])], schema)
         if content.frames == "embed":
             place = schema.get_field_index("frames")
-            table = table.set_column(place, schema.field(place), frames.column(video, resize=smaller))
+            table = table.set_column(place, schema.field(place), frames.column(as_filed, size))
         yield table
 
 
