@@ -234,10 +234,11 @@ def patch(mask: np.ndarray, later: np.ndarray) -> Patch | None:
         mask, later: the masks, bool (height, width), at the halved frame's size.
     """
     height, width = mask.shape
-    (rows, columns), ends = np.nonzero(mask), np.nonzero(later)
-    if len(rows) < 30 or len(ends[0]) < 30:
+    area, *start = _area_and_centre(mask)
+    later_area, *end = _area_and_centre(later)
+    if area < 30 or later_area < 30:
         return None
-    step = np.rint([ends[0].mean() - rows.mean(), ends[1].mean() - columns.mean()]).astype(int)
+    step = np.rint(np.subtract(end, start)).astype(int)
     down, right = step.tolist()
     seen = np.zeros((height, width), bool)  # where the mask is that is in the later one, too
     there, here = _shifted(height, down), _shifted(width, right)
@@ -250,6 +251,13 @@ def patch(mask: np.ndarray, later: np.ndarray) -> Patch | None:
     shifts = step + np.array([(0, 0), tuple(-step), *_AROUND])
     moved = np.clip(points + shifts[:, None], 0, (height - 1, width - 1))
     return Patch(points @ (width, 1), moved @ (width, 1), 2 * distance)
+
+
+def _area_and_centre(mask: np.ndarray) -> tuple[float, float, float]:
+    """Pixels of a mask, and the mean of their rows and columns."""
+    moments = cv2.moments(mask.view(np.uint8), binaryImage=True)
+    area = moments["m00"]
+    return area, moments["m01"] / max(1, area), moments["m10"] / max(1, area)
 
 
 def _shifted(length: int, step: int) -> tuple[slice, slice]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from revoskit.checking import mask_fit
@@ -90,17 +91,15 @@ def _correlation(trial: Trial, filed: Candidate, i: int, span: int) -> np.ndarra
             rows, columns = np.divmod(outline.places[:, middle + 2 * step], trial.shape[1])
             place = np.minimum(rows // 2, height - 1), np.minimum(columns // 2, width - 1)
             np.add.at(drawn, (outline.directions, *place), 1)
-    size = _fast(height + span), _fast(width + span)
-    spectrum = (np.fft.rfft2(strength, size) * np.fft.rfft2(drawn, size).conj()).sum(0)
-    found = np.fft.irfft2(spectrum, size) / drawn.sum()
+    padding = (0, cv2.getOptimalDFTSize(height + span) - height, 0, cv2.getOptimalDFTSize(width + span) - width)
+    spectra = [
+        [cv2.dft(cv2.copyMakeBorder(picture, *padding, cv2.BORDER_CONSTANT)) for picture in pair]
+        for pair in zip(strength, drawn, strict=True)
+    ]
+    spectrum = np.sum([cv2.mulSpectrums(one, other, 0, conjB=True) for one, other in spectra], axis=0)
+    found = cv2.idft(spectrum, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT) / drawn.sum()
     correlation: np.ndarray = np.roll(found, (span, span), (0, 1))[: 2 * span + 1, : 2 * span + 1]
     return correlation
-
-
-def _fast(length: int) -> int:
-    """The next length whose Fourier transform is fast: of no prime factor above 5."""
-    smooth = np.multiply.outer(2 ** np.arange(12), np.multiply.outer(3 ** np.arange(8), 5 ** np.arange(5)))
-    return int(smooth[smooth >= length].min())
 
 
 def _peak(correlation: np.ndarray, width: int) -> tuple[int, int, float]:
