@@ -30,7 +30,7 @@ class App {
     byId("dataset").textContent = index.title;
     byId("split").textContent = [index.split, index.data === index.title ? null : index.data, index.hidden ? "masks kept back" : null].filter(Boolean).join(" · ");
     byId("methods").replaceChildren(...methods.map((name, method) => make("span", { class: "method", title: name }, paired ? methodBadge(method) : "", make("b", {}, make("bdi", {}, name)),
-      make("span", { class: "faint" }, index.unpredicted[method] ? ` ${(index.rows.length - index.unpredicted[method]).toLocaleString("en")} of ${index.rows.length.toLocaleString("en")} predicted` : ""))));
+      make("span", { class: "faint" }, index.unpredicted[method] ? ` ${whole(index.rows.length - index.unpredicted[method])} of ${whole(index.rows.length)} predicted` : ""))));
     byId("views").hidden = !paired;
     byId("keys-of-one").hidden = paired;
     for (const row of document.querySelectorAll(".keys-of-two")) row.hidden = !paired;
@@ -137,7 +137,7 @@ class App {
       if (name === "source" || values.length < 2) return null;
       const counts = Data.tally(rows, (row) => row.slices[attribute]), title = ATTRIBUTES[name] ?? name;
       return make("optgroup", { label: title },
-        ...values.map((value, i) => make("option", { value: `${attribute}:${i}` }, `${title}: ${value} (${(counts.get(i) ?? 0).toLocaleString("en")})`)));
+        ...values.map((value, i) => make("option", { value: `${attribute}:${i}` }, `${title}: ${value} (${whole(counts.get(i) ?? 0)})`)));
     });
     byId("slice").append(make("option", { value: "" }, "any size, motion …"), ...groups.filter(Boolean));
     byId("slice").hidden = !groups.some(Boolean);
@@ -149,7 +149,7 @@ class App {
     chip.pressed = () => chosen.has(value);
     chip.count = (counts) => {
       const found = counts.get(value) ?? 0;
-      count.textContent = found.toLocaleString("en");
+      count.textContent = whole(found);
       chip.disabled = found === 0 && !chip.pressed();
     };
     chip.addEventListener("click", () => {
@@ -205,7 +205,7 @@ class App {
     byId("filter-count").hidden = active === 0;
     byId("reset").hidden = active === 0 && !filter.words;
     const all = expressions === index.rows.length;
-    const said = all ? counted(expressions, "expression") : `${expressions.toLocaleString("en")} of ${counted(index.rows.length, "expression")}`;
+    const said = all ? counted(expressions, "expression") : `${whole(expressions)} of ${counted(index.rows.length, "expression")}`;
     byId("count").textContent = filter.byVideo ? `${counted(rows.length, "video")} · ${said}` : said;
     byId("list").setAttribute("aria-label", filter.byVideo ? "Videos" : "Expressions");
     this.list.fill(rows, (row) => this.scoreCell(row));

@@ -17,7 +17,8 @@ function make(tag, attributes = {}, ...children) {
 const byId = (id) => document.getElementById(id);
 const signed = (value) => (value === null || value === undefined ? "–" : `${Math.abs(value) < 0.05 ? "±" : value > 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`);
 const percent = (value) => value === null || value === undefined ? "–" : value.toFixed(1);
-const counted = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const whole = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");  // toLocaleString would first load the rules of a language
+const counted = (count, word) => `${whole(count)} ${word}${count === 1 ? "" : "s"}`;
 
 function nextOf(values, value) {
   return values[(values.indexOf(value) + 1) % values.length];

@@ -23,10 +23,10 @@ class Summary {
     const parts = [
       make("h2", {}, "Summary"),
       make("dl", { class: "figures" },
-        figure("videos", videos.length.toLocaleString("en")),
-        figure("expressions", rows.length.toLocaleString("en")),
-        figure("frames", frames.toLocaleString("en")),
-        ...index.unpredicted.map((count, method) => (count ? figure(index.paired ? `predicted by ${Compared.LETTERS[method]}` : "predicted", `${(rows.length - count).toLocaleString("en")} of ${rows.length.toLocaleString("en")}`) : null)),
+        figure("videos", whole(videos.length)),
+        figure("expressions", whole(rows.length)),
+        figure("frames", whole(frames)),
+        ...index.unpredicted.map((count, method) => (count ? figure(index.paired ? `predicted by ${Compared.LETTERS[method]}` : "predicted", `${whole(rows.length - count)} of ${whole(rows.length)}`) : null)),
         ...(scored && !index.paired ? overall(index, 0, scoring.measure).map(([name, value]) => figure(`${name} ${index.names[scoring.measure]}`, percent(value))) : [])),
       ...index.unpredicted.map((count, method) => (count ? this.unpredicted(method, count) : null)),
       index.paired && scored ? this.versus() : null,
@@ -60,7 +60,7 @@ class Summary {
       return difference === null ? "none" : Data.ahead(difference);
     });
     const counts = { 0: 0, 1: 0, level: 0, none: 0, ...Object.fromEntries(found) };
-    const said = [`${index.methods[1]} is ahead for ${counted(counts[1], "expression")}, ${index.methods[0]} for ${counts[0].toLocaleString("en")}, ${counted(counts.level, "tie")}`,
+    const said = [`${index.methods[1]} is ahead for ${counted(counts[1], "expression")}, ${index.methods[0]} for ${whole(counts[0])}, ${counted(counts.level, "tie")}`,
       counts.none ? `${counted(counts.none, "expression")} without a usable prediction by one of them` : null].filter(Boolean).join("; ");
     return make("section", {}, make("h3", {}, `${index.names[measure]} of both methods`),
       scrolling("Both methods", make("thead", {}, make("tr", {}, make("th", { scope: "col" }, ""), ...pairHeads(index))), make("tbody", {}, ...lines)),
@@ -115,7 +115,7 @@ class Summary {
     const tile = (name, rows, slice) => {
       const mean = Data.mean(rows.map((row) => this.counting(row)));
       return make("div", { class: slice ? "tile" : "tile all" },
-        make("h4", {}, make("bdi", {}, name), make("span", { class: "faint" }, ` ${rows.length.toLocaleString("en")} · mean ${this.scoring.of === "difference" ? signed(mean) : percent(mean)}`)),
+        make("h4", {}, make("bdi", {}, name), make("span", { class: "faint" }, ` ${whole(rows.length)} · mean ${this.scoring.of === "difference" ? signed(mean) : percent(mean)}`)),
         histogram(this.bars(rows, slice), [labels[0], labels[2], labels[4]], null));
     };
     return make("section", { class: "slices" },
@@ -205,7 +205,7 @@ function figure(name, value) {
 function number(value, share = 0, color = null) {
   const style = { "--share": `${100 * share}%` };
   if (color) style["--color"] = color;
-  return make("td", { style }, typeof value === "number" ? value.toLocaleString("en") : value);
+  return make("td", { style }, typeof value === "number" ? whole(value) : value);
 }
 
 /**
@@ -216,13 +216,13 @@ function histogram(bars, under, unit, centred = false) {
   const most = Math.max(1, ...bars.map(({ counts }) => counts.reduce((a, b) => a + b, 0)));
   const columns = bars.map(({ counts, label, onClick }) => {
     const sum = counts.reduce((a, b) => a + b, 0);
-    const said = `${label}: ${sum.toLocaleString("en")}`;
+    const said = `${label}: ${whole(sum)}`;
     const stack = counts.map((count, type) => make("i", { "data-type": counts.length > 1 ? type : null, style: { height: `${(100 * count) / most}%` } }));
     return onClick
       ? make("button", { type: "button", class: "column", title: said, "aria-label": `${said}; show only these`, onclick: onClick, disabled: sum === 0 }, ...stack)
       : make("span", { class: "column", title: said, role: "img", "aria-label": said }, ...stack);
   });
-  const counts = make("div", { class: "counts", "aria-hidden": "true" }, ...[most, 0].map((count) => make("span", {}, count.toLocaleString("en"))));
+  const counts = make("div", { class: "counts", "aria-hidden": "true" }, ...[most, 0].map((count) => make("span", {}, whole(count))));
   return make("div", { class: "histogram" }, counts, make("div", { class: "bars" }, ...columns),
     make("div", { class: centred ? "under centred" : "under", "aria-hidden": "true" }, ...under.map((text) => make("span", {}, text))),
     unit ? make("div", { class: "unit", "aria-hidden": "true" }, unit) : null);
