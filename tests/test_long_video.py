@@ -9,7 +9,7 @@ from datasets import load_dataset
 from PIL import Image
 
 import revos  # noqa: F401, makes the name known
-from revoskit import Clips, Evaluator, evaluate
+from revoskit import Clips, Evaluator, compare, evaluate, predict
 from revoskit.cli import main
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
@@ -78,6 +78,15 @@ def test_it_is_scored_in_a_training_loop(data, masks):
         assert evaluator.add(LONG, expression.expression_id, masks.of(expression).decode()).binary.J == 1
 
 
+def test_it_is_predicted_converted_and_compared(data, tmp_path):
+    made, tree = tmp_path / "made", tmp_path / "tree"
+    report = predict(lambda frames, text, row: frames.array()[..., 0] < 100, data, output=made)
+    assert report.mine.predicted == report.mine.expressions == 28
+    assert command("convert", made, data, "--to", "png", "-o", tree, "--num-proc", 1) == 0
+    assert len(list((tree / LONG / "0").glob("*.png"))) == LONG_FRAMES
+    assert compare([made, tree], data, resamples=5).pairs[0].rows["overall"]["J&F"].difference == 0
+
+
 @pytest.mark.parametrize("name", ["all.png", "all.gif"])
 def test_it_is_drawn(data, predictions, tmp_path, name):
     picture = tmp_path / name
@@ -95,7 +104,7 @@ def test_it_has_a_page(data, predictions, tmp_path):
 
 
 def test_it_is_published_with_its_frames(data, masks, tmp_path):
-    assert command("publish", "--data-dir", data, "-o", tmp_path / "out", "--max-side", 20) == 0
+    assert command("publish", "--data-dir", data, "-o", tmp_path / "out", "--max-side", 20, "--preview") == 0
     rows = load_dataset(str(tmp_path / "out"), "videos", split="validation", cache_dir=str(tmp_path / "cache"))
     row = next(row for row in rows if row["video_id"] == LONG)
     assert len(row["frames"]) == len(row["foreground"]) == len(row["tracks"][0]["masks"]) == LONG_FRAMES
