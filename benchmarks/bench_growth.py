@@ -83,7 +83,7 @@ def draw(built: list[Built], path: Path) -> None:
         sizes = [b.size for b in some]
         axes[0].plot(sizes, [b.seconds for b in some], "o-", color=colour, label=builder)
         axes[1].plot(sizes, [b.memory_mb for b in some], "o-", color=colour, label=builder)
-    for ax, title in zip(axes, ("CPU seconds to build `expressions`", "MB of the process's own"), strict=True):
+    for ax, title in zip(axes, ("CPU seconds to build expressions", "MB of the process's own"), strict=True):
         ax.set(title=title, xlabel="times the real size", xlim=(0, None), ylim=(0, None))
         ax.grid(alpha=0.3)
         ax.legend()
