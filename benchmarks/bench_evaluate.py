@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="whole processes, from start to end")
     parser.add_argument("--folder", type=Path, help="with --whole: keep the data here, and use what is here")
     parser.add_argument("--ours", action="store_true", help="with --whole: leave the usual way out")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="with --whole: of these predictions alone")
     parser.add_argument("--usual", nargs=2, metavar=("KIND", "FOLDER"), help=argparse.SUPPRESS)  # a process of --whole
     args = parser.parse_args()
     if args.usual:
@@ -69,7 +70,7 @@ def main() -> None:
     print(f"OpenCV {cv2.__version__}, NumPy {np.__version__}; CPU seconds on one core, medians of {args.repeats}")
     if args.whole:
         with tempfile.TemporaryDirectory() as temporary:
-            compare_whole(args.folder or Path(temporary), args.repeats, usual=not args.ours)
+            compare_whole(args.folder or Path(temporary), args.kind or list(KINDS), args.repeats, usual=not args.ours)
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "ReVOS"
@@ -243,14 +244,14 @@ def compare_dilations(annotations: Annotations, repeats: int) -> None:
 # --- whole processes --------------------------------------------------------------------------------------------------
 
 
-def compare_whole(folder: Path, repeats: int, usual: bool) -> None:
+def compare_whole(folder: Path, kinds: list[str], repeats: int, usual: bool) -> None:
     """Both ways as processes of their own, in turns; the least of each, since others may use the machine."""
     annotations = write_whole_data(folder)
     masks = sum(len(video.frame_names) * len(video.expressions) for video in annotations)
     print(f"\n{masks} masks, two processes: seconds by the clock / CPU seconds")
     print(f"{'predictions':<16}{'the usual way':>18}{'revoskit evaluate':>20}{'by the clock':>15}{'CPU':>9}")
     root = annotations.layout.root
-    for name, kind in KINDS.items():
+    for name, kind in ((name, KINDS[name]) for name in kinds):
         theirs, ours = [], []
         for _ in range(repeats):
             if usual:
@@ -310,8 +311,10 @@ def moving(track: list, size: tuple[int, int], rng: np.random.Generator) -> Mask
 
 def measured(command: list[str]) -> tuple[float, float]:
     """Seconds by the clock, and CPU seconds of the process and its children."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / "bench_evaluate_bytecode")  # as if installed
     before, begin = os.times(), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     seconds, after = time.perf_counter() - begin, os.times()
     return seconds, after[2] + after[3] - before[2] - before[3]
 
