@@ -176,7 +176,7 @@ def test_the_pictures_of_the_list_are_small_and_kept_and_lack_what_cannot_be_rea
         page = write_gallery(layout, "train", tmp_path / "page").page
         (listed,) = data_of(page.parent / "data" / "index.js")["videos"]
         names = {expression["thumbnail"]["frame"] for expression in listed["expressions"]}
-        return {name: page.parent / "pictures" / video.video_id / f"{name}.jpg" for name in names}
+        return {name: page.parent / "data" / "pictures" / video.video_id / f"{name}.jpg" for name in names}
 
     pictures = shown()
     assert {max(Image.open(picture).size) for picture in pictures.values()} == {160}
@@ -504,6 +504,7 @@ def test_a_picture_in_the_list_is_the_worst_frame_with_its_errors(visit, gallery
     scores = np.add(data["expressions"][0]["methods"][0]["J"], data["expressions"][0]["methods"][0]["F"])
     assert first["thumbnail"]["frame"] == data["frames"][int(scores.argmin())]
     tab = visit()
+    tab.wait_for_function("document.querySelector('.item .thumb img')?.src.includes('/data/pictures/')")
     found = tab.locator(".item .thumb canvas").first.evaluate(
         "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
     )

@@ -2,9 +2,8 @@
 
 FOLDER/index.html   opens from disk, without a server or the network
 FOLDER/page/        style and scripts, as in revoskit/looking/page/
-FOLDER/data/        what they read
+FOLDER/data/        what they read, and frames as small as a list shows them
 FOLDER/frames/      small copies of the frames, where they were asked for; otherwise they are linked
-FOLDER/pictures/    frames as small as a list shows them
 
 A page from disk may not read files other than scripts, so the data files are scripts that call one function. What they
 hold is data alone, and the page sets it as text: nothing that a dataset says can become markup.
@@ -97,7 +96,7 @@ def claim(folder: Path, kind: Kind) -> None:
 
 def remove_others(folder: Path, kept: Container[str]) -> None:
     """What an earlier page had in its own folders and this one has not."""
-    for own in ("data", "frames", "page", "pictures"):
+    for own in ("data", "frames", "page"):
         if (folder / own).is_symlink():  # what lies behind it was not written here
             continue
         for parent, _, names in os.walk(folder / own, topdown=False):
@@ -175,7 +174,7 @@ def _write_copy(frame: Frame, target: Path, max_side: int | None) -> tuple[int, 
 def write_pictures(video_id: str, names: Sequence[str], files: SplitFiles, folder: Path, max_side: int) -> list[str]:
     """Frames of a video as small as a list shows them, where they can be read: a browser would read and decode each of
     a list's frames in full. Returns what was written, under the page's folder."""
-    place = f"pictures/{video_id}"
+    place = f"data/pictures/{video_id}"
     (folder / place).mkdir(parents=True, exist_ok=True)
     written = []
     for name, frame in zip(names, files.frames_named(video_id, names), strict=True):

@@ -3,6 +3,7 @@ do.
 
 FOLDER/data/index.js                every video and expression with its scores: what the list needs
 FOLDER/data/videos/<video_id>.js    one video's masks as run-length counts: read when it is opened, then let go
+FOLDER/data/pictures/<video_id>/    the frames that the list shows, small
 
 `folder` says what else is there, `page_data` what these files hold.
 """

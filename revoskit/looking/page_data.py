@@ -6,7 +6,8 @@ import msgspec
 
 
 class Thumbnail(msgspec.Struct):
-    """The picture of an expression in the list: `pictures/<video_id>/<frame>.jpg`, and on it small masks as counts."""
+    """The picture of an expression in the list: `data/pictures/<video_id>/<frame>.jpg`, and on it small masks as
+    counts, column by column."""
 
     frame: str
     height: int

@@ -132,7 +132,7 @@ class List {
 
 /** A frame of an expression: of one method with its errors, of two with both; without any, with the object. */
 function thumbnail(video, { thumbnail: { frame, height, width, truth, predictions } }) {
-  const image = make("img", { src: Files.address("pictures", video.id, `${frame}.jpg`), alt: "", decoding: "async", draggable: "false" });
+  const image = make("img", { src: Files.address("data/pictures", video.id, `${frame}.jpg`), alt: "", decoding: "async", draggable: "false" });
   const canvas = make("canvas", { width, height });
   const painting = new Masks.Painting(width, height);
   const { IN_TRUTH, IN_PREDICTION, ERRORS } = Compared;
