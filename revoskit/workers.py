@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 
 ENGINES = ("local", "ray")
 _MOST = 60 if sys.platform == "win32" else 1 << 20  # Windows waits for no more connections at a time
+_GRACE = 1.0  # seconds in which a worker that was told to end is gone: it has nothing to do before it goes
 ATTEMPTS = 3  # an item whose worker dies is tried this often: the kernel, short of memory, may have shot the wrong one
 
 
@@ -203,6 +204,9 @@ class _Worker:
 
     def stop(self) -> None:
         self.process.terminate()
+        self.process.join(_GRACE)
+        if self.process.is_alive():  # Python forgets a signal that comes between a fork and what it does behind it
+            self.process.kill()
         self.process.join()
         self.connection.close()
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -355,6 +356,39 @@ def test_a_folder_of_something_else_is_left_without_a_trace(name, miniature, tmp
         Path(file).write_text("mine")
     assert main([name, str(miniature.root), *WRITERS[name], "--num-proc", "1"]) == 2
     assert sorted(path.name for path in Path("out").iterdir()) == ["README.md", "index.html"]
+
+
+TERMINATED = {
+    "check": "check {root}",
+    "alignment": "check {root} --alignment -o {out}/report.json",
+    "convert": "convert {predictions} {root} --to png -o {out}/png",
+    "evaluate": "evaluate {predictions} {root} -o {out}/scores",
+    "compare": "compare {predictions} {predictions} --names a b --data-dir {root} -o {out}/compared",
+    "ytvos": "export {root} --to ytvos -o {out}/ytvos",
+    "webdataset": "export {root} --to webdataset -o {out}/webdataset",
+    "publish": "publish {root} -o {out}/published",
+    "gallery": "gallery {root} -o {out}/gallery",
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
+@pytest.mark.parametrize("command", TERMINATED.values(), ids=list(TERMINATED))
+def test_a_command_that_is_terminated_says_so_and_leaves_no_part(command, miniature, tmp_path, monkeypatch, capsys):
+    """As its work begins: what becomes of its workers is tried with the pool."""
+    predictions = tmp_path / "predictions.json"
+    predictions.write_text('{"OVIS/train/00e92ab4": {}}')
+    (tmp_path / "out").mkdir()
+
+    def run(function, items, **how):
+        signal.raise_signal(signal.SIGTERM)
+        yield from ()
+
+    monkeypatch.setattr(workers, "run", run)
+    typed = command.format(root=miniature.root, predictions=predictions, out=tmp_path / "out").split()
+    assert main(typed) == 143
+    assert capsys.readouterr().err.endswith(f"\nrevoskit {typed[0]}: terminated\n")
+    assert not list(tmp_path.rglob("*.part"))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 # --- names from elsewhere ---------------------------------------------------------------------------------------------

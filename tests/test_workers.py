@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -209,6 +210,16 @@ def test_a_command_that_is_terminated_ends_its_workers_and_says_so(tmp_path):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_worker_that_misses_its_signal_to_end_is_not_waited_for(monkeypatch):
+    """One that comes between a fork and what Python does behind it is lost, and its parent waited for ever."""
+    monkeypatch.setattr(workers, "_GRACE", 0.05)
+    monkeypatch.setattr(multiprocessing.Process, "terminate", lambda self: None)
+    worker = workers._Worker(time.sleep)
+    worker.begin(60, 1)
+    worker.stop()
+    assert not worker.process.is_alive()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="nothing is killed like that here")
