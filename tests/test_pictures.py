@@ -116,7 +116,8 @@ def test_a_prediction_stands_beside_the_ground_truth(layout, tmp_path):
     predictions = predictions_of(layout, tmp_path / "predictions.json")
     alone = pictures.find_scene(layout, VIDEO, "0")
     beside = pictures.find_scene(layout, VIDEO, "0", [predictions])
-    assert [panel.title for panel in beside.panels] == ["ground truth", "prediction · J&F 100.0"]
+    assert [panel.title for panel in beside.panels] == ["ground truth", "prediction"]
+    assert beside.panels[1].layers[0].name == "prediction · J&F 100.0"
     style = pictures.Style(panel_width=160)
     one, two = (pictures.contact_sheet(subject, frames=1, style=style) for subject in (alone, beside))
     assert two.width == one.width + 160 + 4
@@ -134,12 +135,12 @@ def test_two_methods_stand_side_by_side_with_what_each_scores_and_who_is_ahead(l
     subject = pictures.find_scene(layout, VIDEO, "0", [right, str(tmp_path / "half.json")])
     score = 100 * evaluate(str(tmp_path / "half.json"), layout.root, split="train").expressions[0].binary.J
     assert 0 < score < 100
-    assert [panel.title.split(" · ")[0] for panel in subject.panels] == ["ground truth", "right", "half"]
-    half = float(subject.panels[2].title.rpartition(" ")[2])
+    assert [panel.title for panel in subject.panels] == ["ground truth", "right", "half"]
+    half = float(subject.panels[2].layers[0].name.rpartition(" ")[2])
     assert half == pytest.approx(score, abs=0.06)  # frames are all right or empty: F is J
     assert f" · right ahead by {100 - half:.1f} · " in subject.caption
     named = pictures.find_scene(layout, VIDEO, "0", [right, str(tmp_path / "half.json")], ["A", "B"])
-    assert [panel.title[0] for panel in named.panels[1:]] == ["A", "B"]
+    assert [panel.title for panel in named.panels[1:]] == ["A", "B"]
     colors = [panel.layers[0].color for panel in subject.panels]
     assert len(set(colors)) == 3
     with pytest.raises(UsageError, match="name each"):

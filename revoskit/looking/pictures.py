@@ -198,7 +198,8 @@ def scene(
 
     Args:
         predictions: the masks of methods for the expression, one per frame, by the methods' names. Each has a panel
-            beside the ground truth, with its J&F over all frames, in percent, where there is an object to find.
+            beside the ground truth, and in the legend its J&F over all frames, in percent, where there is an object to
+            find.
     """
     masks = annotations.masks(video)
     objects = video.objects()
@@ -211,8 +212,8 @@ def scene(
         color = PREDICTION_COLORS[number % len(PREDICTION_COLORS)]
         if ids and not annotations.hidden:
             scores[name] = _score(masks.union(ids), predicted)
-        title = f"{name} · J&F {scores[name]:.1f}" if name in scores else name
-        panels.append(Panel(title, (Layer(name, predicted, color),)))
+        of_method = f"{name} · J&F {scores[name]:.1f}" if name in scores else name
+        panels.append(Panel(name, (Layer(of_method, predicted, color),)))
     count = f"{len(video.frame_names)} frames of {video.width}×{video.height}"
     if expression is None:
         tracks = "" if annotations.hidden else f"{len(ids)} tracks · "
@@ -409,10 +410,19 @@ def _drawn(sheet: _Sheet) -> Image.Image:
         page.paste(_tile(subject, index, style), (left, top))
         name = subject.video.frame_names[index]
         for number, panel in enumerate(subject.panels):
-            label = f"{name}  {panel.title}" if len(subject.panels) > 1 else name
             at = left + number * (panel_width + BETWEEN), top + sheet.tile[1] + 5
-            draw.text(at, _fit(label, _font(13), panel_width), FAINT, font=_font(13))
+            draw.text(
+                at, _fit(_label(subject, name, panel, panel_width), _font(13), panel_width), FAINT, font=_font(13)
+            )
     return page
+
+
+def _label(subject: Scene, frame: str, panel: Panel, width: int) -> str:
+    """What stands under a panel: the frame under the first, with its title if that has room; the title under others."""
+    if panel is not subject.panels[0]:
+        return panel.title
+    both = f"{frame}  {panel.title}"
+    return both if len(subject.panels) > 1 and _font(13).getlength(both) <= width else frame
 
 
 def _tile_width(subject: Scene, panel_width: int) -> int:
