@@ -18,6 +18,8 @@ from revoskit.cli import COMMANDS, main, parser
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import Layout
 from revoskit.errors import UsageError
+from revoskit.looking import gallery
+from revoskit.publishing import publish
 
 
 def test_demo_loads_its_own_miniature_and_draws_it(tmp_path, capsys, monkeypatch):
@@ -383,7 +385,8 @@ def test_a_command_that_is_terminated_says_so_and_leaves_no_part(command, miniat
         signal.raise_signal(signal.SIGTERM)
         yield from ()
 
-    monkeypatch.setattr(workers, "run", run)
+    for module in (workers, gallery, publish):
+        monkeypatch.setattr(module, "run", run)
     typed = command.format(root=miniature.root, predictions=predictions, out=tmp_path / "out").split()
     assert main(typed) == 143
     assert capsys.readouterr().err.endswith(f"\nrevoskit {typed[0]}: terminated\n")
