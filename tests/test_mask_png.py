@@ -178,6 +178,11 @@ REFUSED = {
     "another compression": [(b"IHDR", header(83, 60, 0, 1, 0, 0)), IDAT, IEND],
     "filter method 1": [(b"IHDR", header(83, 60, 0, 0, 1, 0)), IDAT, IEND],
     "filter method 64": [(b"IHDR", header(83, 60, 0, 0, 64, 0)), IDAT, IEND],
+    "a filter 5 in a row of nothing": [
+        (b"IHDR", header(3, 2)),
+        (b"IDAT", zlib.compress(bytes([0, 1, 1, 1, 5, 0, 0, 0]))),
+        IEND,
+    ],
     "a side over 1,000,000": [(b"IHDR", header(1_000_001, 1)), (b"IDAT", zlib.compress(bytes(1_000_002))), IEND],
 }
 

@@ -122,6 +122,8 @@ def _plain_mask(data: bytes) -> MaskImage | None:
     if len(inflated) != expected or not inflater.eof or inflater.unused_data:
         return None
     rows = np.frombuffer(inflated, np.uint8).reshape(height, 1 + width)
+    if rows[:, 0].max() > _PAETH:
+        return None
     found = _unfilter(rows[:, 0], rows[:, 1:])
     if found is None:
         return None
@@ -206,7 +208,7 @@ def _unfilter(filters: np.ndarray, stored: np.ndarray) -> tuple[Patch, int] | No
 
 def _undo(filters: np.ndarray, changed: np.ndarray) -> np.ndarray | None:
     """0 and 1 from where a pixel is not what its filter predicts, both uint8 (h, w)."""
-    if (filters > _PAETH).any() or (filters == _AVERAGE).any():
+    if (filters == _AVERAGE).any():
         return None
     height, width = changed.shape
     words = np.zeros((height, -(-width // 8)), "<u8")  # eight pixels each
