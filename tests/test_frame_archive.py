@@ -320,7 +320,8 @@ def test_publishing_copies_the_bytes(packed, unpacked):
     annotations = open_annotations(packed, "train")
     for video_id, contents in frame_bytes(unpacked).items():
         with Frames(annotations.files) as frames:
-            (row,) = frames.column(video := annotations.video(video_id), resize=False).to_pylist()
+            video = annotations.video(video_id)
+            (row,) = frames.column(video, (video.height, video.width)).to_pylist()
         assert [frame["bytes"] for frame in row] == contents
         assert [frame["path"] for frame in row] == [f"{name}.jpg" for name in video.frame_names]
 
