@@ -342,6 +342,13 @@ def test_a_missing_column_is_named(expressions):
         expressions.remove_columns(["frames", "masks"]).with_transform(Clips(2))[0]
 
 
+@pytest.mark.parametrize("size", [(0, 128), (72, 0), (-72, -128)])
+def test_a_row_of_no_pixels_is_named(row, size):
+    row["height"], row["width"] = size
+    with pytest.raises(UsageError, match=f"{row['video_id']}.* {size[0]}x{size[1]} pixels"):
+        Clips(2, size=32)({name: [value] for name, value in row.items()})
+
+
 def test_the_columns_that_a_clip_is_made_from_are_enough(expressions):
     needed = ["video_id", "height", "width", "frames", "masks", "expression_id"]
     whole = expressions.with_transform(Clips(2, size=16))[0]

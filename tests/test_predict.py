@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -24,7 +25,7 @@ from revoskit import cli
 from revoskit.dataset.annotations import forget_annotations, open_annotations
 from revoskit.dataset.layout import FRAMES_ARCHIVE, Layout
 from revoskit.dataset.records import Video
-from revoskit.errors import AdapterError, AnnotationError, AnswerError, FrameError, UsageError
+from revoskit.errors import AdapterError, AnnotationError, AnswerError, FrameError, StorageError, UsageError
 from revoskit.frames import FrameFile
 from revoskit.inference import division
 from revoskit.inference.adapter import find, make, masks_and_extra, parse_argument
@@ -108,6 +109,15 @@ def test_every_expression_gets_a_line_with_the_masks_of_its_frames(data, annotat
     assert run["data"]["expressions"] == len(keys)
     assert run["adapter"].endswith("test_predict:bright")
     assert {"revoskit", "python", "numpy"} <= set(run["versions"])
+
+
+def test_a_folder_that_may_not_be_written_to_is_named(data, tmp_path, monkeypatch):
+    def lock(path):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr("revoskit.inference.predict.FileLock", lock)
+    with pytest.raises(StorageError, match=rf"{re.escape(str(tmp_path))} may not be written to \(Read-only"):
+        predict(bright, data, output=tmp_path)
 
 
 def test_a_failure_is_a_line_with_its_traceback_and_no_mask(data, keys, tmp_path):

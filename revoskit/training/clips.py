@@ -169,6 +169,7 @@ class Clips:
                 f"{', '.join(row) or 'none'}"
             )
         _require_masks(row)
+        _require_pixels(row)
         grid = Grid(row["height"], row["width"], *self._result_size(row["height"], row["width"]))
         clip = self._of_video(row, grid) if per_video else self._of_expression(row, grid)
         clip["video_id"] = row["video_id"]
@@ -266,6 +267,13 @@ class Clips:
             else:
                 return {"frames": frames, "frame_indices": indices, "valid": valid, "broken_frames": broken}
         raise FrameError(f"video {row['video_id']!r}", f"has no frame that can be read, of {len(row['frames'])}")
+
+
+def _require_pixels(row: Row) -> None:
+    if min(row["height"], row["width"]) < 1:
+        raise UsageError(
+            f"video {row['video_id']!r}: the row says that it is {row['height']}x{row['width']} pixels (height x width)"
+        )
 
 
 def _require_masks(row: Row) -> None:
