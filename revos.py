@@ -281,6 +281,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         if self.config.frames == "remote":
             _ = self.config.layout  # a source that is no server is told before anything is downloaded
         self._obtained = False
+        self._streamed: Any = None  # the split that a stream is being made of
         # Rows in memory at a time, and in a row group when written as Parquet. A row of `videos` holds every track.
         self._writer_batch_size = kwargs.get("writer_batch_size") or (8 if self.config.name == "videos" else 64)
 
@@ -336,8 +337,9 @@ class Revos(datasets.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         self._obtain()
         layout = self.config.layout
-        with _naming_splits(self.config, layout):
-            splits = open_splits(layout, self.config.splits, silent=True)
+        wanted = self._wanted_splits()
+        with _naming_splits(wanted, layout):
+            splits = open_splits(layout, wanted, silent=True)
             for of_split in splits.values():
                 self.config.require_sizes(of_split)
             if self.config.alignment:
@@ -362,6 +364,12 @@ class Revos(datasets.GeneratorBasedBuilder):
             )
             for split, annotations in splits.items()
         ]
+
+    def _wanted_splits(self) -> list[str] | None:
+        """The splits to open, null for all: for a stream its own alone, as long as no option speaks of all."""
+        config, streamed = self.config, self._streamed
+        about_all = config.splits is not None or config.alignment or config.faults == "skip"
+        return config.splits if about_all or streamed not in config.layout.splits() else [str(streamed)]
 
     def _leave_out(self, splits: dict[str, Annotations]) -> dict[str, Annotations]:
         """The splits without videos whose frames are not as they ought to be; tells of all that is left out."""
@@ -410,12 +418,15 @@ class Revos(datasets.GeneratorBasedBuilder):
 
     def as_streaming_dataset(self, split: Any = None, *args: Any, **kwargs: Any) -> Any:
         """The rows of `split` as they are read; an unknown split is answered as `as_dataset` does."""
+        self._streamed = split
         try:
             return super().as_streaming_dataset(split, *args, **kwargs)
         except ValueError as error:
             if isinstance(error, RevosError) or not str(error).startswith("Bad split"):
                 raise
             here = str(error).partition("Available splits: ")[2]
+        finally:
+            self._streamed = None
         _require_split(split, re.findall(r"'(\w+)'", here), self.config)
         raise UsageError(f"split is {split!r}: a stream takes the whole of a split, one of {here}")
 
@@ -546,14 +557,14 @@ def _frames(files: SplitFiles, video: Video, decode: bool) -> list[EncodedFrame 
 
 
 @contextlib.contextmanager
-def _naming_splits(config: RevosConfig, layout: Layout) -> Iterator[None]:
+def _naming_splits(wanted: list[str] | None, layout: Layout) -> Iterator[None]:
     """Where something is wrong, say how to do without the split that it is in."""
     try:
         yield
     except (AnnotationError, MissingFilesError) as error:
         faulty = str(getattr(error, "file", None))
         others = [name for name in layout.splits() if str(layout.split(name).expressions) != faulty]
-        if config.splits is not None or len(others) < 2:
+        if wanted is not None or len(others) < 2:
             raise
         raise error.advising(
             f"`datasets` builds every split, whichever is asked for: splits=[{others[0]!r}] builds that one alone."

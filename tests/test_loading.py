@@ -25,7 +25,15 @@ from pycocotools import mask as coco
 import revos
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
-from revoskit.errors import AnnotationError, FrameError, MissingFilesError, RevosError, StorageError, UsageError
+from revoskit.errors import (
+    AnnotationError,
+    FrameError,
+    JsonError,
+    MissingFilesError,
+    RevosError,
+    StorageError,
+    UsageError,
+)
 
 REPOSITORY = Path(revos.__file__).parent
 
@@ -363,7 +371,7 @@ def spoil_json(root, edit_json):
 
 
 def remove_frame(root, edit_json):
-    next((root / "JPEGImages").rglob("*.jpg")).unlink()
+    next((root / "JPEGImages" / "UVO/all/-CiPki3XuVI").glob("*.jpg")).unlink()
 
 
 def remove_tracks(root, edit_json):
@@ -482,6 +490,18 @@ def test_ids_of_videos_are_what_processes_share_not_masks(miniature, cache):
         lists = [value for value in generator.gen_kwargs.values() if isinstance(value, list)]
         layout = Layout.at(miniature.root)
         assert lists == [list(open_annotations(layout, str(generator.name)).videos)]
+
+
+def test_a_stream_of_a_split_needs_no_other(own_miniature):
+    whole = datasets.load_dataset("revos", data_dir=str(own_miniature.root), split="validation", streaming=True)
+    expected = list(whole)
+    (own_miniature.root / "meta_expressions_train_.json").write_text("{")
+    alone = datasets.load_dataset("revos", data_dir=str(own_miniature.root), split="validation", streaming=True)
+    assert list(alone) == expected
+    with pytest.raises(JsonError, match="meta_expressions_train_"):
+        datasets.load_dataset("revos", data_dir=str(own_miniature.root), split="train", streaming=True)
+    with pytest.raises(JsonError, match="meta_expressions_train_"):
+        datasets.load_dataset("revos", data_dir=str(own_miniature.root), streaming=True)
 
 
 def test_only_building_needs_a_cache_and_it_says_which_variable_names_it(miniature, monkeypatch, tmp_path):

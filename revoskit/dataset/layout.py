@@ -16,7 +16,7 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -334,16 +334,27 @@ class SplitFiles:
 
     def frames_named(self, video_id: str, names: Sequence[str]) -> list[Frame | None]:
         """Those frames of a video; costs one look into its folder."""
-        folder = self.video_folder(video_id)
-        present = set(os.listdir(folder)) if folder.is_dir() else set()
         files = [f"{name}.jpg" for name in names]
-        archive = None if present.issuperset(files) else self.archive
-        archived = archive.frames(self._in_archive(video_id)) if archive else {}
-        return [FrameFile(os.path.join(folder, file)) if file in present else archived.get(file) for file in files]
+        present, archived = self._places(video_id, files)
+        folder = os.path.join(self.video_folder(video_id), "")
+        return [FrameFile(folder + file) if file in present else archived.get(file) for file in files]
 
     def missing_frames(self, video: Video) -> list[str]:
         """The names of a video's frames that are neither on disk nor in an archive."""
-        return [name for name, frame in zip(video.frame_names, self.frames(video), strict=True) if frame is None]
+        files = [f"{name}.jpg" for name in video.frame_names]
+        present, archived = self._places(video.video_id, files)
+        return [
+            name
+            for name, file in zip(video.frame_names, files, strict=True)
+            if file not in present and file not in archived
+        ]
+
+    def _places(self, video_id: str, files: Sequence[str]) -> tuple[set[str], Mapping[str, Frame]]:
+        """The names of the files in a video's folder, and where one of `files` is not there, those in the archive."""
+        folder = self.video_folder(video_id)
+        present = set(os.listdir(folder)) if folder.is_dir() else set()
+        archive = None if present.issuperset(files) else self.archive
+        return present, archive.frames(self._in_archive(video_id)) if archive else {}
 
     @contextlib.contextmanager
     def advising(self) -> Iterator[None]:
