@@ -367,9 +367,13 @@ class Revos(datasets.GeneratorBasedBuilder):
 
     def _wanted_splits(self) -> list[str] | None:
         """The splits to open, null for all: for a stream its own alone, as long as no option speaks of all."""
-        config, streamed = self.config, self._streamed
+        config: RevosConfig = self.config
+        streamed = self._streamed
         about_all = config.splits is not None or config.alignment or config.faults == "skip"
-        return config.splits if about_all or streamed not in config.layout.splits() else [str(streamed)]
+        if about_all or streamed not in config.layout.splits():
+            return config.splits
+        alone = open_annotations(config.layout, str(streamed), silent=True)
+        return [str(streamed)] if _has_rows(alone, config.name) else None  # it is then said which splits have
 
     def _leave_out(self, splits: dict[str, Annotations]) -> dict[str, Annotations]:
         """The splits without videos whose frames are not as they ought to be; tells of all that is left out."""
@@ -589,7 +593,7 @@ def _not_empty(splits: dict[str, Annotations], config: str) -> dict[str, Annotat
     """
     kept, notes = {}, []
     for split, of_split in splits.items():
-        if any(config == "videos" or video.expressions for video in of_split):
+        if _has_rows(of_split, config):
             kept[split] = of_split
         elif of_split.videos:
             notes.append(f"{split} is left out: its videos have no expressions that could be loaded")
@@ -606,6 +610,10 @@ def _not_empty(splits: dict[str, Annotations], config: str) -> dict[str, Annotat
     for note in notes:
         warnings.warn(note, stacklevel=3)
     return kept
+
+
+def _has_rows(split: Annotations, config: str) -> bool:
+    return any(config == "videos" or video.expressions for video in split)
 
 
 def _frame_places(splits: dict[str, Annotations]) -> str:
