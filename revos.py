@@ -20,7 +20,7 @@ import re
 import tempfile
 import warnings
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -245,8 +245,7 @@ class Revos(datasets.GeneratorBasedBuilder):
         if kwargs.get("source") and not kwargs.get("data_dir"):
             from revoskit.getting.download import folder_in_cache
 
-            cache_dir = (args[0] if args else kwargs.get("cache_dir")) or datasets.config.HF_DATASETS_CACHE
-            kwargs["data_dir"] = folder_in_cache(cache_dir)
+            kwargs["data_dir"] = folder_in_cache(_cache_of(args, kwargs))
         _refuse_unknown(kwargs)
         if kwargs.get("missing_frames") == "skip_video":
             warnings.warn(
@@ -260,7 +259,7 @@ class Revos(datasets.GeneratorBasedBuilder):
             stand_in = tempfile.TemporaryDirectory(prefix="revos-")
             kwargs["cache_dir"] = stand_in.name
             weakref.finalize(self, stand_in.cleanup)
-        with storing((args[0] if args else kwargs.get("cache_dir")) or datasets.config.HF_DATASETS_CACHE):
+        with storing(_cache_of(args, kwargs)):
             super().__init__(*args, hash=hash or CODE_HASH, dataset_name=dataset_name or NAME, **kwargs)
         if self.config.missing_frames not in ("error", "keep"):
             raise UsageError(f"missing_frames is {self.config.missing_frames!r}: expected 'error' or 'keep'")
@@ -491,6 +490,12 @@ def _parameters_of_writing_tables() -> Collection[str]:
 
 _WRITES_TABLES = _parameters_of_writing_tables()
 _ABOUT_EXAMPLES = {"split_info", "check_duplicate_keys"}  # ids are keys of JSON objects, in which none is there twice
+
+
+def _cache_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | os.PathLike[str]:
+    """The cache that a builder with these arguments uses, the first of which names it."""
+    found: str | os.PathLike[str] = (args[0] if args else kwargs.get("cache_dir")) or datasets.config.HF_DATASETS_CACHE
+    return found
 
 
 def _refuse_unknown(kwargs: dict[str, Any]) -> None:

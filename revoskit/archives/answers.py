@@ -29,10 +29,10 @@ def number(text: str) -> int | None:
     return int(text) if re.fullmatch(_NUMBER, text) else None
 
 
-def part_of(answer: requests.Response) -> Part | None:
-    """What its Content-Range says; null where that says nothing."""
+def part_of(answer: requests.Response) -> Part:
+    """What its Content-Range says."""
     match = _PART.fullmatch(answer.headers.get("Content-Range", "").strip())
-    return Part(*(number(text or "") for text in match.groups())) if match else None
+    return Part(*(number(text or "") for text in match.groups())) if match else Part()
 
 
 def length_of(answer: requests.Response) -> int | None:

@@ -171,7 +171,7 @@ class RemoteFile:
                 "Download the archive: `revoskit download ROOT --from SOURCE`"
             )
         part = answers.part_of(answer)
-        if part is None or part.total is None:
+        if part.total is None:
             return _Broken(f"it does not say which part it sends ({answer.headers.get('Content-Range')!r:.60})")
         state = State(part.total, _etag(answer))
         if expected is not None and state != expected:

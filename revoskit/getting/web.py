@@ -67,7 +67,7 @@ class Web:
     @contextlib.contextmanager
     def _open(self, name: str, start: int) -> Iterator[Stream]:
         answer = self._get(name, start)
-        part = answers.part_of(answer) or answers.Part()
+        part = answers.part_of(answer)
         if start and answer.status_code == 206 and part.first != start:  # not the part that was asked for
             answer.close()
             answer = self._get(name, 0)
@@ -80,7 +80,7 @@ class Web:
         with contextlib.closing(answer):
             self._check(answer, name)
             partly = answer.status_code == 206
-            total = (answers.part_of(answer) or answers.Part()).total if partly else answers.length_of(answer)
+            total = answers.part_of(answer).total if partly else answers.length_of(answer)
             yield Stream(start if partly else 0, total, _blocks(answer))
 
     def _get(self, name: str, start: int) -> requests.Response:

@@ -153,10 +153,7 @@ def _squeezed(frame: Frame, limit: int, video: Video) -> bytes:
     fits = frame.fits(content, video.height, video.width)
     if len(content) <= limit and fits:
         return content
-    size = (video.width, video.height)
-    pixels = frame.image(None if fits else size, grey=True)
-    if not fits:
-        pixels = pixels.resize(size, Image.Resampling.LANCZOS)
+    pixels = frame.image(grey=True) if fits else _scaled(frame, (video.height, video.width))
     for quality in LOWER_QUALITIES:
         made = io.BytesIO()
         pixels.save(made, "JPEG", quality=quality)
@@ -172,7 +169,11 @@ def _of_size(video: Video, size: tuple[int, int], frame: Frame) -> bytes:
     if frame.fits(content, video.height, video.width) and size == (video.height, video.width):
         return content
     made = io.BytesIO()
-    width_height = size[1], size[0]
-    pixels = frame.image(width_height, grey=True)
-    pixels.resize(width_height, Image.Resampling.LANCZOS).save(made, "JPEG", quality=JPEG_QUALITY)
+    _scaled(frame, size).save(made, "JPEG", quality=JPEG_QUALITY)
     return made.getvalue()
+
+
+def _scaled(frame: Frame, size: tuple[int, int]) -> Image.Image:
+    """Its pixels at this size (height, width)."""
+    height, width = size
+    return frame.image((width, height), grey=True).resize((width, height), Image.Resampling.LANCZOS)
