@@ -10,7 +10,7 @@ import functools
 import json
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -19,7 +19,7 @@ import msgspec
 
 from revoskit.dataset import spellings
 from revoskit.dataset.records import Video
-from revoskit.dataset.stretches import Content, Stretches, stretch_of
+from revoskit.dataset.stretches import Content, Stretch, Stretches, stretches_of
 from revoskit.errors import AnnotationError, JsonError, MaskError, Place
 from revoskit.kinds import Kind
 from revoskit.masks.rle import RLE, MaskSequence
@@ -56,18 +56,18 @@ class IndexedObject:
         content = self._stretches.content()
         begin = len(_BYTE_ORDER_MARK) if content[:3] == _BYTE_ORDER_MARK else 0
         members = _index(path, content[begin:])
-        self._twice = self._told_apart(content[begin:], members)
+        self._members = stretches_of(content, members)
+        self._twice = self._told_apart(content, begin, members)
         """Of each key that is there twice with different values, what is wrong with it."""
-        self._members = {key: stretch_of(content, raw) for key, raw in members.items()}
 
-    def _told_apart(self, content: memoryview, members: dict[str, msgspec.Raw]) -> dict[str, str]:
+    def _told_apart(self, content: memoryview, begin: int, members: dict[str, msgspec.Raw]) -> dict[str, str]:
         """A member that is there twice is in doubt only where the two differ, and the others are not."""
         twice = {}
-        for position, start in _gaps(content, members):
+        for position, start in _gaps(content, self._members.values(), begin):
             for key, value in _lost(self.path, content, position, start):
                 if value != msgspec.json.decode(members[key]):
                     first = position + bytes(content[position:start]).find(f'"{key}"'.encode())
-                    last = stretch_of(content, members[key]).position
+                    last = self._members[key].position
                     twice[key] = (
                         f"it is there twice, with different masks, at byte {first} and at byte {last}: which is meant "
                         "is not known"
@@ -267,7 +267,7 @@ def refuse_duplicates(path: Path, content: Content, members: dict[str, msgspec.R
     Raises:
         AnnotationError: one was.
     """
-    for position, _ in _gaps(content, members):
+    for position, _ in _gaps(content, stretches_of(content, members).values()):
         lost = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL).search(memoryview(content), position)
         key, at = (lost[1].decode(errors="replace"), lost.start()) if lost else ("?", position)
         raise AnnotationError(
@@ -276,14 +276,17 @@ def refuse_duplicates(path: Path, content: Content, members: dict[str, msgspec.R
         )
 
 
-def _gaps(content: Content, members: dict[str, msgspec.Raw]) -> Iterator[tuple[int, int]]:
-    """The bytes between one value that was kept and the next that hold more than the key of the latter."""
-    position = 0
-    for start, length in sorted(stretch_of(content, raw) for raw in members.values()):
-        pattern = _BETWEEN if position else _BEFORE_FIRST
-        if not pattern.fullmatch(memoryview(content), position, start):
+def _gaps(content: Content, values: Iterable[Stretch], position: int = 0) -> Iterator[tuple[int, int]]:
+    """The bytes between one value that was kept and the next that hold more than the key of the latter.
+
+    Args:
+        position: where the object begins that the values are of.
+    """
+    pattern, view = _BEFORE_FIRST, memoryview(content)
+    for start, length in sorted(values):
+        if not pattern.fullmatch(view, position, start):
             yield position, start
-        position = start + length
+        position, pattern = start + length, _BETWEEN
 
 
 def _lost(path: Path, content: memoryview, position: int, start: int) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from revoskit.dataset.annotations import Annotations
 from revoskit.dataset.records import Expression, Video
-from revoskit.dataset.stretches import Stretch, Stretches, stretch_of
+from revoskit.dataset.stretches import Stretch, Stretches, stretches_of
 from revoskit.dataset.tracks import refuse_duplicates
 from revoskit.errors import AnnotationError, UsageError
 from revoskit.inference.lines import SUFFIX, Data, Failed, Lines, read_run
@@ -42,7 +42,7 @@ class RleFile:
             else:
                 videos = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
                 refuse_duplicates(path, content, videos)
-                self._videos = {video_id: stretch_of(content, raw) for video_id, raw in videos.items()}
+                self._videos = stretches_of(content, videos)
         except _BROKEN as error:
             raise UsageError(f"{path}: expected {_SHAPE}: {error}") from None
         self._last: tuple[str, dict[str, Any] | str] = ("", {})
@@ -108,7 +108,7 @@ def _by_video(content: memoryview) -> dict[str, dict[str, Stretch]]:
     records = msgspec.json.decode(content, type=list[msgspec.Raw])
     if not records:
         raise AnnotationError("it is an empty list")
-    videos: dict[str, dict[str, Stretch]] = {}
+    videos: dict[str, dict[str, msgspec.Raw]] = {}
     for record in records:
         ids = msgspec.json.decode(record, type=_Ids)
         name = ids.exp_id if ids.expression_id is None else ids.expression_id
@@ -117,8 +117,8 @@ def _by_video(content: memoryview) -> dict[str, dict[str, Stretch]]:
         of_video = videos.setdefault(ids.video_id, {})
         if str(name) in of_video:
             raise AnnotationError(f"the list has expression {name!r} of video {ids.video_id!r} twice")
-        of_video[str(name)] = stretch_of(content, record)
-    return videos
+        of_video[str(name)] = record
+    return {video_id: stretches_of(content, of_video) for video_id, of_video in videos.items()}
 
 
 def _from_object(video: Video, expression: Expression, entry: dict[str, Any]) -> Prediction:
