@@ -306,6 +306,8 @@ def test_a_number_without_end_is_an_error(tmp_path):
             r"video 'a': 'expressions' has the key '0' twice",
         ),
         ('{"videos": {}, "videos": {}}', r"has the key 'videos' twice"),
+        (r'{"videos": {"a": {"height": 1, "h\u0065ight": 1}}}', r"video 'a' has the key 'height' twice"),
+        (r'{"videos": {"a": {"height": 1, "height": 1, "said": "\u003a"}}}', r"video 'a' has the key 'height' twice"),
     ],
 )
 def test_duplicate_keys_in_expressions_are_refused(tmp_path, text, message):
@@ -313,6 +315,26 @@ def test_duplicate_keys_in_expressions_are_refused(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(AnnotationError, match=message):
         read_expressions(Layout.at(file.parent).split("train"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace('"videos"', '"version": NaN, "videos"', 1),
+        lambda text: text.replace('"videos"', '"said": "12\\u003a30", "videos"', 1),
+        lambda text: text.replace('"exp": "', '"said": "half: \\ud800", "exp": "', 1),
+        lambda text: text.replace('"exp": "', '"said": {"a": 1, "a": 2}, "exp": "', 1),
+    ],
+    ids=["byte order mark", "not a number", "an escaped colon", "half a character", "a key twice that nobody reads"],
+)
+def test_what_only_the_lenient_parser_reads_gives_the_same_videos(own_miniature, change):
+    files = Layout.at(own_miniature.root).split("train")
+    sound = read_expressions(files)
+    text = files.expressions.read_text(encoding="utf-8")
+    assert change(text) != text
+    files.expressions.write_text(change(text), encoding="utf-8")
+    assert read_expressions(files) == sound
 
 
 def every_track(root):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,7 +16,7 @@ import msgspec
 
 from revoskit.dataset import spellings
 from revoskit.dataset.drawn import DrawnVideo
-from revoskit.dataset.families import FAMILIES
+from revoskit.dataset.families import FAMILIES, Family
 from revoskit.dataset.layout import SplitFiles, check_file_stem, check_relative
 from revoskit.dataset.picture_tracks import PictureTracks
 from revoskit.dataset.records import Expression, ExpressionType, UnsizedError, Video
@@ -30,32 +30,33 @@ _ObjectId = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 _AnnotationId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 MAX_TRACKS = 10_000
 """Of one video, or named by one expression: thousands of times what any released dataset has."""
+_TYPES = list(ExpressionType)  # by number: asking the class takes longer
 _Pixels = Annotated[int, msgspec.Meta(gt=0, le=2**31 - 1)]
 
 
-class _UntypedEntry(msgspec.Struct):
+class _UntypedEntry(msgspec.Struct, gc=False):
     """An expression of a dataset without ReVOS's types."""
 
     exp: str
-    obj_id: list[_ObjectId]
-    anno_id: list[_AnnotationId]
+    obj_id: tuple[_ObjectId, ...]
+    anno_id: tuple[_AnnotationId, ...]
 
 
-class _TypedEntry(_UntypedEntry):
+class _TypedEntry(_UntypedEntry, gc=False):
     type_id: Annotated[int, msgspec.Meta(ge=0, le=2)]
 
 
-class _HiddenEntry(_UntypedEntry):
+class _HiddenEntry(_UntypedEntry, gc=False):
     """An expression that may not say which objects it means."""
 
-    obj_id: list[_ObjectId] = []
-    anno_id: list[_AnnotationId] = []
+    obj_id: tuple[_ObjectId, ...] = ()
+    anno_id: tuple[_AnnotationId, ...] = ()
 
 
 class _VideoEntry(msgspec.Struct):
     """A video that may not say its size."""
 
-    frames: Annotated[list[str], msgspec.Meta(min_length=1)]
+    frames: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     height: _Pixels | None = None
     width: _Pixels | None = None
 
@@ -91,20 +92,59 @@ def scan_expressions(files: SplitFiles) -> tuple[dict[str, Video], list[Annotati
     Raises:
         AnnotationError: the file as a whole cannot be read.
     """
+    with contextlib.suppress(_InDoubtError):
+        return _scan(files, _one_at_a_time(files.expressions), ())
     path = files.expressions
     document = _parse_json(path)
     place: Place = {"file": path}
     entries = _object(document, str(path), place).get("videos")
     twice = entries.keys_twice if isinstance(entries, _DuplicateKey) else []
     entries = entries if isinstance(entries, _DuplicateKey) else _object(entries, f"{path}: 'videos'", place)
+    return _scan(files, entries.items(), twice)
+
+
+def _scan(
+    files: SplitFiles, entries: Iterable[tuple[str, Any]], twice: Collection[str]
+) -> tuple[dict[str, Video], list[AnnotationError]]:
+    place: Place = {"file": files.expressions}
     elsewhere = _video_ids(files.less)
     videos: dict[str, Video] = {}
-    faults = [_twice(f"{path}: 'videos'", video_id, place | {"video": video_id}) for video_id in twice]
-    for number, (video_id, entry) in enumerate(entries.items()):
+    faults = [_twice(f"{files.expressions}: 'videos'", key, place | {"video": key}) for key in twice]
+    for number, (video_id, entry) in enumerate(entries):
         if video_id not in elsewhere and video_id not in twice:
             with _noting(faults):
                 videos[video_id] = _video(video_id, entry, files, number, faults)
     return videos, faults
+
+
+class _InDoubtError(Exception):
+    """Something may be wrong with a file: it is to be read by the parser that says what."""
+
+
+def _one_at_a_time(path: Path) -> Iterator[tuple[str, Any]]:
+    """The videos of a file and the entry of each, decoded when its turn comes: quick, and never all in memory.
+
+    Raises:
+        _InDoubtError: the file is not JSON, or a key is there twice, of which the parser keeps one. A key shows by its
+            colon, but for colons in texts, which are as many before as after as long as none is written as a number.
+    """
+    try:
+        content = path.read_bytes()
+        document = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        videos = msgspec.json.decode(document["videos"], type=dict[str, msgspec.Raw])
+        colons = content.count(b":") - _colons(document | {"videos": dict.fromkeys(videos)})
+        for video_id, encoded in videos.items():
+            entry = msgspec.json.decode(encoded)
+            colons -= _colons(entry)
+            yield video_id, entry
+        if colons or rb"\u003" in content:
+            raise _InDoubtError
+    except (IsADirectoryError, KeyError, msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        raise _InDoubtError from None
+
+
+def _colons(document: Any) -> int:
+    return msgspec.json.encode(document).count(b":")
 
 
 class _Sides(msgspec.Struct):
@@ -235,19 +275,15 @@ def _video(video_id: str, value: Any, files: SplitFiles, number: int, faults: li
         drawn = DrawnVideo(video_id, _object(value, where, place), number, files)
         value = drawn.entry
     entry = _convert(value, _VideoEntry, spellings.video, where, place)
-    for name in entry.frames:
-        if not (name.isascii() and name.isalnum()):  # such as "00145" is sound, and there are a hundred thousand
+    if not _are_plain(entry.frames):
+        for name in entry.frames:
             check_file_stem(_text(name, where, place), f"{where}: frame", **(place | {"frame": name}))
-    expressions: list[Expression] = []
-    every: list[Expression] = []
-    for key, said in _object(value.get("expressions"), f"{where}: 'expressions'", place).items():
-        before = len(expressions)
-        with _noting(faults):
-            expressions.append(_expression(key, said, where, place, files, drawn))
-        every.append(expressions[-1] if len(expressions) > before else _named_by(said))
+    said = _object(value.get("expressions"), f"{where}: 'expressions'", place)
+    found = _official(said, files)
+    expressions, every = (found, found) if found else _one_by_one(said, where, place, files, drawn, faults)
     pictures = () if drawn is None else drawn.pictures
     sides = entry.height or 0, entry.width or 0
-    video = Video(video_id, *sides, tuple(entry.frames), tuple(expressions), pictures=pictures)
+    video = Video(video_id, *sides, entry.frames, tuple(expressions), pictures=pictures)
     if len(video.annotation_ids) > MAX_TRACKS:
         raise AnnotationError(f"{where} names {len(video.annotation_ids):,} tracks. {_TOO_MANY}", **place)
     if len(every) > len(expressions):  # whatever else is wrong with an expression, its tracks are still the video's
@@ -256,12 +292,52 @@ def _video(video_id: str, value: Any, files: SplitFiles, number: int, faults: li
     if entry.height is None or entry.width is None:
         height, width = _size_of(video, files, where, place)
         if entry.height not in (None, height) or entry.width not in (None, width):
-            said = f"height {entry.height}" if entry.height is not None else f"width {entry.width}"
+            side = f"height {entry.height}" if entry.height is not None else f"width {entry.width}"
             raise AnnotationError(
-                f"{where} says {said}, and its frames are {height}x{width} pixels (height x width)", **place
+                f"{where} says {side}, and its frames are {height}x{width} pixels (height x width)", **place
             )
         video = msgspec.structs.replace(video, height=height, width=width)
     return _require_pixels(video, where, place)
+
+
+def _are_plain(names: Collection[str]) -> bool:
+    """Whether all are of ASCII letters and digits alone, and so sound as they nearly always are: quick to tell."""
+    joined = "".join(names)
+    return joined.isascii() and joined.isalnum() and all(names)
+
+
+def _official(said: dict[str, Any], files: SplitFiles) -> list[Expression] | None:
+    """A video's expressions, if all are in the official form and nothing is wrong with any: quick to tell of many."""
+    kind, family = _expression_type(files), FAMILIES[files.layout.family]
+    if files.picture_path is not None or not _are_plain(said) or _DuplicateKey in map(type, said.values()):
+        return None
+    try:
+        entries = [msgspec.convert(one, kind) for one in said.values()]
+        "".join([entry.exp for entry in entries]).encode()
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return None
+    if any(max(len(entry.anno_id), len(entry.obj_id)) > MAX_TRACKS for entry in entries):
+        return None
+    return [_record(key, entry, family) for key, entry in zip(said, entries, strict=True)]
+
+
+def _one_by_one(
+    said: dict[str, Any],
+    where: str,
+    place: Place,
+    files: SplitFiles,
+    drawn: DrawnVideo | None,
+    faults: list[AnnotationError],
+) -> tuple[list[Expression], list[Expression]]:
+    """A video's expressions less the faulty ones, and with these as far as they name tracks."""
+    expressions: list[Expression] = []
+    every: list[Expression] = []
+    for key, one in said.items():
+        before = len(expressions)
+        with _noting(faults):
+            expressions.append(_expression(key, one, where, place, files, drawn))
+        every.append(expressions[-1] if len(expressions) > before else _named_by(one))
+    return expressions, every
 
 
 _TOO_MANY = (
@@ -346,13 +422,18 @@ def _expression(
     entry = _convert(value, _expression_type(files), spellings.expression, where, place)
     # predictions are filed under it
     check_file_stem(_text(expression_id, where, place), f"{video}: expression id", **place)
-    text = _text(entry.exp, where, place)
-    if FAMILIES[files.layout.family].spaces_as_underscores:
-        text = text.replace("_", " ")
-    type_ = ExpressionType(entry.type_id) if isinstance(entry, _TypedEntry) else None
+    _text(entry.exp, where, place)
     if max(len(entry.anno_id), len(entry.obj_id)) > MAX_TRACKS:
         number = max(len(entry.anno_id), len(entry.obj_id))
         raise AnnotationError(f"{where} names {number:,} tracks. {_TOO_MANY}", **place)
+    found = _record(expression_id, entry, FAMILIES[files.layout.family])
+    return found if drawn is None else msgspec.structs.replace(found, kind=value.get("kind", ""))
+
+
+def _record(expression_id: str, entry: _UntypedEntry, family: Family) -> Expression:
+    """An entry that is sound, as the record of it."""
+    text = entry.exp.replace("_", " ") if family.spaces_as_underscores else entry.exp
+    kind = _TYPES[entry.type_id] if isinstance(entry, _TypedEntry) else None
     tracks = spellings.without_none(entry.anno_id)
-    objects = tuple(entry.obj_id) if tracks else spellings.without_none(entry.obj_id)
-    return Expression(expression_id, text, type_, objects, tracks, "" if drawn is None else value.get("kind", ""))
+    objects = entry.obj_id if tracks else spellings.without_none(entry.obj_id)
+    return Expression(expression_id, text, kind, objects, tracks)

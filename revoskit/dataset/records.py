@@ -1,4 +1,7 @@
-"""The records of a split: its videos, and the expressions that are said about each."""
+"""The records of a split: its videos, and the expressions that are said about each.
+
+The collector of garbage need not look through them (`gc=False`), however many there are: none leads back to itself.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class ExpressionType(enum.IntEnum):
         return self.name.lower()
 
 
-class Expression(msgspec.Struct, frozen=True):
+class Expression(msgspec.Struct, frozen=True, gc=False):
     """A phrase about one video and the objects that it means, as the file has them (none, one or several)."""
 
     expression_id: str
@@ -34,7 +37,7 @@ class Expression(msgspec.Struct, frozen=True):
     """What the dataset itself calls it, such as `static` or `Causal`; empty where it does not say, as ReVOS."""
 
 
-class Pictures(msgspec.Struct, frozen=True):
+class Pictures(msgspec.Struct, frozen=True, gc=False):
     """One track that lies in PNGs, one for each frame that is annotated."""
 
     path: str
@@ -46,7 +49,7 @@ class Pictures(msgspec.Struct, frozen=True):
     """The number of the first frame that counts, and of the one after the last: the object is in no other."""
 
 
-class Video(msgspec.Struct, frozen=True):
+class Video(msgspec.Struct, frozen=True, gc=False):
     """A video of one split: its size in pixels, its frames in file order, its expressions in file order."""
 
     video_id: str

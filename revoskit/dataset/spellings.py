@@ -46,7 +46,7 @@ def _ids(value: Any) -> Any:
 
 def without_none(ids: Sequence[int]) -> tuple[int, ...]:
     """Ids, of which -1 alone means none."""
-    return () if all(one == -1 for one in ids) else tuple(ids)
+    return () if ids.count(-1) == len(ids) else tuple(ids)
 
 
 def video(entry: dict[str, Any]) -> dict[str, Any]:
