@@ -8,6 +8,7 @@ from PIL import Image
 
 from revoskit.checking import mask_fit
 from revoskit.frames import FrameFile
+from revoskit.masks.rle import MaskSequence
 
 HEIGHT, WIDTH = 120, 200
 
@@ -19,7 +20,7 @@ def disk(y: float, x: float, radius: float = 25, shape=(HEIGHT, WIDTH)) -> np.nd
 
 def picture(mask: np.ndarray, contrast: float = 40, noise: float = 3, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    pixels = 110 + contrast * mask[..., None] + rng.normal(0, noise, (*mask.shape, 3))
+    pixels = 110 + contrast * mask + rng.normal(0, noise, (3, *mask.shape))
     return pixels.clip(0, 255).astype(np.uint8)
 
 
@@ -70,18 +71,46 @@ def test_what_a_frame_cuts_off_is_no_edge_and_small_masks_have_no_outline():
     assert mask_fit.outline(np.zeros((HEIGHT, WIDTH), bool)) is None
     assert mask_fit.outline(disk(60, 90, 1)) is None
     cut = mask_fit.outline(disk(60, 0, 50))
-    assert (cut.places[:, cut.places.shape[1] // 2] % WIDTH).min() >= 2
+    assert cut.columns[len(cut.columns) // 2].min() >= 2
 
 
-def test_a_moved_outline_stays_in_the_frame():
+def test_a_moved_outline_comes_in_again_where_it_leaves_the_frame():
     outline = mask_fit.outline(disk(20, 30, 10))
-    moved = mask_fit.moved(outline, (HEIGHT, WIDTH), HEIGHT // 2, WIDTH // 2)
-    assert moved.places.min() >= 0
-    assert moved.places.max() < HEIGHT * WIDTH
-    assert np.intersect1d(outline.places, moved.places).size == 0
-    back = mask_fit.moved(moved, (HEIGHT, WIDTH), HEIGHT // 2, WIDTH // 2)
-    assert (back.places == outline.places).all()
+    moved = mask_fit.moved(outline, HEIGHT // 2, WIDTH - 10)
+    assert (moved.rows == outline.rows + HEIGHT // 2).all()
+    assert (moved.columns == (outline.columns - 10) % WIDTH).all()
+    back = mask_fit.moved(moved, -HEIGHT // 2, 10 - WIDTH)
+    assert (back.changes == outline.changes).all()
     assert (back.blocks == outline.blocks).all()
+
+
+def test_joined_outlines_count_alike_however_long_they_are():
+    frame = picture(disk(60, 90), noise=20)
+    outlines = [mask_fit.outline(mask) for mask in (disk(60, 90), disk(30, 40, 4), disk(80, 150, 9))]
+    assert len({len(outline.shares) for outline in outlines}) > 1
+    joined = mask_fit.Outline.joined(outlines)
+    assert joined.masks == 3
+    mean = np.mean([fits(frame, outline) for outline in outlines], axis=0)
+    assert fits(frame, joined) == pytest.approx(mean, abs=1e-5)
+
+
+def test_changes_are_those_of_the_channel_that_changes_most_between_the_pixels_on_both_sides():
+    frame = np.random.default_rng(0).integers(0, 256, (3, 19, 30), np.uint8)
+    along = mask_fit.Changes.of(frame).along
+    signed = frame.astype(int)
+    for found, (down, right) in zip(along, [(0, 1), (1, 0), (1, 1), (1, -1)], strict=True):
+        for y, x in [(1, 1), (9, 14), (17, 28)]:
+            change = signed[:, y + down, x + right] - signed[:, y - down, x - right]
+            assert found[y, x] == np.abs(change).max()
+        border = found.copy()
+        border[1:-1, 1:-1] = 0
+        assert not border.any()
+
+
+def test_a_halved_frame_has_the_rounded_means_of_two_by_two_pixels():
+    frame = np.random.default_rng(0).integers(0, 256, (3, 19, 31), np.uint8)
+    four = frame[:, :18, :30].reshape(3, 9, 2, 15, 2).astype(int).sum((2, 4))
+    assert (mask_fit.halved(frame) == (four + 2) // 4).all()
 
 
 def textured(y: int, x: int) -> np.ndarray:
@@ -90,26 +119,31 @@ def textured(y: int, x: int) -> np.ndarray:
     texture = rng.integers(0, 255, (20, 20, 3)).repeat(4, 0).repeat(4, 1)
     frame, mask = backdrop.copy(), disk(y, x)
     frame[mask] = texture[np.argwhere(mask)[:, 0] - y + 40, np.argwhere(mask)[:, 1] - x + 40]
-    return frame.astype(np.uint8)
+    return frame.astype(np.uint8).transpose(2, 0, 1)
+
+
+def moving(y: int, x: int) -> mask_fit.Small:
+    return mask_fit.Small.of(disk(y, x))
 
 
 def test_motion_fits_where_the_image_goes_with_the_mask():
-    places = mask_fit.patch(disk(50, 60), disk(58, 76))
+    places = mask_fit.patch(moving(50, 60), moving(58, 76))
     assert places.distance == pytest.approx(2 * np.hypot(8, 16))
     assert mask_fit.motion_fit(textured(50, 60), textured(58, 76), places) > 0.7
 
 
 def test_motion_does_not_fit_where_the_image_stands_still():
-    places = mask_fit.patch(disk(50, 60), disk(58, 76))
+    places = mask_fit.patch(moving(50, 60), moving(58, 76))
     assert mask_fit.motion_fit(textured(50, 60), textured(50, 60), places) < 0.2
 
 
 def test_frames_are_read_reduced_and_brought_to_a_shape(tmp_path):
     Image.new("RGB", (1280, 720)).save(tmp_path / "a.jpg")
     frame = FrameFile(str(tmp_path / "a.jpg"))
-    assert mask_fit.read_frame(frame).shape == (180, 320, 3)
-    assert mask_fit.read_frame(frame, (90, 160)).shape == (90, 160, 3)
+    assert mask_fit.read_frame(frame).shape == (3, 180, 320)
+    assert mask_fit.read_frame(frame, (90, 160)).shape == (3, 90, 160)
 
 
-def test_a_mask_is_resized_by_its_nearest_pixels():
-    assert (mask_fit.resized(np.eye(4, dtype=np.uint8).repeat(2, 0).repeat(2, 1), (4, 4)) == np.eye(4)).all()
+def test_masks_are_resized_by_their_nearest_pixels():
+    masks = MaskSequence.encode(np.eye(4, dtype=np.uint8).repeat(2, 0).repeat(2, 1)[None])
+    assert (mask_fit.resized(masks, (4, 4)) == np.eye(4)).all()

@@ -7,7 +7,7 @@ made once, however many mappings share it. Mappings are then compared mask by ma
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +29,7 @@ LEAST_EDGE_SPREAD = 0.03
 """Of differences over frames, so that small ones do not count for being constant."""
 
 _GLANCE = 8  # masks, of those looked at, on which mappings are tried first
+_GAPS = (1, 2, 4)  # from a mask to the later ones that it may have moved to
 _LEAST_MOTION = 4.0  # pixels; a mask that stands still agrees with every frame of a still object
 _LEAST_MOTION_SPREAD = 0.2
 _ASTRAY = [(0.5, 0.5), (0.0, 0.5), (0.5, 0.25)]  # where an outline has no business, in heights and widths
@@ -149,7 +150,7 @@ class Trial:
         self._edges: dict[Candidate, Edges] = {}
         self._halved: dict[int, np.ndarray] = {}
         self._changes: OrderedDict[int, mask_fit.Changes] = OrderedDict()
-        self._outlines: dict[int, list[mask_fit.Outline]] = {}  # by mask, of all tracks
+        self.outlines: dict[int, mask_fit.Outline] = {}  # by mask, of all tracks that have one
         self._patches: dict[tuple[int, int], tuple[int, mask_fit.Patch]] = {}  # by track and mask: the gap to the later
 
     @property
@@ -169,29 +170,25 @@ class Trial:
             self._prepare(candidate)
             for i in indices[candidate.places[indices] >= 0].tolist():
                 place = int(candidate.places[i])
-                if i in self._outlines and (i, place) not in self._profiles:
+                if i in self.outlines and (i, place) not in self._profiles:
                     wanted.setdefault(place, set()).add(i)
         self._edges.clear()
         for place in sorted(wanted):
             changes = self.changes(place)
             for i in wanted[place]:
-                self._profiles[i, place] = self.fits(changes, self._outlines[i])
+                self._profiles[i, place] = self.fits(changes, self.outlines[i])
 
     def look_astray(self, candidate: Candidate) -> None:
         """Measure the same outlines in other places of the same frames."""
         height, width = self.shape
         for i in self.sample.indices.tolist():
             place = int(candidate.places[i])
-            if place < 0 or i not in self._outlines or (i, place) in self._astray:
+            if place < 0 or i not in self.outlines or (i, place) in self._astray:
                 continue
-            changes = self.changes(place)
-            found = []
-            for down, right in _ASTRAY:
-                strayed = [
-                    mask_fit.moved(o, self.shape, int(down * height), int(right * width)) for o in self._outlines[i]
-                ]
-                found.append(self.fits(changes, strayed))
-            self._astray[i, place] = np.stack(found)
+            strayed = [
+                mask_fit.moved(self.outlines[i], int(down * height), int(right * width)) for down, right in _ASTRAY
+            ]
+            self._astray[i, place] = np.stack([self.fits(self.changes(place), outline) for outline in strayed])
 
     def look_at_motion(self, candidates: Iterable[Candidate]) -> None:
         """Measure whether the image moves as the masks do, where they move, on the frames of the candidates."""
@@ -216,10 +213,9 @@ class Trial:
                 found.setdefault((start, end), []).append((track, i))
         return found
 
-    def fits(self, changes: mask_fit.Changes, outlines: list[mask_fit.Outline]) -> np.ndarray:
-        """As `mask_fit.edge_fits` has them, the outlines averaged."""
-        profiles = np.array([mask_fit.edge_profile(changes, outline) for outline in outlines])
-        return mask_fit.edge_fits(profiles.sum(0) / len(profiles))
+    def fits(self, changes: mask_fit.Changes, outline: mask_fit.Outline) -> np.ndarray:
+        """As `mask_fit.edge_fits` has them."""
+        return mask_fit.edge_fits(mask_fit.edge_profile(changes, outline))
 
     def changes(self, place: int) -> mask_fit.Changes:
         """Of a frame at reduced size."""
@@ -243,34 +239,38 @@ class Trial:
         """Outlines and patches of the sampled masks, at the size of the first frame that is there."""
         if self._shape is not None:
             return
-        height, width = self._read(int(candidate.places[candidate.places >= 0][0])).shape[:2]
+        height, width = self._read(int(candidate.places[candidate.places >= 0][0])).shape[1:]
         self._shape = height, width
+        outlines: dict[int, list[mask_fit.Outline]] = {}
         for track in range(len(self.sample.tracks)):
-            self._prepare_track(track, self.shape)
+            for i, outline in self._track_outlines(track, self.shape):
+                outlines.setdefault(i, []).append(outline)
+            self._find_patches(track, (height // 2, width // 2))
+        self.outlines = {i: mask_fit.Outline.joined(found) for i, found in outlines.items()}
 
-    def _prepare_track(self, track: int, shape: tuple[int, int]) -> None:
-        masks, areas = self.sample.tracks[track], self.sample.areas[track]
-        half = shape[0] // 2, shape[1] // 2
-        drawn = self.sample.indices[areas[self.sample.indices] > 0]
-        smaller: dict[int, np.ndarray] = {}
-        for i, mask in zip(drawn.tolist(), masks.take(drawn).decode(), strict=True):
-            smaller[i] = mask_fit.resized(mask, half)
-            outline = mask_fit.outline(mask_fit.resized(mask, shape))
+    def _track_outlines(self, track: int, shape: tuple[int, int]) -> Iterator[tuple[int, mask_fit.Outline]]:
+        """The outlines of a track's sampled masks, with the place of each."""
+        drawn = self.sample.indices[self.sample.areas[track, self.sample.indices] > 0]
+        masks = mask_fit.resized(self.sample.tracks[track].take(drawn), shape)
+        for i, mask in zip(drawn.tolist(), masks, strict=True):
+            outline = mask_fit.outline(mask)
             if outline is not None:
-                self._outlines.setdefault(i, []).append(outline)
-        for i in drawn.tolist():
-            for gap in (1, 2, 4):  # far enough for the mask to have moved
-                if i + gap < len(areas) and areas[i + gap]:
-                    if i + gap not in smaller:
-                        smaller[i + gap] = mask_fit.resized(masks.take([i + gap]).decode()[0], half)
-                    found = mask_fit.patch(smaller[i], smaller[i + gap])
-                    if found is not None and found.distance >= _LEAST_MOTION:
-                        self._patches[track, i] = gap, found
-                        break
+                yield i, outline
 
-    def outlines(self, i: int) -> list[mask_fit.Outline]:
-        """Of a mask, on all tracks that have it."""
-        return self._outlines.get(i, [])
+    def _find_patches(self, track: int, half: tuple[int, int]) -> None:
+        """For each of a track's sampled masks the first of some later ones that is far enough away."""
+        masks, areas = self.sample.tracks[track], self.sample.areas[track]
+        waiting = self.sample.indices[areas[self.sample.indices] > 0].tolist()
+        known: dict[int, mask_fit.Small] = {}
+        for gap in _GAPS:
+            pairs = [(i, i + gap) for i in waiting if i + gap < len(areas) and areas[i + gap]]
+            new = sorted({i for pair in pairs for i in pair} - known.keys())
+            known |= zip(new, map(mask_fit.Small.of, mask_fit.resized(masks.take(new), half)), strict=True)
+            for i, later in pairs:
+                found = mask_fit.patch(known[i], known[later])
+                if found is not None and found.distance >= _LEAST_MOTION:
+                    self._patches[track, i] = gap, found
+            waiting = [i for i in waiting if (track, i) not in self._patches]
 
     # --- What was measured
 
@@ -282,7 +282,7 @@ class Trial:
             self._edges[candidate] = Edges(
                 np.array([i for i, _ in seen], int),
                 np.array([fits for _, fits in seen]).reshape(len(seen), -1),
-                np.sqrt([len(self._outlines[i]) for i, _ in seen]),
+                np.sqrt([self.outlines[i].masks for i, _ in seen]),
             )
         return self._edges[candidate]
 

@@ -1,20 +1,23 @@
 """How well one mask fits one frame, and two masks the motion between two frames: numbers from pixels.
 
 Both are made so that they can be compared between frames: light, contrast and texture of a frame cancel out. Little
-but numpy, with Pillow's reduced decoding of JPEGs and its box filter: the changes of colour of a small frame in four
+but numpy, with Pillow's reduced decoding of JPEGs and OpenCV's filters: the changes of colour of a small frame in four
 directions, a few hundred points of them for each mask, and no flow field.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from revoskit.frames import Frame, nearest
+from revoskit.masks.rle import MaskSequence
 
 LONGER_SIDE = 320
 """Frames are read at 1/2, 1/4 or 1/8 of their size as long as the longer side keeps this many pixels."""
@@ -26,6 +29,7 @@ _NEAREST = 4  # displacements under this are taken for the same edge
 _BORDER = 3  # pixels along the frame's border in which an outline tells nothing
 _FLAT = 8  # changes of colour that noise alone makes: where there is nothing else, nothing is an edge
 _BLOCK = 4  # pixels; the mean change around a point need not be known more finely
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 _DIRECTIONS = [(0, 1), (1, 0), (1, 1), (1, -1)]  # (down, right)
 _UNIT = [(dy / np.hypot(dy, dx), dx / np.hypot(dy, dx)) for dy, dx in _DIRECTIONS]
 _AROUND = [
@@ -36,7 +40,7 @@ _AROUND = [
 
 
 def read_frame(frame: Frame, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """A frame at reduced size, uint8 (height, width, 3).
+    """A frame at reduced size, its channels one behind the other: uint8 (3, height, width).
 
     Args:
         shape: bring it to this height and width, where it has another.
@@ -47,19 +51,19 @@ def read_frame(frame: Frame, shape: tuple[int, int] | None = None) -> np.ndarray
     reduced = frame.image(LONGER_SIDE)
     if shape and reduced.size != (shape[1], shape[0]):
         reduced = reduced.resize((shape[1], shape[0]), Image.Resampling.BOX)
-    return np.asarray(reduced)
+    return np.stack(cv2.split(np.asarray(reduced)))
 
 
 def halved(frame: np.ndarray) -> np.ndarray:
-    """Means of 2x2 pixels, uint8 (height // 2, width // 2, 3): what `motion_fit` compares."""
-    return np.asarray(Image.fromarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]).reduce(2))
+    """Means of 2x2 pixels, uint8 (3, height // 2, width // 2): what `motion_fit` compares."""
+    height, width = frame.shape[1] // 2, frame.shape[2] // 2
+    whole = frame[:, : 2 * height, : 2 * width]
+    return np.stack([cv2.resize(channel, (width, height), interpolation=cv2.INTER_AREA) for channel in whole])
 
 
-def resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A mask at another size by its nearest pixels, bool `shape`."""
-    rows, columns = map(nearest, mask.shape, shape)
-    found: np.ndarray = mask[rows][:, columns] > 0
-    return found
+def resized(masks: MaskSequence, shape: tuple[int, int]) -> np.ndarray:
+    """Masks at another size by their nearest pixels, bool (masks, *shape)."""
+    return masks.sample(nearest(masks.height, shape[0]), nearest(masks.width, shape[1])).view(bool)
 
 
 # --- A mask's outline against the edges of a frame --------------------------------------------------------------------
@@ -72,48 +76,77 @@ class Changes:
     along: np.ndarray
     """uint8 (4, height, width): the largest change of a channel from the pixel before to the one behind: to the right,
     downwards, to the lower right, to the lower left. 0 along the frame's border."""
-    around: np.ndarray
-    """uint8 (rows, columns) of blocks of 4x4 pixels: the mean of the largest of these over the 20x20 pixels around."""
+    usual: np.ndarray
+    """float32 (rows, columns) of blocks of 4x4 pixels: twice the mean of the largest of these over the 20x20 pixels
+    around, and what noise alone makes. An edge is as strong as its change's share of itself and this."""
 
     @classmethod
     def of(cls, frame: np.ndarray) -> Changes:
-        """Of a frame, uint8 (height, width, 3)."""
-        height, width = frame.shape[:2]
-        size = height * width
-        channels = frame.transpose(2, 0, 1).ravel()  # one behind the other, so that neighbours are at a fixed distance
+        """Of a frame, uint8 (3, height, width)."""
+        height, width = frame.shape[1:]
         along = np.zeros((4, height, width), np.uint8)
-        for found, (dy, dx) in zip(along, _DIRECTIONS, strict=True):
-            way = dy * width + dx
-            changes = cv2.absdiff(channels[: -2 * way], channels[2 * way :]).ravel()
-            red, green, blue = (changes[i * size : (i + 1) * size - 2 * way] for i in range(3))
-            np.maximum(np.maximum(red, green), blue, out=found.ravel()[way : size - way])
-            found[0] = found[-1] = found[:, 0] = found[:, -1] = 0  # neighbours there are others
-        largest = np.maximum(np.maximum(along[0], along[1]), np.maximum(along[2], along[3]))
-        around = Image.fromarray(largest).reduce(_BLOCK).filter(ImageFilter.BoxBlur(2))
-        return cls(along, np.asarray(around))
+        spare = np.empty((height - 2, width - 2), np.uint8)
+        for found, (dy, dx) in zip(along[:, 1:-1, 1:-1], _DIRECTIONS, strict=True):
+            before = frame[:, 1 - dy : height - 1 - dy, 1 - dx : width - 1 - dx]
+            behind = frame[:, 1 + dy : height - 1 + dy, 1 + dx : width - 1 + dx]
+            cv2.absdiff(before[0], behind[0], dst=found)
+            for channel in (1, 2):
+                cv2.max(found, cv2.absdiff(before[channel], behind[channel], dst=spare), dst=found)
+        largest = cv2.max(cv2.max(along[0], along[1]), cv2.max(along[2], along[3]))
+        mean = _blurred(np.asarray(Image.fromarray(largest).reduce(_BLOCK)))
+        return cls(along, 2 * mean.astype(np.float32) + _FLAT)
+
+
+def _blurred(picture: np.ndarray) -> np.ndarray:
+    """Means over 5x5 pixels of a picture, uint8 (height, width); its border goes on as it is."""
+    across = cv2.blur(picture, (5, 1), borderType=cv2.BORDER_REPLICATE)
+    return cv2.blur(across, (1, 5), borderType=cv2.BORDER_REPLICATE)
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Where to look at a frame's `changes`: pixels along the normal of each point of an outline, inside to outside."""
+    """Where to look at a frame's changes: pixels along the normal of each point of an outline, inside to outside."""
 
-    places: np.ndarray
-    """Places in the flattened frame, int32 (points, 2 * reach + 3); the outline itself is in the middle."""
+    rows: np.ndarray
+    """int32 (2 * reach + 3, points); the outline itself is in the middle."""
+    columns: np.ndarray
+    """int32 of the same shape."""
     directions: np.ndarray
     """For each point which of the four directions its normal is nearest to, int32 (points,)."""
-    changes: np.ndarray
-    """Places of the changes to look at in the flattened `Changes.along`, int (points, 2 * reach + 3)."""
-    blocks: np.ndarray
-    """Places of the points in the flattened blocks of `Changes.around`, int (points,)."""
+    shares: np.ndarray
+    """How much each point counts, float32 (points,): 1 together."""
+    shape: tuple[int, int]
+    """Height and width of the frame."""
+    masks: int = 1
+    """The number of masks that it is of."""
 
     @classmethod
-    def at(cls, rows: np.ndarray, columns: np.ndarray, directions: np.ndarray, shape: tuple[int, int]) -> Outline:
-        """From rows and columns, int (points, 2 * reach + 3), in a frame of this height and width."""
-        middle = rows.shape[1] // 2
-        blocks = rows[:, middle] // _BLOCK * -(-shape[1] // _BLOCK) + columns[:, middle] // _BLOCK
-        places = rows * shape[1] + columns
-        changes = places + directions[:, None] * (shape[0] * shape[1])
-        return cls(places.astype(np.int32), directions, changes.astype(np.intp), blocks.astype(np.intp))
+    def joined(cls, outlines: Sequence[Outline]) -> Outline:
+        """Of several masks on one frame, which count alike however many points each has."""
+        if len(outlines) == 1:
+            return outlines[0]
+        return cls(
+            np.concatenate([outline.rows for outline in outlines], 1),
+            np.concatenate([outline.columns for outline in outlines], 1),
+            np.concatenate([outline.directions for outline in outlines]),
+            np.concatenate([outline.shares for outline in outlines]) / np.float32(len(outlines)),
+            outlines[0].shape,
+            len(outlines),
+        )
+
+    @cached_property
+    def changes(self) -> np.ndarray:
+        """Places of the changes to look at in the flattened `Changes.along`, int (2 * reach + 3, points)."""
+        height, width = self.shape
+        places: np.ndarray = ((self.directions * height + self.rows) * width + self.columns).astype(np.intp)
+        return places
+
+    @cached_property
+    def blocks(self) -> np.ndarray:
+        """Places of the points in the flattened `Changes.usual`, int (points,)."""
+        middle, blocks = len(self.rows) // 2, -(-self.shape[1] // _BLOCK)
+        places: np.ndarray = (self.rows[middle] // _BLOCK * blocks + self.columns[middle] // _BLOCK).astype(np.intp)
+        return places
 
 
 def reach(width: int) -> int:
@@ -132,12 +165,10 @@ def outline(mask: np.ndarray) -> Outline | None:
     if not len(rows):
         return None
     top, left = max(0, rows[0] - 6), max(0, columns[0] - 6)
-    near = mask[top : rows[-1] + 7, left : columns[-1] + 7]
-    padded = np.pad(near, 1, mode="edge")
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    smooth = Image.fromarray(near.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(2)).filter(ImageFilter.BoxBlur(2))
-    points = np.argwhere(near & ~inner)
-    normals = -_slope(np.asarray(smooth), points)
+    near = mask[top : rows[-1] + 7, left : columns[-1] + 7].view(np.uint8)
+    inner = cv2.erode(near, _CROSS, borderType=cv2.BORDER_REPLICATE)
+    points = np.argwhere(near > inner)
+    normals = -_slope(_blurred(_blurred(near * np.uint8(255))), points)
     lengths = np.linalg.norm(normals, axis=1)
     sharp = lengths > 1
     normals = normals[sharp] / lengths[sharp, None]
@@ -150,11 +181,13 @@ def outline(mask: np.ndarray) -> Outline | None:
         return None
     chosen = np.linspace(0, len(edge) - 1, min(OUTLINE_POINTS, len(edge))).astype(int)
     edge, normals = edge[chosen], normals[chosen]
-    steps = np.arange(-reach(width) - 1, reach(width) + 2)  # one more, since edges are looked for within a pixel
-    places = np.rint(edge[:, None] + normals[:, None] * steps[:, None]).astype(np.int32)
-    places = np.clip(places, 0, (height - 1, width - 1))
-    nearest = np.abs(normals @ np.array(_UNIT).T).argmax(1).astype(np.int32)
-    return Outline.at(places[..., 0], places[..., 1], nearest, (height, width))
+    steps = np.arange(-reach(width) - 1, reach(width) + 2)[:, None]  # one more: edges are looked for within a pixel
+    down, right = (
+        np.clip(np.rint(start + normal * steps), 0, length - 1).astype(np.int32)
+        for start, normal, length in zip(edge.T, normals.T, mask.shape, strict=True)
+    )
+    directions = np.abs(normals @ np.array(_UNIT).T).argmax(1).astype(np.int32)
+    return Outline(down, right, directions, np.full(len(edge), 1 / len(edge), np.float32), (height, width))
 
 
 def _slope(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -170,23 +203,25 @@ def _slope(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     return slope
 
 
-def moved(outline: Outline, shape: tuple[int, int], down: int, right: int) -> Outline:
+def moved(outline: Outline, down: int, right: int) -> Outline:
     """An outline elsewhere in the frame; what leaves it comes in again at the opposite border."""
-    rows, columns = np.divmod(outline.places, shape[1])
-    return Outline.at((rows + down) % shape[0], (columns + right) % shape[1], outline.directions, shape)
+    height, width = outline.shape
+    rows, columns = outline.rows + down % height, outline.columns + right % width
+    rows -= (rows >= height) * np.int32(height)  # as % does, which takes several times as long
+    columns -= (columns >= width) * np.int32(width)
+    return replace(outline, rows=rows, columns=columns)
 
 
 def edge_profile(changes: Changes, outline: Outline) -> np.ndarray:
-    """How strong edges are along an outline, and along it displaced inwards and outwards: float (2 * reach + 1,).
+    """How strong edges are along an outline, and along it displaced inwards and outwards: float32 (2 * reach + 1,).
 
     For each point and displacement: the change of colour along the normal, the largest within a pixel as masks are not
     exact, as a share of itself and of the mean change around the point, so that neither contrast nor texture nor noise
     of a place decides. The mean over points.
     """
     along = changes.along.take(outline.changes)
-    along = np.maximum(np.maximum(along[:, 2:], along[:, :-2]), along[:, 1:-1])
-    around = 2 * changes.around.take(outline.blocks).astype(np.float32)[:, None] + _FLAT
-    profile: np.ndarray = np.add.reduce(along / (along + around), 0) / len(along)
+    strongest = np.maximum(np.maximum(along[2:], along[:-2]), along[1:-1]).astype(np.float32)
+    profile: np.ndarray = strongest / (strongest + changes.usual.take(outline.blocks)) @ outline.shares
     return profile
 
 
@@ -227,37 +262,45 @@ class Patch:
     """How far the mask moved, in pixels of the reduced frame."""
 
 
-def patch(mask: np.ndarray, later: np.ndarray) -> Patch | None:
-    """What to compare to see whether the image moved as the mask did; null where too little of it is there twice.
+@dataclass(frozen=True)
+class Small:
+    """A mask at the halved frame's size."""
 
-    Args:
-        mask, later: the masks, bool (height, width), at the halved frame's size.
-    """
-    height, width = mask.shape
-    area, *start = _area_and_centre(mask)
-    later_area, *end = _area_and_centre(later)
-    if area < 30 or later_area < 30:
+    pixels: np.ndarray
+    """bool (height, width)"""
+    area: int
+    centre: np.ndarray
+    """The mean of its rows and of its columns."""
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> Small:
+        rows, columns = (
+            cv2.reduce(pixels.view(np.uint8), axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() for axis in (1, 0)
+        )
+        area = int(rows.sum())
+        return cls(pixels, area, np.array([line @ np.arange(len(line)) for line in (rows, columns)]) / max(1, area))
+
+
+def patch(mask: Small, later: Small) -> Patch | None:
+    """What to compare to see whether the image moved as the mask did; null where too little of it is there twice."""
+    if mask.area < 30 or later.area < 30:
         return None
-    step = np.rint(np.subtract(end, start)).astype(int)
+    height, width = mask.pixels.shape
+    step = np.rint(later.centre - mask.centre).astype(int)
     down, right = step.tolist()
     seen = np.zeros((height, width), bool)  # where the mask is that is in the later one, too
     there, here = _shifted(height, down), _shifted(width, right)
-    seen[there[0], here[0]] = mask[there[0], here[0]] & later[there[1], here[1]]
-    points = np.argwhere(seen)
-    if len(points) < 30:
+    seen[there[0], here[0]] = mask.pixels[there[0], here[0]] & later.pixels[there[1], here[1]]
+    places = np.flatnonzero(seen)
+    if len(places) < 30:
         return None
-    points = points[np.linspace(0, len(points) - 1, min(PATCH_POINTS, len(points))).astype(int)]
-    distance = float(np.hypot(*step))
+    places = places[np.linspace(0, len(places) - 1, min(PATCH_POINTS, len(places))).astype(int)]
     shifts = step + np.array([(0, 0), tuple(-step), *_AROUND])
-    moved = np.clip(points + shifts[:, None], 0, (height - 1, width - 1))
-    return Patch(points @ (width, 1), moved @ (width, 1), 2 * distance)
-
-
-def _area_and_centre(mask: np.ndarray) -> tuple[float, float, float]:
-    """Pixels of a mask, and the mean of their rows and columns."""
-    moments = cv2.moments(mask.view(np.uint8), binaryImage=True)
-    area = moments["m00"]
-    return area, moments["m01"] / max(1, area), moments["m10"] / max(1, area)
+    rows, columns = (
+        np.clip(at + shift[:, None], 0, length - 1)
+        for at, shift, length in zip(np.divmod(places, width), shifts.T, (height, width), strict=True)
+    )
+    return Patch(places, rows * width + columns, 2 * float(np.hypot(*step)))
 
 
 def _shifted(length: int, step: int) -> tuple[slice, slice]:
@@ -271,13 +314,15 @@ def motion_fit(frame: np.ndarray, later: np.ndarray, places: Patch) -> float:
 
     The correlation of a patch with where the mask went, less the larger of its mean correlation with what lies 8 to 16
     pixels of the reduced frame around and of that with where it was. About 0 or less where the image does not follow.
+
+    Args:
+        frame, later: halved frames, uint8 (3, height, width).
     """
-    before = frame.reshape(-1, 3).take(places.points, 0).astype(np.float32)
-    after = later.reshape(-1, 3).take(places.moved, 0).astype(np.float32)
-    before -= before.mean(0)
-    after -= np.einsum("kpc->kc", after)[:, None] / np.float32(len(before))
-    before, after = before.ravel(), after.reshape(len(after), -1)
+    before = frame.reshape(3, -1).take(places.points, 1).astype(np.float32)
+    after = later.reshape(3, -1).take(places.moved, 1).astype(np.float32)
+    before -= before.mean(1, keepdims=True)
+    after -= after.mean(2, keepdims=True)
     flat = 25 * len(places.points)  # the energy of noise alone: a patch without texture tells nothing
-    energy = np.sqrt((before @ before + flat) * (np.einsum("kp,kp->k", after, after) + flat))
-    correlation = after @ before / energy
+    energy = np.sqrt((np.vdot(before, before) + flat) * (np.einsum("ckp,ckp->k", after, after) + flat))
+    correlation = np.einsum("ckp,cp->k", after, before) / energy
     return float(correlation[0] - max(correlation[1], correlation[2:].mean()))

@@ -38,7 +38,7 @@ class Shift:
 
 def find_shift(trial: Trial, filed: Candidate) -> Shift | None:
     """The shift under which masks lie on edges, where there is one beyond doubt."""
-    indices = [i for i in trial.sample.indices.tolist() if filed.places[i] >= 0 and trial.outlines(i)]
+    indices = [i for i in trial.sample.indices.tolist() if filed.places[i] >= 0 and i in trial.outlines]
     if len(indices) < 2 * LEAST_FRAMES - 2:
         return None
     indices = [indices[i] for i in np.linspace(0, len(indices) - 1, min(_MASKS, len(indices))).astype(int).tolist()]
@@ -81,16 +81,13 @@ def _correlation(trial: Trial, filed: Candidate, i: int, span: int) -> np.ndarra
     changes = mask_fit.Changes.of(trial.halved(int(filed.places[i])))
     height, width = changes.along.shape[1:]
     along = changes.along.astype(np.float32)
-    around = changes.around.repeat(4, 0).repeat(4, 1)[:height, :width].astype(np.float32)
-    strength = along / (along + 2 * around + 8)
+    strength = along / (along + changes.usual.repeat(4, 0).repeat(4, 1)[:height, :width])
     strength -= strength.mean((1, 2), keepdims=True)
-    drawn = np.zeros((4, height, width), np.float32)
-    for outline in trial.outlines(i):
-        middle = outline.places.shape[1] // 2
-        for step in (-1, 0, 1):
-            rows, columns = np.divmod(outline.places[:, middle + 2 * step], trial.shape[1])
-            place = np.minimum(rows // 2, height - 1), np.minimum(columns // 2, width - 1)
-            np.add.at(drawn, (outline.directions, *place), 1)
+    outline = trial.outlines[i]
+    near = len(outline.rows) // 2 + np.array([-2, 0, 2])  # half a pixel of the halved frame and more to both sides
+    rows, columns = np.minimum(outline.rows[near] // 2, height - 1), np.minimum(outline.columns[near] // 2, width - 1)
+    places = (outline.directions * height + rows) * width + columns
+    drawn = np.bincount(places.ravel(), minlength=along.size).reshape(along.shape).astype(np.float32)
     padding = (0, cv2.getOptimalDFTSize(height + span) - height, 0, cv2.getOptimalDFTSize(width + span) - width)
     spectra = [
         [cv2.dft(cv2.copyMakeBorder(picture, *padding, cv2.BORDER_CONSTANT)) for picture in pair]
@@ -121,8 +118,8 @@ def _refined(trial: Trial, filed: Candidate, indices: list[int], start: tuple[in
         changes = trial.changes(int(filed.places[i]))
         for down, right in near:
             way = round(part * down), round(part * right)
-            outlines = [mask_fit.moved(outline, trial.shape, *way) for outline in trial.outlines(i)]
-            fits.setdefault((down, right), []).append(trial.fits(changes, outlines))
+            outline = mask_fit.moved(trial.outlines[i], *way)
+            fits.setdefault((down, right), []).append(trial.fits(changes, outline))
     means = {shift: np.mean(found, axis=0) for shift, found in fits.items()}
     best = max(means, key=lambda shift: float(means[shift].max()))
     theirs, ours = np.stack(fits[best]), trial.edges(filed)
