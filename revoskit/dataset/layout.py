@@ -291,8 +291,13 @@ class SplitFiles:
 
     def video_folder(self, video_id: str) -> Path:
         """Where a video's frames lie: for ReVOS under JPEGImages/, or directly under the root where that has none."""
-        candidates = [folder / video_id / self._paths.frames_within for folder in self.frame_folders]
-        return next((folder for folder in candidates if folder.is_dir()), candidates[0])
+        return Path(self._folder_of(video_id))
+
+    def _folder_of(self, video_id: str) -> str:
+        """The same as text, with a slash at its end: it is asked for around every video."""
+        within = os.path.join(video_id, self._paths.frames_within, "")
+        candidates = [os.path.join(self.layout.root, folder, within) for folder in self._paths.frames]
+        return next(filter(os.path.isdir, candidates), candidates[0]).replace("/", os.sep)
 
     def _in_archive(self, video_id: str) -> str:
         """The folder of a video's frames as an archive has it, less what may come before."""
@@ -336,13 +341,15 @@ class SplitFiles:
         """Those frames of a video; costs one look into its folder."""
         files = [f"{name}.jpg" for name in names]
         present, archived = self._places(video_id, files)
-        folder = os.path.join(self.video_folder(video_id), "")
+        folder = self._folder_of(video_id)
         return [FrameFile(folder + file) if file in present else archived.get(file) for file in files]
 
     def missing_frames(self, video: Video) -> list[str]:
         """The names of a video's frames that are neither on disk nor in an archive."""
         files = [f"{name}.jpg" for name in video.frame_names]
         present, archived = self._places(video.video_id, files)
+        if present.issuperset(files):
+            return []
         return [
             name
             for name, file in zip(video.frame_names, files, strict=True)
@@ -351,8 +358,10 @@ class SplitFiles:
 
     def _places(self, video_id: str, files: Sequence[str]) -> tuple[set[str], Mapping[str, Frame]]:
         """The names of the files in a video's folder, and where one of `files` is not there, those in the archive."""
-        folder = self.video_folder(video_id)
-        present = set(os.listdir(folder)) if folder.is_dir() else set()
+        try:
+            present = set(os.listdir(self._folder_of(video_id)))
+        except (FileNotFoundError, NotADirectoryError):
+            present = set()
         archive = None if present.issuperset(files) else self.archive
         return present, archive.frames(self._in_archive(video_id)) if archive else {}
 
