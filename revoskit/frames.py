@@ -1,8 +1,8 @@
 """A frame, wherever it lies: its bytes, its size, its pixels. The only module that opens a JPEG.
 
-simplejpeg (the extra `jpeg`) decodes pixels for a grid where it can be imported, Pillow otherwise and whatever else is
-asked for; OpenCV resizes. libjpeg-turbo can leave out the finer half, three quarters or seven eighths of a JPEG while
-decoding it, which costs a fraction of the time; what is left is resized by less than half.
+simplejpeg (the extra `jpeg`) decodes pixels for a grid, and small ones, where it can be imported, Pillow otherwise and
+whatever else is asked for; OpenCV resizes. libjpeg-turbo can leave out the finer half, three quarters or seven eighths
+of a JPEG while decoding it, which costs a fraction of the time; what is left is resized by less than half.
 
 Masks follow the rows and columns of the file. EXIF data may say that a picture is to be turned before it is shown, as
 browsers and the decoding of `datasets` do: nothing here turns a frame. One that is of another size than its video, but
@@ -42,6 +42,7 @@ EncodedFrame = dict[str, Any]
 
 _SHAPE_TOLERANCE = 0.01
 _ORIENTATION = 0x0112  # of EXIF: 1 is upright, and 0 is written by some that do not know
+_MOST_PIXELS = 2**26  # that are given to simplejpeg; Pillow knows what a decompression bomb is
 _LEAST_BYTES = 100  # of a JPEG: its tables alone take more
 _START, _END = b"\xff\xd8", b"\xff\xd9"  # of every whole JPEG, unless something was added to it
 
@@ -187,20 +188,34 @@ class Frame(abc.ABC):
         """It as a row of which decoders that turn frames, as that of `datasets`, leave rows and columns as they are."""
         return {"path": None, "bytes": self.unturned()} if self.is_turned() else self.row()
 
-    def image(self, least: tuple[int, int] | int | None = None, *, grey: bool = False) -> Image.Image:
+    def image(self, least: tuple[int, int] | None = None, *, grey: bool = False) -> Image.Image:
         """Its pixels as an image of mode RGB, or of mode L where it has no colour and `grey` allows it.
 
         Args:
-            least: width and height, or the longer of the two, in pixels. The image may be reduced by 2, 4 or 8 while it
-                is decoded, to no less than that.
+            least: width and height in pixels. The image may be reduced by 2, 4 or 8 while it is decoded, to no less
+                than that.
         """
         with self._opened() as (image, _):
-            if isinstance(least, int):
-                by = max(1, max(image.size) // least)
-                least = -(-image.width // by), -(-image.height // by)
             if least:
                 image.draft(None, least)
             return image.convert("L" if grey and image.mode == "L" else "RGB")
+
+    def small(self, least: int) -> np.ndarray:
+        """Its pixels, uint8 (height, width, 3), RGB, reduced while it is decoded.
+
+        Args:
+            least: by 2, 4 or 8, as long as its longer side keeps this many pixels.
+        """
+        data = self.read()
+        if simplejpeg is not None:
+            with contextlib.suppress(ValueError):  # Pillow takes some damage, and says what is wrong with the rest
+                height, width, *_ = simplejpeg.decode_jpeg_header(data)
+                if height * width <= _MOST_PIXELS:
+                    return _decode(data, height, width, _reduction(height, width, least))
+        with self._faults_named(), Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            by = _reduction(image.height, image.width, least)
+            image.draft(None, (image.width // by, image.height // by))
+            return np.asarray(image.convert("RGB"))
 
     def pixels(self, grid: Grid, out: np.ndarray) -> tuple[int, int]:
         """Decode it and write it to `out`, uint8 (height, width, 3), RGB, resized as `grid` says.
@@ -227,10 +242,7 @@ class Frame(abc.ABC):
             return np.asarray(image.convert("RGB")), own, by
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
         own = self._own_grid(grid, height, width)
-        if (by := own.reduction) == 1:
-            return simplejpeg.decode_jpeg(data), own, 1
-        least = {"min_height": -(-height // by), "min_width": -(-width // by)}
-        return simplejpeg.decode_jpeg(data, **least, min_factor=by), own, by
+        return _decode(data, height, width, own.reduction), own, own.reduction
 
     def _own_grid(self, grid: Grid, height: int, width: int) -> Grid:
         """The same grid on a frame of this size, which has to be of the shape that is expected."""
@@ -442,7 +454,7 @@ class FrameImage(Frame):
     def size(self) -> tuple[int, int]:
         return self.decoded.height, self.decoded.width
 
-    def image(self, least: tuple[int, int] | int | None = None, *, grey: bool = False) -> Image.Image:
+    def image(self, least: tuple[int, int] | None = None, *, grey: bool = False) -> Image.Image:
         with self._faults_named():
             return self.decoded.convert("L" if grey and self.decoded.mode == "L" else "RGB")
 
@@ -519,6 +531,25 @@ def _ends(file: File) -> tuple[bytes, bytes, int]:
     num_bytes = file.seek(0, os.SEEK_END)
     file.seek(max(0, num_bytes - 2))
     return start, file.read(2), num_bytes
+
+
+def _reduction(height: int, width: int, least: int) -> int:
+    """By which of 1, 2, 4 and 8 a frame may be reduced so that its longer side keeps `least` pixels.
+
+    By less for some sizes that are no multiple of it, as `draft` of Pillow has it.
+    """
+    by = max(1, max(height, width) // least)
+    whole = min(height // -(-height // by), width // -(-width // by))
+    return next(by for by in (8, 4, 2, 1) if by <= whole)
+
+
+def _decode(data: bytes, height: int, width: int, by: int) -> np.ndarray:
+    """The pixels of a JPEG of this size, reduced by 1, 2, 4 or 8, as simplejpeg decodes them: uint8, RGB."""
+    if by == 1:
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data)
+    else:
+        pixels = simplejpeg.decode_jpeg(data, min_height=-(-height // by), min_width=-(-width // by), min_factor=by)
+    return pixels
 
 
 def _decode_all(image: Image.Image, file: File) -> None:

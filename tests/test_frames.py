@@ -55,6 +55,7 @@ def every_reader(frame: frames.Frame) -> dict[str, callable]:
     return {
         "image": lambda: frame.image(),
         "reduced": lambda: frame.image((8, 8)),
+        "small": lambda: frame.small(8),
         "pixels": lambda: frame.pixels(Grid(HEIGHT, WIDTH, HEIGHT // 2, WIDTH // 2), out),
         "examine": lambda: frame.examine(HEIGHT, WIDTH),
         "decode": lambda: frame.examine(HEIGHT, WIDTH, decode=True),
@@ -184,6 +185,34 @@ def test_an_image_is_reduced_while_it_is_decoded_to_no_less_than_was_asked_for()
     assert frame.image().size == (640, 480)
     assert frame.image((160, 120)).size == (160, 120)
     assert frame.image((161, 120)).size == (320, 240)
+
+
+def test_small_pixels_are_reduced_as_long_as_the_longer_side_keeps_what_was_asked_for(backend):
+    frame = FrameBytes(jpeg(picture(480, 640)))
+    for least, shape in [(1000, (480, 640)), (640, (480, 640)), (320, (240, 320)), (200, (240, 320)), (80, (60, 80))]:
+        assert frame.small(least).shape == (*shape, 3)
+    whole = np.asarray(frame.image()).astype(int)
+    assert abs(frame.small(640) - whole).mean() < 2
+    assert abs(frame.small(320) - whole.reshape(240, 2, 320, 2, 3).mean((1, 3))).mean() < 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 3), (359, 641)])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_decoders_agree_on_small_pixels_of_any_shape_and_colour(monkeypatch, size, mode):
+    pytest.importorskip("simplejpeg")
+    frame = FrameBytes(jpeg(picture(*size).convert(mode)))
+    small = frame.small(100)
+    monkeypatch.setattr(frames, "simplejpeg", None)
+    assert abs(frame.small(100) - small.astype(int)).mean() < 2
+
+
+def test_what_only_pillow_takes_has_small_pixels_all_the_same():
+    pytest.importorskip("simplejpeg")
+    content = jpeg(picture(480, 640))
+    damaged = FrameBytes(content[: len(content) // 2] + bytes(100) + content[len(content) // 2 + 100 :])
+    with pytest.raises(FrameError):
+        damaged.examine(480, 640, decode=True)
+    assert damaged.small(320).shape == (240, 320, 3)
 
 
 def test_an_image_without_colour_stays_so_only_where_that_is_allowed():

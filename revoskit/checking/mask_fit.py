@@ -1,7 +1,7 @@
 """How well one mask fits one frame, and two masks the motion between two frames: numbers from pixels.
 
 Both are made so that they can be compared between frames: light, contrast and texture of a frame cancel out. Little
-but numpy, with Pillow's reduced decoding of JPEGs and OpenCV's filters: the changes of colour of a small frame in four
+but numpy, with the reduced decoding of JPEGs and OpenCV's filters: the changes of colour of a small frame in four
 directions, a few hundred points of them for each mask, and no flow field.
 """
 
@@ -48,10 +48,12 @@ def read_frame(frame: Frame, shape: tuple[int, int] | None = None) -> np.ndarray
     Raises:
         FrameError: it cannot be read.
     """
-    reduced = frame.image(LONGER_SIDE)
-    if shape and reduced.size != (shape[1], shape[0]):
-        reduced = reduced.resize((shape[1], shape[0]), Image.Resampling.BOX)
-    return np.stack(cv2.split(np.asarray(reduced)))
+    pixels = frame.small(LONGER_SIDE)
+    if shape and pixels.shape[:2] != shape:
+        pixels = np.asarray(Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.BOX))
+    channels = np.empty((3, *pixels.shape[:2]), np.uint8)
+    cv2.split(pixels, list(channels))
+    return channels
 
 
 def halved(frame: np.ndarray) -> np.ndarray:
