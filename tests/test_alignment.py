@@ -18,6 +18,7 @@ from revoskit.checking.evidence import Gain
 from revoskit.dataset.annotations import open_annotations
 from revoskit.dataset.layout import EXPRESSIONS, TRACKS, Layout
 from revoskit.dataset.remapping import Linear, apply_mapping, read_mapping
+from revoskit.masks.rle import MaskSequence
 from revoskit.miniature import write_miniature
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -169,6 +170,24 @@ def test_too_little_to_go_by_is_said_and_is_no_fault(tmp_path):
     for frame in (tmp_path / "bare/JPEGImages" / VIDEO).iterdir():
         frame.unlink()
     assert "not on disk" in examine(Layout.at(tmp_path / "bare"), "train", VIDEO).note
+
+
+@pytest.mark.parametrize("size", [(1, 400), (400, 2), (90, 160)])
+def test_masks_or_frames_too_small_for_any_outline_are_no_fault(tmp_path, size):
+    write_miniature(tmp_path / "ReVOS", videos=1)
+    layout = Layout.at(tmp_path / "ReVOS")
+    refile(layout.root, list(range(12)), [0] * 12)
+    content = json.loads((layout.root / EXPRESSIONS["train"]).read_text())
+    content["videos"][VIDEO] |= {"height": size[0], "width": size[1]}
+    (layout.root / EXPRESSIONS["train"]).write_text(json.dumps(content))
+    pixels = np.zeros((12, *size), np.uint8)
+    pixels[:, 0, :1] = 1
+    tracks = {anno: list(MaskSequence.encode(pixels)) for anno in json.loads((layout.root / TRACKS).read_text())}
+    (layout.root / TRACKS).write_text(json.dumps(tracks))
+    for frame in layout.split("train").video_folder(VIDEO).iterdir():
+        Image.new("RGB", size[::-1]).save(frame)
+    found = examine(layout, "train", VIDEO)
+    assert (found.verdict, found.note) == (Verdict.UNDECIDED, "too few outlines to go by")
 
 
 def test_a_broken_frame_or_track_leaves_its_video_undecided(tmp_path):

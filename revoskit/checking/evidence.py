@@ -245,7 +245,8 @@ class Trial:
         for track in range(len(self.sample.tracks)):
             for i, outline in self._track_outlines(track, self.shape):
                 outlines.setdefault(i, []).append(outline)
-            self._find_patches(track, (height // 2, width // 2))
+            if height > 1 and width > 1:
+                self._find_patches(track, (height // 2, width // 2))
         self.outlines = {i: mask_fit.Outline.joined(found) for i, found in outlines.items()}
 
     def _track_outlines(self, track: int, shape: tuple[int, int]) -> Iterator[tuple[int, mask_fit.Outline]]:
@@ -281,7 +282,7 @@ class Trial:
             seen = [(i, fits) for i, fits in found if fits is not None]
             self._edges[candidate] = Edges(
                 np.array([i for i, _ in seen], int),
-                np.array([fits for _, fits in seen]).reshape(len(seen), -1),
+                np.array([fits for _, fits in seen]).reshape(len(seen), 2 * mask_fit.reach(self.shape[1]) + 1),
                 np.sqrt([self.outlines[i].masks for i, _ in seen]),
             )
         return self._edges[candidate]
@@ -292,7 +293,7 @@ class Trial:
         Each mapping has the one displacement that suits it best.
         """
         theirs, ours = self.edges(candidate), self.edges(filed)
-        _, a, b = np.intersect1d(theirs.indices, ours.indices, return_indices=True)
+        _, a, b = np.intersect1d(theirs.indices, ours.indices, assume_unique=True, return_indices=True)
         differ = candidate.places[theirs.indices[a]] != filed.places[theirs.indices[a]]
         a, b = a[differ], b[differ]
         values = theirs.at(theirs.best)[a] - ours.at(ours.best)[b] if len(a) else np.zeros(0)

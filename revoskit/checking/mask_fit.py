@@ -201,7 +201,7 @@ def _slope(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
         before[:, axis] = np.maximum(points[:, axis] - 1, 0)
         behind[:, axis] = np.minimum(points[:, axis] + 1, last[axis])
         rise = picture[behind[:, 0], behind[:, 1]].astype(np.float32) - picture[before[:, 0], before[:, 1]]
-        slope[:, axis] = rise / (behind - before)[:, axis]
+        slope[:, axis] = rise / np.maximum(1, (behind - before)[:, axis])  # 0 where there is one row alone
     return slope
 
 
