@@ -454,7 +454,7 @@ class Revos(datasets.GeneratorBasedBuilder):
 
         A full disk is said here, since what an error comes of does not travel from a worker to its parent.
         """
-        with storing(self._store, datasets.exceptions.DatasetGenerationError):
+        with _plain_memory(), storing(self._store, datasets.exceptions.DatasetGenerationError):
             yield from self._prepare_split_alone(*args, **kwargs)
 
     def _prepare_split_alone(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
@@ -474,6 +474,17 @@ class Revos(datasets.GeneratorBasedBuilder):
         # Not within the block above: it would get that error for its context, and is itself the cause of it. Whoever
         # walks such a chain never ends.
         raise ours
+
+
+@contextlib.contextmanager
+def _plain_memory() -> Iterator[None]:
+    """Let Arrow take memory from the system: its own pool keeps tens of megabytes of what one table after another took."""
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(pool)
 
 
 def _parameters_of_writing_tables() -> Collection[str]:
