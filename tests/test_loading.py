@@ -1,5 +1,6 @@
 """`load_dataset("revos")` and the builder, as a user of `datasets` meets them; also run on the oldest version."""
 
+import contextlib
 import errno
 import json
 import os
@@ -16,6 +17,7 @@ from unittest.mock import Mock
 import datasets
 import multiprocess
 import numpy as np
+import pyarrow as pa
 import pytest
 from datasets import DownloadMode, get_dataset_config_names, get_dataset_split_names, load_dataset, load_dataset_builder
 from packaging.version import Version
@@ -490,6 +492,27 @@ def test_ids_of_videos_are_what_processes_share_not_masks(miniature, cache):
         lists = [value for value in generator.gen_kwargs.values() if isinstance(value, list)]
         layout = Layout.at(miniature.root)
         assert lists == [list(open_annotations(layout, str(generator.name)).videos)]
+
+
+@pytest.mark.parametrize("spoil", [None, spoil_track])
+def test_arrow_takes_memory_from_the_system_while_a_dataset_is_built(
+    own_miniature, cache, edit_json, monkeypatch, spoil
+):
+    before = pa.default_memory_pool().backend_name
+    pools = []
+    tables = revos.Revos._generate_tables
+
+    def noted(*args, **kwargs):
+        pools.append(pa.default_memory_pool().backend_name)
+        return tables(*args, **kwargs)
+
+    monkeypatch.setattr(revos.Revos, "_generate_tables", noted)
+    if spoil:
+        spoil(own_miniature.root, edit_json)
+    with pytest.raises(AnnotationError) if spoil else contextlib.nullcontext():
+        load_dataset("revos", data_dir=str(own_miniature.root), cache_dir=cache)
+    assert set(pools) == {"system"}
+    assert pa.default_memory_pool().backend_name == before
 
 
 def test_a_stream_of_a_split_needs_no_other(own_miniature):
