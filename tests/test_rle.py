@@ -9,8 +9,8 @@ from mask_strategies import pixels as noise
 from pycocotools import mask as coco
 
 from revoskit.errors import MaskError
-from revoskit.masks import rle as rle_module
 from revoskit.masks.rle import MAX_PIXELS, MaskSequence, faults
+from revoskit.masks.runs import Runs, write
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40))
 PIXELS = SHAPES.flatmap(lambda shape: noise(*shape))
@@ -276,7 +276,8 @@ def test_what_is_computed_from_uneven_masks_is_what_their_pixels_give(tracks):
 
 @given(st.lists(st.integers(0, 2**29 - 1), min_size=1, max_size=8))
 def test_runs_of_any_length_are_written_as_their_definition_has_it(runs):
-    assert rle_module._strings(rle_module._Runs(np.array(runs, np.int32), np.array([0]))) == [counts_from(runs)]
+    written = write(Runs(np.array(runs, np.int32), np.array([0])))
+    assert written.strings() == [counts_from(runs)]
 
 
 @given(st.lists(st.integers(0, MAX_PIXELS - 1), min_size=2, max_size=12, unique=True))

@@ -1,18 +1,15 @@
 """COCO run-length masks: check, decode, union, area.
 
-A mask is stored as ``{"size": [height, width], "counts": str}``: the lengths of alternating runs of background
-and object, column by column, as differences to the run two before, in base 32 (``rleToString`` of the COCO API).
-`pycocotools` reads such a string without looking where it ends: malformed counts crash the interpreter, counts that
-are too short leave pixels uninitialised, and an empty run in the middle of two masks ends their merging early. So
-native code is reached through `MaskSequence` alone, which cannot be made from anything but sound masks, and for one
-frame at a time: some versions of it fail on lists of more than 255. All else is done here, on the runs of all frames at
-once.
+A mask is stored as ``{"size": [height, width], "counts": str}``, its counts as `runs` explains them. `pycocotools`
+reads such a string without looking where it ends: malformed counts crash the interpreter, and counts that are too short
+leave pixels uninitialised. So native code is reached through `MaskSequence` alone, which cannot be made from anything
+but sound masks, and for one frame at a time: some versions of it fail on lists of more than 255. All else is done in
+`runs`, on those of all frames at once.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict, overload
@@ -22,11 +19,9 @@ from pycocotools import mask as coco
 
 from revoskit import regular
 from revoskit.errors import MaskError
+from revoskit.masks.runs import MAX_DIGITS, Counts, Edges, Runs, between, frames_at_once, read, unite, write
 from revoskit.text import brief
 
-# A COCO digit has five bits and one that says "more follows". Six digits reach 2**29, so every sum stays exact and
-# a run cannot overflow the 32 bits that native code gives it.
-MAX_DIGITS = 6
 MAX_PIXELS = min(regular.MAX_PIXELS, 2**29 - 1)
 MASKS_AT_ONCE = 32  # that are pixels while they are resampled
 
@@ -46,58 +41,6 @@ class Fault:
     reason: str
 
 
-class _Runs(NamedTuple):
-    """The run lengths of many masks end to end, int32, and where those of each mask start."""
-
-    lengths: np.ndarray
-    starts: np.ndarray
-
-    def counts(self) -> np.ndarray:
-        return _gaps(self.starts, len(self.lengths))
-
-    def some(self, first: int, count: int) -> _Runs:
-        """Those of `count` masks from number `first` on."""
-        starts = np.append(self.starts, len(self.lengths))[first : first + count + 1]
-        return _Runs(self.lengths[starts[0] : starts[-1]], starts[:-1] - starts[0])
-
-    def places(self) -> np.ndarray:
-        """The number of each run within its mask, int32."""
-        starts = np.repeat(self.starts.astype(np.int32), self.counts())
-        return np.asarray(np.arange(len(self.lengths), dtype=np.int32) - starts)
-
-    def on_object(self) -> np.ndarray:
-        """Which runs are object: every second one of a mask, bool."""
-        return np.asarray(self.places() & 1 == 1)
-
-    def empty(self) -> np.ndarray:
-        """The runs without a pixel, but for a mask's first, which says that it begins with object: int64."""
-        empty = np.flatnonzero(self.lengths == 0)
-        return np.asarray(empty[self.starts[np.searchsorted(self.starts, empty, "right") - 1] != empty])
-
-    def canonical(self, pixels: int) -> _Runs:
-        """The same masks, of `pixels` each, as encoding them would give them: without empty runs."""
-        return _runs_between(*self.intervals(), len(self.starts), pixels) if len(self.empty()) else self
-
-    def intervals(self) -> tuple[np.ndarray, np.ndarray]:
-        """The first position of each run on the object that has a pixel, and the one after its last, both int64.
-
-        Positions count through one mask after the other.
-        """
-        ends, counts = np.cumsum(self.lengths, dtype=np.int64), self.counts()
-        background = counts % 2 == 1  # at the end of a mask; wherever else a run ends, an object begins or ends
-        first, last = np.delete(ends, (self.starts + counts - 1)[background]).reshape(-1, 2).T
-        there = last > first
-        return first[there], last[there]
-
-
-def _gaps(starts: np.ndarray, end: int) -> np.ndarray:
-    """From each start to the next, and from the last to `end`: `np.diff(starts, append=end)` in a fifth of its time."""
-    ends = np.empty_like(starts)
-    ends[:-1] = starts[1:]
-    ends[-1:] = end
-    return np.asarray(ends - starts)
-
-
 def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
     """What is wrong with each mask of a sequence, in order; an empty list means all are sound. Null masks are."""
     if not 0 < height * width <= MAX_PIXELS:
@@ -105,36 +48,49 @@ def faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
     return _examine(masks, height, width)[0]
 
 
-def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list[Fault], _Runs | None]:
-    """Faults, and the runs of all masks that are there."""
+def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list[Fault], Counts, Runs]:
+    """Faults, in order; the counts of the masks that can be read, and their runs."""
     found = _shape_faults(masks, height, width)
     unusable = {fault.index for fault in found}
-    present = [(i, mask["counts"]) for i, mask in enumerate(masks) if mask is not None and i not in unusable]
-    indices, strings = [i for i, _ in present], [counts for _, counts in present]
-    if not strings:
-        return found, None
-    digits, ends = _digits(strings)
-    unreadable = _unreadable(digits, ends)
+    strings = ["" if mask is None or i in unusable else mask["counts"] for i, mask in enumerate(masks)]
+    counts = Counts.of(strings)
+    unreadable = _unreadable(counts)
     if unreadable:
-        found += [Fault(indices[i], reason) for i, reason in unreadable.items()]
-        strings = [string for i, string in enumerate(strings) if i not in unreadable]
-        indices = [index for i, index in enumerate(indices) if i not in unreadable]
-        if not strings:
-            return sorted(found, key=lambda fault: fault.index), None
-        digits, ends = _digits(strings)
-
-    runs = _run_lengths(digits, ends)
+        found = sorted([*found, *unreadable], key=lambda fault: fault.index)
+        unusable = {fault.index for fault in found}
+        counts = Counts.of(["" if i in unusable else string for i, string in enumerate(strings)])
+    runs = read(counts)
     lengths, starts = runs
+    if not len(starts):
+        return found, counts, runs
     negative = np.minimum.reduceat(lengths, starts) < 0 if lengths.min() < 0 else np.zeros(len(starts), bool)
     totals = np.add.reduceat(lengths, starts, dtype=np.int64)
-    for i in np.flatnonzero(negative | (totals != height * width)):
+    wrong = np.flatnonzero(negative | (totals != height * width))
+    for i in wrong:
         reason = (
             "its counts hold a negative run"
             if negative[i]
             else f"its counts add up to {totals[i]} pixels, expected {height}x{width} = {height * width}"
         )
-        found.append(Fault(indices[i], reason))
-    return sorted(found, key=lambda fault: fault.index), runs
+        found.append(Fault(int(counts.present()[i]), reason))
+    return sorted(found, key=lambda fault: fault.index) if len(wrong) else found, counts, runs
+
+
+def _unreadable(counts: Counts) -> list[Fault]:
+    """Counts that are no sequence of numbers at all."""
+    reasons: dict[int, str] = {}
+    digits, ends, present = counts.digits(), counts.ends, counts.present()
+    foreign = np.flatnonzero(digits > 63)
+    reasons.update(dict.fromkeys(np.searchsorted(ends, foreign, "right").tolist(), _FOREIGN))
+    for i in present[digits[ends[present] - 1] & 32 != 0].tolist():
+        reasons.setdefault(i, "its counts break off inside a number")
+    # A number that is too long shows as MAX_DIGITS digits in a row that all say "more follows".
+    more = np.concatenate([digits & 32, np.zeros(MAX_DIGITS, np.uint8)])
+    long = functools.reduce(np.bitwise_and, (more[i : i + len(digits)] for i in range(MAX_DIGITS)))
+    if long.any():
+        for i in np.searchsorted(ends, np.flatnonzero(long), "right").tolist():
+            reasons.setdefault(i, "its counts hold a number that is too large")
+    return [Fault(i, reason) for i, reason in reasons.items()]
 
 
 def _shape_faults(masks: Sequence[RLE | None], height: int, width: int) -> list[Fault]:
@@ -176,66 +132,6 @@ def _shape_fault(mask: Any, height: int, width: int) -> str | None:
 _FOREIGN = "its counts hold a character outside COCO's alphabet"
 
 
-def _digits(strings: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """COCO digits of all strings end to end, uint8, and where each string ends."""
-    digits = np.frombuffer("".join(strings).encode("ascii"), np.uint8) - np.uint8(48)
-    return digits, np.cumsum([len(string) for string in strings])
-
-
-def _unreadable(digits: np.ndarray, ends: np.ndarray) -> dict[int, str]:
-    """Strings that are no sequence of numbers at all, by position."""
-    reasons: dict[int, str] = {}
-    if digits.max() > 63:
-        foreign = np.searchsorted(ends, np.flatnonzero(digits > 63), "right")
-        reasons.update(dict.fromkeys(foreign.tolist(), _FOREIGN))
-    for i in np.flatnonzero(digits[ends - 1] & 32).tolist():
-        reasons.setdefault(i, "its counts break off inside a number")
-    # A number that is too long shows as MAX_DIGITS digits in a row that all say "more follows".
-    more = np.concatenate([digits & 32, np.zeros(MAX_DIGITS, np.uint8)])
-    long = functools.reduce(np.bitwise_and, (more[i : i + len(digits)] for i in range(MAX_DIGITS)))
-    if long.any():
-        for i in np.searchsorted(ends, np.flatnonzero(long), "right").tolist():
-            reasons.setdefault(i, "its counts hold a number that is too large")
-    return reasons
-
-
-def _run_lengths(digits: np.ndarray, ends: np.ndarray) -> _Runs:
-    """The runs of readable counts, for all strings at once."""
-    tops = np.flatnonzero(digits < 32)  # the highest digits: every number ends with the one that has nothing to follow
-    sizes = np.empty(len(tops), np.int32)
-    sizes[0] = tops[0] + 1
-    np.subtract(tops[1:], tops[:-1], out=sizes[1:], casting="unsafe")
-    # Four digits at a time, the highest last, read as one word. Their five bits each are moved together, those of the
-    # number before are shifted out, and the sign is shifted in.
-    padded = np.concatenate([np.zeros(3, np.uint8), digits])
-    words = np.ndarray(len(digits), "<u4", padded, strides=(1,)).take(tops)
-    words = (words & 0x001F001F) | (words >> 3 & 0x03E003E0)
-    words = (words & 0x3FF) | (words >> 6 & 0xFFC00)
-    numbers = (words << 12).view(np.int32) >> (32 - 5 * np.minimum(sizes, 4))
-    for more in range(4, MAX_DIGITS):
-        longer = np.flatnonzero(sizes > more)
-        numbers[longer] = numbers[longer] << 5 | digits[tops[longer] - more] & 31
-    return _undo_differences(_Runs(numbers, np.concatenate([[0], np.searchsorted(tops, ends)[:-1]])))
-
-
-def _undo_differences(stored: _Runs) -> _Runs:
-    """Runs from numbers: from the fourth of a mask on, each is stored as its difference to the one two before.
-
-    In 32 bits, as native code does it, so that both read the same runs.
-    """
-    numbers, starts = stored
-    lengths = np.empty_like(numbers)
-    for parity in (0, 1):  # of the places: a running sum over every other number, across all masks
-        sums = np.zeros(len(numbers[parity::2]) + 1, np.int32)
-        np.cumsum(numbers[parity::2], out=sums[1:])
-        first = (starts + 1 - parity) // 2
-        alone = starts % 2 == parity  # a mask's first number is no part of a sum: its third begins one
-        before = np.repeat(sums[first + alone], _gaps(first, len(sums) - 1))
-        lengths[parity::2] = sums[1:] - before
-    lengths[starts] = numbers[starts]
-    return _Runs(lengths, starts)
-
-
 def compressed(counts: Sequence[Any], size: Sequence[Any]) -> RLE:
     """A mask from the lengths of its runs, background first, column by column: COCO's form that is not compressed.
 
@@ -255,8 +151,8 @@ def compressed(counts: Sequence[Any], size: Sequence[Any]) -> RLE:
         raise MaskError("its counts are not all whole numbers of pixels")
     if sum(counts) != height * width:
         raise MaskError(f"its counts add up to {sum(counts)} pixels, expected {height}x{width} = {height * width}")
-    runs = _Runs(np.array(counts, np.int32), np.zeros(1, np.int64))
-    return {"size": [height, width], "counts": _strings(runs)[0]}
+    runs = Runs(np.array(counts, np.int32), np.zeros(1, np.int64))
+    return {"size": [height, width], "counts": write(runs).characters.decode("ascii")}
 
 
 class MaskSequence(Sequence["RLE | None"]):
@@ -266,25 +162,28 @@ class MaskSequence(Sequence["RLE | None"]):
     computes takes a null as an empty mask. Immutable; safe to share.
     """
 
-    __slots__ = ("_even", "_masks", "_runs", "height", "width")
+    __slots__ = ("_blocks", "_counts", "_even", "_runs", "height", "width")
 
     height: int
     width: int
-    _masks: list[RLE | None]
-    _runs: _Runs | None
+    _counts: Counts
+    _runs: Runs | None
     """Of the masks that are not null, canonical; null as long as nobody has asked for them."""
+    _blocks: list[_Block] | None
+    """As many frames each as are united in one go; null as long as nobody has asked for a union."""
     _even: bool
-    """Whether all masks are canonical to the letter."""
+    """Whether all masks are canonical as they are stored."""
 
     def __init__(self) -> None:
         raise TypeError("make a MaskSequence with parse(), encode() or empty()")
 
     @classmethod
     def _trusted(
-        cls, masks: list[RLE | None], height: int, width: int, runs: _Runs | None = None, even: bool = True
+        cls, counts: Counts, height: int, width: int, runs: Runs | None = None, even: bool = True
     ) -> MaskSequence:
         self = object.__new__(cls)
-        self._masks, self.height, self.width, self._runs, self._even = masks, height, width, runs, even
+        self._counts, self.height, self.width, self._runs, self._even = counts, height, width, runs, even
+        self._blocks = None
         return self
 
     @classmethod
@@ -296,12 +195,12 @@ class MaskSequence(Sequence["RLE | None"]):
         """
         if not 0 < height * width <= MAX_PIXELS:
             raise MaskError(f"masks of {height}x{width} pixels are not supported")
-        found, runs = _examine(masks, height, width)
+        found, counts, runs = _examine(masks, height, width)
         if found:
             index, reason = found[0].index, found[0].reason
             raise MaskError(f"mask {index}: {reason}", index=index, reason=reason)
-        canonical = None if runs is None else runs.canonical(height * width)
-        return cls._trusted(list(masks), height, width, canonical, canonical is runs)
+        canonical = runs.canonical(height * width)
+        return cls._trusted(counts, height, width, canonical, canonical is runs)
 
     @classmethod
     def encode(cls, pixels: np.ndarray) -> MaskSequence:
@@ -322,11 +221,10 @@ class MaskSequence(Sequence["RLE | None"]):
     def empty(cls, frames: int, height: int, width: int) -> MaskSequence:
         """`frames` masks of background throughout; raises MaskError where they would have no pixel or too many."""
         _require_pixels(frames, height, width)
-        blank = _blank(height, width)
-        return cls._trusted([blank] * frames, height, width)
+        return cls._trusted(Counts.of([_blank(height * width)] * frames), height, width)
 
     def __len__(self) -> int:
-        return len(self._masks)
+        return len(self._counts.ends)
 
     @overload
     def __getitem__(self, index: int) -> RLE | None: ...
@@ -335,37 +233,46 @@ class MaskSequence(Sequence["RLE | None"]):
     def __getitem__(self, index: slice) -> MaskSequence: ...
 
     def __getitem__(self, index: int | slice) -> RLE | MaskSequence | None:
-        if isinstance(index, slice):
-            some, runs = self._masks[index], None
-            if self._runs is not None and index.step in (None, 1):
-                before = self._masks[: index.indices(len(self))[0]]
-                runs = self._runs.some(*(len(part) - part.count(None) for part in (before, some)))
-            return MaskSequence._trusted(some, self.height, self.width, runs, self._even)
-        return self._masks[index]
+        indices = range(len(self))[index]
+        if isinstance(indices, int):
+            return self._mask(self._counts.some(indices, indices + 1).characters.decode("ascii"))
+        if indices.step != 1:
+            return self.take(indices)
+        some, runs = self._counts.some(indices.start, max(indices.stop, indices.start)), None
+        if self._runs is not None:
+            before = self._counts.some(0, indices.start)
+            runs = self._runs.some(len(before.present()), len(some.present()))
+        return MaskSequence._trusted(some, self.height, self.width, runs, self._even)
 
     def __iter__(self) -> Iterator[RLE | None]:
-        return iter(self._masks)
+        return map(self._mask, self._counts.strings())
+
+    def _mask(self, counts: str) -> RLE | None:
+        return {"size": [self.height, self.width], "counts": counts} if counts else None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MaskSequence):
             return NotImplemented
-        return (self.height, self.width, self._masks) == (other.height, other.width, other._masks)
+        return (self.height, self.width) == (other.height, other.width) and self._counts.equal(other._counts)
 
     def __repr__(self) -> str:
         return f"MaskSequence({len(self)} masks of {self.height}x{self.width})"
 
+    def counts(self) -> Counts:
+        """The counts of all masks as one text, for whoever has no use for an object each."""
+        return self._counts
+
     def take(self, indices: Iterable[int]) -> MaskSequence:
         """The masks at these frames, in this order."""
-        masks = [self._masks[i] for i in indices]
-        return MaskSequence._trusted(masks, self.height, self.width, even=self._even)
+        return MaskSequence._trusted(self._counts.take(indices), self.height, self.width, even=self._even)
 
     def filled(self) -> MaskSequence:
         """The same masks with every null replaced by an empty mask, so that `pycocotools` takes them."""
-        if None not in self._masks:
+        if self._counts.sizes().all():
             return self
-        blank = _blank(self.height, self.width)
-        masks: list[RLE | None] = [blank if mask is None else mask for mask in self._masks]
-        return MaskSequence._trusted(masks, self.height, self.width, even=self._even)
+        blank = _blank(self.height * self.width)
+        counts = Counts.of([string or blank for string in self._counts.strings()])
+        return MaskSequence._trusted(counts, self.height, self.width, even=self._even)
 
     def union(self, *others: MaskSequence) -> MaskSequence:
         """Frame by frame, what any of the sequences covers; never null. All must agree in length and size."""
@@ -374,31 +281,16 @@ class MaskSequence(Sequence["RLE | None"]):
                 raise MaskError(f"cannot unite {self!r} with {other!r}")
         if not others:
             return self.filled()
-        blank = _blank(self.height, self.width)
-        masks: list[RLE | None] = []
-        # A mask at a time: joining the runs of all frames in numpy, and writing them out, takes three times as long.
-        for frame in zip(*(sequence._canonical() for sequence in (self, *others)), strict=True):
-            present = [mask for mask in frame if mask is not None and mask["counts"] != blank["counts"]]
-            if len(present) > 1:
-                masks.append(_from_native(coco.merge([_native(mask) for mask in present])))
-            else:
-                masks.append(present[0] if present else blank)
-        return MaskSequence._trusted(masks, self.height, self.width)
-
-    def _canonical(self) -> list[RLE | None]:
-        """The masks without empty runs after the first, since native code would end a union there."""
-        if self._even:
-            return self._masks
-        counts = iter(_strings(self._read()))
-        size = [self.height, self.width]
-        return [None if mask is None else {"size": size, "counts": next(counts)} for mask in self._masks]
+        blocks = zip(*(sequence._read_blocks() for sequence in (self, *others)), strict=True)
+        united = Counts.joined([_united(block, self.height * self.width) for block in blocks])
+        return MaskSequence._trusted(united, self.height, self.width)
 
     def decode(self) -> np.ndarray:
         """Pixels, uint8 (T, height, width): 1 on the object."""
         pixels = np.zeros((len(self), self.height, self.width), np.uint8)
-        present = [i for i, mask in enumerate(self._masks) if mask is not None]
-        for i in present:  # one at a time: the batch call returns Fortran order, and copying it costs more
-            pixels[i] = coco.decode(_native(self._masks[i]))
+        for i, mask in enumerate(self):  # one at a time, since the batch call returns Fortran order: copying costs more
+            if mask is not None:
+                pixels[i] = coco.decode(_native(mask))
         return pixels
 
     def intervals(self) -> tuple[np.ndarray, np.ndarray]:
@@ -406,23 +298,30 @@ class MaskSequence(Sequence["RLE | None"]):
 
         Positions count column by column, through all frames: frame t begins at t·height·width.
         """
-        present = [i for i, mask in enumerate(self._masks) if mask is not None]
-        if not present:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        present, pixels = self._counts.present(), self.height * self.width
         first, last = self._read().intervals()
-        pixels = self.height * self.width
-        skipped = (np.array(present, np.int64) - np.arange(len(present))) * pixels  # by nulls before each mask
-        if skipped[-1]:
+        skipped = (present - np.arange(len(present))) * pixels  # by nulls before each mask
+        if skipped.any():
             shift = skipped[first // pixels]
             first, last = first + shift, last + shift
         return first, last
 
-    def _read(self) -> _Runs:
-        """The runs of the masks that are not null, of which there must be one, as parsing has left them or anew."""
+    def _read(self) -> Runs:
+        """The runs of the masks that are not null, as parsing has left them or anew."""
         if self._runs is None:
-            runs = _run_lengths(*_digits([mask["counts"] for mask in self._masks if mask is not None]))
-            self._runs = runs.canonical(self.height * self.width)
+            self._runs = read(self._counts).canonical(self.height * self.width)
         return self._runs
+
+    def _read_blocks(self) -> list[_Block]:
+        if self._blocks is None:
+            pixels = self.height * self.width
+            at_once = frames_at_once(pixels)
+            cuts = range(0, len(self), at_once)
+            parts = [self] if len(cuts) == 1 else [self[begin : begin + at_once] for begin in cuts]
+            self._blocks = [
+                _Block(part._counts, part._read().edges(part._counts.present(), pixels), self._even) for part in parts
+            ]
+        return self._blocks
 
     def sample(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """What `decode()[:, rows][:, :, columns]` gives, without decoding the pixels between: uint8 (T, rows, columns).
@@ -450,12 +349,12 @@ class MaskSequence(Sequence["RLE | None"]):
 
     def resampled(self, rows: np.ndarray, columns: np.ndarray) -> MaskSequence:
         """What lies at these rows and columns, as `sample` has it; null stays null."""
-        masks: list[RLE | None] = []
+        strings: list[str] = []
         for begin in range(0, len(self), MASKS_AT_ONCE):
             some = self[begin : begin + MASKS_AT_ONCE]
-            made = MaskSequence.encode(some.sample(rows, columns))
-            masks += [None if mask is None else new for mask, new in zip(some, made, strict=True)]
-        return MaskSequence._trusted(masks, len(rows), len(columns))
+            made = MaskSequence.encode(some.sample(rows, columns))._counts.strings()
+            strings += [new if old else "" for old, new in zip(some._counts.strings(), made, strict=True)]
+        return MaskSequence._trusted(Counts.of(strings), len(rows), len(columns))
 
     @classmethod
     def from_intervals(cls, first: np.ndarray, last: np.ndarray, frames: int, height: int, width: int) -> MaskSequence:
@@ -463,15 +362,14 @@ class MaskSequence(Sequence["RLE | None"]):
 
         Both are int64 and ascending; runs of one frame may touch, as where an object goes on in the next column.
         """
-        runs = _runs_between(first, last, frames, height * width)
-        masks: list[RLE | None] = [{"size": [height, width], "counts": counts} for counts in _strings(runs)]
-        return cls._trusted(masks, height, width, runs if frames else None)
+        runs = between(first, last, frames, height * width)
+        return cls._trusted(write(runs), height, width, runs)
 
     def areas(self) -> np.ndarray:
         """Object pixels per frame, int64 (T,)."""
         areas = np.zeros(len(self), np.int64)
-        present = [i for i, mask in enumerate(self._masks) if mask is not None]
-        if present:
+        present = self._counts.present()
+        if len(present):
             runs = self._read()
             areas[present] = np.add.reduceat(np.where(runs.on_object(), runs.lengths, 0), runs.starts, dtype=np.int64)
         return areas
@@ -495,11 +393,39 @@ class MaskSequence(Sequence["RLE | None"]):
 
     def runs(self) -> list[list[int] | None]:
         """COCO's uncompressed form: the lengths of alternating runs, background first, column by column; or null."""
-        if all(mask is None for mask in self._masks):
-            return [None] * len(self)
         runs = self._read()
         lengths = iter(np.split(runs.lengths, runs.starts[1:]))
-        return [None if mask is None else next(lengths).tolist() for mask in self._masks]
+        return [next(lengths).tolist() if size else None for size in self._counts.sizes()]
+
+
+class _Block(NamedTuple):
+    """What a union asks of some frames of a track."""
+
+    counts: Counts
+    edges: Edges
+    even: bool
+
+
+def _united(tracks: Sequence[_Block], pixels: int) -> Counts:
+    """Frame by frame, what any of the tracks covers."""
+    frames = len(tracks[0].counts.ends)
+    edges = [track.edges for track in tracks]
+    several = np.bincount(np.concatenate([some.frames for some in edges]), minlength=frames) > 1
+    for track in tracks:
+        if not track.even:
+            several[track.edges.frames] = True
+    if 4 * np.count_nonzero(several) >= 3 * frames:
+        return unite(edges, np.ones(frames, bool), pixels)
+    # Where only one has a mask, it is that one to the letter. To take these out pays where they are many.
+    strings = [_blank(pixels)] * frames
+    for track in tracks:
+        own = track.counts.strings()
+        for i in track.edges.frames.tolist():
+            strings[i] = own[i]
+    united = unite(edges, several, pixels).strings()
+    for i, string in zip(np.flatnonzero(several).tolist(), united, strict=True):
+        strings[i] = string
+    return Counts.of(strings)
 
 
 def _require_pixels(frames: int, height: int, width: int) -> None:
@@ -523,78 +449,12 @@ def _edges(pixels: np.ndarray) -> np.ndarray:
     return np.append(edges, height * width) if len(edges) % 2 else edges
 
 
-def _runs_between(first: np.ndarray, last: np.ndarray, masks: int, pixels: int) -> _Runs:
-    """The runs of masks of `pixels` each from the intervals that are object, as `from_intervals` takes them."""
-    touching = (first[1:] == last[:-1]) & (first[1:] % pixels != 0)
-    first, last = first[np.append(True, ~touching)[: len(first)]], last[np.append(~touching, True)[: len(last)]]
-    borders = np.arange(masks + 1, dtype=np.int64) * pixels
-    before = 2 * np.searchsorted(first, borders)  # edges
-    edges = np.insert(np.stack([first, last], axis=1).ravel(), before, borders)
-    lengths = np.diff(edges).astype(np.int32)
-    starts = (before + np.arange(masks + 1))[:-1]
-    ends = np.append(starts[1:], len(lengths))[: len(starts)] - 1
-    needless = (lengths[ends] == 0) & (ends > starts)  # an object that goes on to the last pixel
-    return _Runs(np.delete(lengths, ends[needless]), starts - np.cumsum(needless) + needless)
-
-
-def _strings(runs: _Runs) -> list[str]:
-    """COCO's compressed strings of these runs, as `rleToString` writes them."""
-    if not len(runs.starts):
-        return []
-    text, ends = _text(runs)
-    joined = text.tobytes().decode("ascii")
-    return [joined[begin:end] for begin, end in itertools.pairwise([0, *ends.tolist()])]
-
-
-def _bytes(values: Sequence[Sequence[int]]) -> np.ndarray:
-    """Words of up to eight bytes, the lowest first."""
-    return np.array([sum(byte << 8 * i for i, byte in enumerate(word)) for word in values], np.uint64)
-
-
-# By the number of a number's digits, in the bytes of a word: which are used, and what makes a character of a digit.
-_USED = _bytes([[1] * size for size in range(MAX_DIGITS + 1)])
-_CHARACTER = _bytes([[48 + 32] * (size - 1) + [48] for size in range(MAX_DIGITS + 1)])
-
-
-def _text(runs: _Runs) -> tuple[np.ndarray, np.ndarray]:
-    """COCO's compressed strings of these runs end to end, uint8, and where each of them ends."""
-    lengths, starts = runs
-    numbers = lengths.copy()
-    numbers[2:] -= lengths[:-2]
-    for place in range(3):  # a mask's first three numbers are lengths, all others differences to the one two before
-        at = starts[runs.counts() > place] + place
-        numbers[at] = lengths[at]
-    magnitudes = numbers ^ (numbers >> 31)
-    sizes = np.ones(len(numbers), np.uint8)  # in digits
-    for bits in range(4, 5 * MAX_DIGITS - 1, 5):  # of a number with its sign
-        sizes += magnitudes >= 1 << bits
-    # The bits of four digits are moved apart, each into a byte of its own; few numbers have more.
-    pairs = (numbers.view(np.uint32) & 0x3FF) | ((numbers.view(np.uint32) & 0xFFC00) << 6)
-    words = ((pairs & 0x001F001F) | ((pairs & 0x03E003E0) << 3)).astype(np.uint64)
-    for more in range(4, MAX_DIGITS):
-        longer = np.flatnonzero(sizes > more)
-        words[longer] |= (numbers[longer] >> 5 * more & 31).astype(np.uint64) << np.uint64(8 * more)
-    words += _CHARACTER.take(sizes)
-    used = _USED.take(sizes).astype("<u8", copy=False).view(bool)
-    text = np.compress(used, words.astype("<u8", copy=False).view(np.uint8))
-    return text, np.cumsum(np.add.reduceat(sizes, starts, dtype=np.int64))
-
-
-def _native(mask: RLE | None) -> Any:
+def _native(mask: RLE) -> Any:
     """A sound mask as native code takes it, whose stub asks for bytes where text will do."""
-    assert mask is not None
     return mask
 
 
-def _from_native(encoded: Any) -> RLE:
-    height, width = encoded["size"]
-    return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
-
-
-def _blank(height: int, width: int) -> RLE:
-    return {"size": [height, width], "counts": _blank_counts(height * width)}
-
-
 @functools.lru_cache(maxsize=64)  # a video asks for it once a union
-def _blank_counts(pixels: int) -> str:
-    return _strings(_Runs(np.array([pixels], np.int32), np.zeros(1, np.int64)))[0]
+def _blank(pixels: int) -> str:
+    """The counts of a mask that is background throughout."""
+    return write(Runs(np.array([pixels], np.int32), np.zeros(1, np.int64))).characters.decode("ascii")
