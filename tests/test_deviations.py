@@ -264,6 +264,18 @@ def test_a_foreground_that_cannot_be_trusted_is_made_from_the_tracks_with_one_wa
     assert len(ours(told)) == 1
 
 
+def test_rows_of_expressions_need_no_foreground_and_so_do_not_read_it(root):
+    cut(root / FOREGROUND)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        annotations = open_annotations(Layout.at(root), "validation")
+        for video in annotations:
+            masks = annotations.masks(video)
+            assert all(len(masks.of(e)) == len(video.frame_names) for e in video.expressions)
+    with pytest.warns(UserWarning, match="made from the tracks"):
+        masks.foreground()
+
+
 def test_of_a_foreground_that_has_a_video_twice_the_other_videos_are_read(root):
     path = root / FOREGROUND
     first, second, *_ = sound = json.loads(path.read_text())

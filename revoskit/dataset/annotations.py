@@ -63,7 +63,6 @@ class Annotations:
                 self.videos = {video_id: _without_tracks(video) for video_id, video in self.videos.items()}
             else:
                 self._tracks = _open_tracks(self.files)
-                self._foreground = _open_foreground(self.files.foreground)
                 if layout.faults == "skip":
                     self._leave_out()
         self._excluded: frozenset[str] = frozenset()
@@ -166,8 +165,14 @@ class Annotations:
         if self.hidden:
             return HiddenMasks(video)
         filed = self._filed.get(video.video_id, video)
-        masks = FiledMasks(filed, self.files, self._tracks, self._foreground)
+        masks = FiledMasks(filed, self.files, self._tracks, lambda: self._foreground)
         return masks if filed is video else KeptMasks(video, masks, self._kept[video.video_id])
+
+    @functools.cached_property
+    def _foreground(self) -> ForegroundFile | None:
+        found = _open_foreground(self.files.foreground)
+        refuse_changes(self.layout, self.state, self.layout.annotation_state())
+        return found
 
     def missing_frames(self) -> dict[str, list[str]]:
         """The names of the frames that are not on disk, by id of the videos that lack any."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import msgspec
@@ -60,11 +60,13 @@ class FiledMasks(VideoMasks):
     comes from its own file where that has the video as it is.
     """
 
-    def __init__(self, video: Video, files: SplitFiles, tracks: Tracks, foreground: ForegroundFile | None) -> None:
+    def __init__(
+        self, video: Video, files: SplitFiles, tracks: Tracks, foreground: Callable[[], ForegroundFile | None]
+    ) -> None:
         self.video = video
         self._files = files
         self._tracks = tracks
-        self._foreground_file = foreground
+        self._foreground_file = foreground  # called when one is asked for, as rows of expressions never do
         self._by_id: dict[int, MaskSequence] = {}
         self._unions: dict[frozenset[int], MaskSequence] = {}
         self._foreground: MaskSequence | None = None
@@ -93,10 +95,11 @@ class FiledMasks(VideoMasks):
         return self._foreground
 
     def filed_foreground(self) -> MaskSequence:
-        if self._foreground_file is None:
+        file = self._foreground_file()
+        if file is None:
             return self.union(self.video.annotation_ids)
         with self._files.advising():
-            filed = self._foreground_file.read(self.video)
+            filed = file.read(self.video)
         assert filed is not None  # nothing was asked of it
         return filed
 
@@ -110,7 +113,7 @@ class FiledMasks(VideoMasks):
         It may be older than the expressions, and so be of other objects. That shows in a few frames: the union of all
         masks of all frames would cost more than reading the file saves.
         """
-        file = self._foreground_file
+        file = self._foreground_file()
         if file is None or self.video.video_id not in file:
             return None
         frames = self._telling_frames()
