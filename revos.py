@@ -478,7 +478,7 @@ class Revos(datasets.GeneratorBasedBuilder):
 
 @contextlib.contextmanager
 def _plain_memory() -> Iterator[None]:
-    """Let Arrow take memory from the system: its own pool keeps tens of megabytes of what one table after another took."""
+    """Let Arrow take memory from the system: its own pool keeps tens of megabytes of what tables before have taken."""
     pool = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
     try:
