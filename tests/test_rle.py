@@ -81,7 +81,10 @@ def test_sequences_are_cut_and_reordered_like_lists():
     pixels[1, 1:3] = 1
     masks = MaskSequence.encode(pixels)
     assert masks[1:].areas().tolist() == [10, 0]
-    assert masks.take([1, 0, 1]).areas().tolist() == [10, 0, 10]
+    assert masks.take([1, 0, 1, -2]).areas().tolist() == [10, 0, 10, 10]
+    with pytest.raises(IndexError):
+        masks.take([3])
+    assert masks.take([]).runs() == []
 
 
 @pytest.mark.parametrize(
@@ -259,7 +262,7 @@ def test_a_union_is_that_of_the_pixels_as_pycocotools_encodes_it(tracks):
 
 @given(uneven_masks())
 def test_what_is_computed_from_uneven_masks_is_what_their_pixels_give(tracks):
-    for track in (tracks[0], tracks[0][1:], tracks[0].take(range(len(tracks[0])))):
+    for track in (tracks[0], tracks[0][1:], tracks[0].take(range(len(tracks[0]))[::-1]), tracks[0].take([])):
         pixels = track.decode()
         assert track.areas().tolist() == pixels.sum((1, 2)).tolist()
         encoded = coco.encode(np.asfortranarray(pixels.transpose(1, 2, 0)))

@@ -54,12 +54,13 @@ def _examine(masks: Sequence[RLE | None], height: int, width: int) -> tuple[list
     unusable = {fault.index for fault in found}
     strings = ["" if mask is None or i in unusable else mask["counts"] for i, mask in enumerate(masks)]
     counts = Counts.of(strings)
-    unreadable = _unreadable(counts)
-    if unreadable:
-        found = sorted([*found, *unreadable], key=lambda fault: fault.index)
+    runs = read(counts)
+    if runs is None:
+        found = sorted([*found, *_unreadable(counts)], key=lambda fault: fault.index)
         unusable = {fault.index for fault in found}
         counts = Counts.of(["" if i in unusable else string for i, string in enumerate(strings)])
-    runs = read(counts)
+        runs = read(counts)
+    assert runs is not None
     lengths, starts = runs
     if not len(starts):
         return found, counts, runs
@@ -99,7 +100,7 @@ def _shape_faults(masks: Sequence[RLE | None], height: int, width: int) -> list[
     try:
         sizes = [mask["size"] for mask in present]
         strings = [mask["counts"] for mask in present]
-        usual = sizes.count([height, width]) == len(present) and all(strings) and "".join(strings).isascii()
+        usual = sizes.count([height, width]) == len(present) and all(strings) and all(map(str.isascii, strings))
         if usual and max(map(len, strings), default=0) <= most_counts(height, width):
             return []
     except (TypeError, KeyError, IndexError):
@@ -264,7 +265,12 @@ class MaskSequence(Sequence["RLE | None"]):
 
     def take(self, indices: Iterable[int]) -> MaskSequence:
         """The masks at these frames, in this order."""
-        return MaskSequence._trusted(self._counts.take(indices), self.height, self.width, even=self._even)
+        numbers, runs = [range(len(self))[index] for index in indices], None
+        if self._runs is not None:
+            sizes = self._counts.sizes()
+            before = (np.cumsum(sizes > 0) - 1).tolist()  # masks that are not null
+            runs = self._runs.take(before[i] for i in numbers if sizes[i])
+        return MaskSequence._trusted(self._counts.take(numbers), self.height, self.width, runs, self._even)
 
     def filled(self) -> MaskSequence:
         """The same masks with every null replaced by an empty mask, so that `pycocotools` takes them."""
@@ -309,7 +315,9 @@ class MaskSequence(Sequence["RLE | None"]):
     def _read(self) -> Runs:
         """The runs of the masks that are not null, as parsing has left them or anew."""
         if self._runs is None:
-            self._runs = read(self._counts).canonical(self.height * self.width)
+            runs = read(self._counts)
+            assert runs is not None  # all are sound
+            self._runs = runs.canonical(self.height * self.width)
         return self._runs
 
     def _read_blocks(self) -> list[_Block]:

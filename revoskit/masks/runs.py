@@ -62,10 +62,10 @@ class Counts(NamedTuple):
         first, last = (int(self.ends[i - 1]) if i else 0 for i in (begin, end))
         return Counts(self.characters[first:last], self.ends[begin:end] - first)
 
-    def take(self, indices: Iterable[int]) -> Counts:
+    def take(self, numbers: Iterable[int]) -> Counts:
         """Those of these masks, in this order."""
-        bounds, numbers = [0, *self.ends.tolist()], range(len(self.ends))
-        parts = [self.characters[bounds[i] : bounds[i + 1]] for i in (numbers[index] for index in indices)]
+        bounds = [0, *self.ends.tolist()]
+        parts = [self.characters[bounds[i] : bounds[i + 1]] for i in numbers]
         return Counts(b"".join(parts), np.cumsum([len(part) for part in parts], dtype=np.int64))
 
     def strings(self) -> list[str]:
@@ -91,6 +91,12 @@ class Runs(NamedTuple):
         """Those of `count` masks from number `first` on."""
         starts = np.append(self.starts, len(self.lengths))[first : first + count + 1]
         return Runs(self.lengths[starts[0] : starts[-1]], starts[:-1] - starts[0])
+
+    def take(self, numbers: Iterable[int]) -> Runs:
+        """Those of these masks, in this order."""
+        bounds = [*self.starts.tolist(), len(self.lengths)]
+        parts = [np.zeros(0, np.int32), *(self.lengths[bounds[i] : bounds[i + 1]] for i in numbers)]
+        return Runs(np.concatenate(parts), np.cumsum([len(part) for part in parts], dtype=np.int64)[:-1])
 
     def places(self) -> np.ndarray:
         """The number of each run within its mask, int32."""
@@ -208,15 +214,19 @@ def between(first: np.ndarray, last: np.ndarray, masks: int, pixels: int) -> Run
     return Runs(np.delete(lengths, ends[needless]), starts - np.cumsum(needless) + needless)
 
 
-def read(counts: Counts) -> Runs:
-    """The runs of the masks that are not null, whose counts can be read."""
+def read(counts: Counts) -> Runs | None:
+    """The runs of the masks that are not null; none where some counts are no sequence of numbers, or of too large ones."""
     if not counts.characters:
         return Runs(np.zeros(0, np.int32), np.zeros(0, np.int64))
     digits, ends = counts.digits(), counts.ends[counts.present()]
     tops = np.flatnonzero(digits < 32)  # the highest digits: every number ends with the one that has nothing to follow
+    if digits.max() > 63 or digits[ends - 1].max() > 31:
+        return None
     sizes = np.empty(len(tops), np.int32)
     sizes[0] = tops[0] + 1
     np.subtract(tops[1:], tops[:-1], out=sizes[1:], casting="unsafe")
+    if sizes.max() > MAX_DIGITS:
+        return None
     # Four digits at a time, the highest last, read as one word. Their five bits each are moved together, those of the
     # number before are shifted out, and the sign is shifted in.
     padded = np.concatenate([np.zeros(3, np.uint8), digits])
@@ -224,8 +234,9 @@ def read(counts: Counts) -> Runs:
     words = (words & 0x001F001F) | (words >> 3 & 0x03E003E0)
     words = (words & 0x3FF) | (words >> 6 & 0xFFC00)
     numbers = (words << 12).view(np.int32) >> (32 - 5 * np.minimum(sizes, 4))
+    longer = np.flatnonzero(sizes > 4)
     for more in range(4, MAX_DIGITS):
-        longer = np.flatnonzero(sizes > more)
+        longer = longer[sizes[longer] > more]
         numbers[longer] = numbers[longer] << 5 | digits[tops[longer] - more] & 31
     return _undo_differences(Runs(numbers, np.concatenate([[0], np.searchsorted(tops, ends)[:-1]])))
 
