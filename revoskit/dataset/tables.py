@@ -59,7 +59,8 @@ def _expressions(
     known: dict[frozenset[int], pa.Array[Any]] = {}
     expressions = iter(video.expressions)
     while some := list(islice(expressions, rows)):
-        columns = {name: pa.concat_arrays([array] * len(some)) for name, array in of_video.items()}
+        # In chunks, which `datasets` joins as it writes them: to join them here too would copy every mask once more.
+        columns: dict[str, Any] = {name: pa.chunked_array([array] * len(some)) for name, array in of_video.items()}
         examples = [expression_columns(expression) for expression in some]
         for name in examples[0]:
             columns[name] = pa.array([example[name] for example in examples], schema.field(name).type)
@@ -69,7 +70,7 @@ def _expressions(
             if key not in known:
                 known[key] = _masks(masks.of(expression), schema.field("masks").type)
             of_rows.append(known[key])
-        columns["masks"] = pa.concat_arrays(of_rows)
+        columns["masks"] = pa.chunked_array(of_rows)
         yield _table(columns, schema)
 
 
@@ -132,5 +133,5 @@ def _row(values: pa.Array[Any], kind: pa.DataType) -> pa.Array[Any]:
     return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values, type=kind)
 
 
-def _table(columns: dict[str, pa.Array[Any]], schema: pa.Schema) -> pa.Table:
+def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)

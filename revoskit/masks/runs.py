@@ -215,7 +215,7 @@ def between(first: np.ndarray, last: np.ndarray, masks: int, pixels: int) -> Run
 
 
 def read(counts: Counts) -> Runs | None:
-    """The runs of the masks that are not null; none where some counts are no sequence of numbers, or of too large ones."""
+    """The runs of the masks that are not null; none where counts are no numbers that native code has."""
     if not counts.characters:
         return Runs(np.zeros(0, np.int32), np.zeros(0, np.int64))
     digits, ends = counts.digits(), counts.ends[counts.present()]
