@@ -115,9 +115,24 @@ def test_a_folder_that_may_not_be_written_to_is_named(data, tmp_path, monkeypatc
     def lock(path):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
-    monkeypatch.setattr("revoskit.inference.predict.FileLock", lock)
-    with pytest.raises(StorageError, match=rf"{re.escape(str(tmp_path))} may not be written to \(Read-only"):
-        predict(bright, data, output=tmp_path)
+    monkeypatch.setattr("revoskit.inference.lines.FileLock", lock)
+    for write in (lambda: predict(bright, data, output=tmp_path), lambda: PredictionWriter(tmp_path, data_dir=data)):
+        with pytest.raises(StorageError, match=rf"{re.escape(str(tmp_path))} may not be written to \(Read-only"):
+            write()
+
+
+def test_a_disk_that_is_full_is_said_when_a_line_is_written(data, keys, tmp_path, monkeypatch):
+    with PredictionWriter(tmp_path, data_dir=data) as writer:
+
+        def write(file, line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr("revoskit.inference.writer.os.write", write)
+            with pytest.raises(StorageError, match=rf"the disk of {re.escape(str(tmp_path))} is full"):
+                writer.write(*keys[0], None)
+        writer.write(*keys[0], None)
+    assert [(line["video_id"], line["expression_id"]) for line in whole_lines_of(tmp_path)] == [tuple(keys[0])]
 
 
 def test_a_failure_is_a_line_with_its_traceback_and_no_mask(data, keys, tmp_path):

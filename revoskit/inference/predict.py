@@ -18,10 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from revoskit import workers
-from revoskit.atomic import make_folder, storing
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Faults, Layout
@@ -39,7 +36,7 @@ from revoskit.inference.lines import (
     Place,
     Predicted,
     Run,
-    agree_on_run,
+    begin_run,
     encode,
     failed,
     file_sha256,
@@ -204,10 +201,7 @@ def predict(
     folder = Path(output).resolve()
     if folder == annotations.layout.root:
         raise UsageError(f"{output} is the dataset's own folder: name another one for the predictions")
-    with storing(folder):
-        make_folder(folder)
-        with FileLock(folder / ".run.lock"):
-            begun = agree_on_run(folder, run)
+    begun = begin_run(folder, run)
     if begun.adapter_sha256 not in (None, run.adapter_sha256):
         warnings.warn(
             f"{run.adapter} is not the file that it was when {output} was begun: what is predicted there already stays",

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from revoskit.atomic import make_folder
+from revoskit.atomic import storing
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Faults, Layout
@@ -18,7 +18,7 @@ from revoskit.errors import UsageError
 from revoskit.inference import division
 from revoskit.inference.answers import as_rles
 from revoskit.inference.division import Shard
-from revoskit.inference.lines import SUFFIX, Data, Lines, Place, Predicted, Run, agree_on_run, encode, failed
+from revoskit.inference.lines import SUFFIX, Data, Lines, Place, Predicted, Run, begin_run, encode, failed
 
 _PATIENCE = 5.0  # seconds that a process which was killed may take to be gone
 
@@ -61,6 +61,7 @@ class PredictionWriter:
         Raises:
             UsageError: the folder holds the predictions of something else, or another process writes the same shard.
             MissingFilesError, AnnotationError: the dataset is not there or not sound.
+            StorageError: the folder cannot be written to.
         """
         annotations = open_annotations(Layout.at(data_dir, family, faults=faults), split)
         run = Run(Data.of(annotations), None, {}, resize)
@@ -84,7 +85,7 @@ class PredictionWriter:
         self.path = output / f"{shard.name}{SUFFIX}"
         self._annotations = annotations
         self._resize = run.resize
-        make_folder(output)
+        self.run = begin_run(output, run)
         self._lock = _locked(output / f".{shard.name}.lock", _PATIENCE)
         if self._lock is None:
             raise UsageError(
@@ -92,8 +93,6 @@ class PredictionWriter:
                 "its own (--shard i/n; RANK and WORLD_SIZE; shard=(i, n))"
             )
         try:
-            with FileLock(output / ".run.lock"):
-                self.run = agree_on_run(output, run)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
             self._torn = _is_torn(self._file)
             if self._torn:  # what a killed process has left becomes a line of its own: no JSON, or whole after all
@@ -145,7 +144,7 @@ class PredictionWriter:
         Raises:
             AnnotationError: the split has no such video.
             UsageError: it has no such expression, or the masks do not fit the video; nothing is written.
-            OSError: the disk is full, for one.
+            StorageError: the folder cannot be written to, the disk being full for one.
         """
         video, expression_id = self._find(video_id, expression_id)
         rles = as_rles(masks, video, resize=self._resize)
@@ -175,8 +174,9 @@ class PredictionWriter:
     def _append(self, line: bytes) -> None:
         rest = memoryview(b"\n" + line if self._torn else line)
         self._torn = True  # until all of it is there
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+        with storing(self.output):
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
         self._torn = False
 
 
