@@ -40,6 +40,23 @@ def test_a_union_of_many_frames_is_written_as_that_of_its_pixels(case):
     assert [mask["counts"] for mask in united] == of_pixels(pixels.any(0))
 
 
+def with_needless_digits(runs: list[int]) -> str:
+    """COCO's counts of short runs, each number in two digits though one will do."""
+    numbers = runs[:3] + [run - before for run, before in zip(runs[3:], runs[1:], strict=False)]
+    assert all(-16 <= number < 16 for number in numbers)
+    return "".join(chr(48 + (number & 31 | 32)) + chr(48 + (31 if number < 0 else 0)) for number in numbers)
+
+
+@pytest.mark.parametrize("runs", [[2, 1, 1, 1, 1], [1, 3, 1, 1], [0, 6]])
+@pytest.mark.parametrize("frames", [1, 9])
+def test_a_union_has_no_needless_digits_where_a_track_has_them(runs, frames):
+    mask = {"size": [2, 3], "counts": with_needless_digits(runs)}
+    track = MaskSequence.parse([mask, *[None] * (frames - 1)], 2, 3)
+    assert track[0] == mask
+    united = track.union(MaskSequence.parse([None] * frames, 2, 3))
+    assert [one["counts"] for one in united] == of_pixels(track.decode())
+
+
 @pytest.mark.parametrize("share", [0, 1])
 def test_masks_of_the_most_pixels_that_32_bits_tell_apart_are_united(share):
     """One frame at a time, in which an edge lies at the very end or at the very start."""

@@ -173,7 +173,7 @@ class MaskSequence(Sequence["RLE | None"]):
     _blocks: list[_Block] | None
     """As many frames each as are united in one go; null as long as nobody has asked for a union."""
     _even: bool
-    """Whether all masks are canonical as they are stored."""
+    """Whether no mask has empty runs."""
 
     def __init__(self) -> None:
         raise TypeError("make a MaskSequence with parse(), encode() or empty()")
@@ -326,8 +326,9 @@ class MaskSequence(Sequence["RLE | None"]):
             at_once = frames_at_once(pixels)
             cuts = range(0, len(self), at_once)
             parts = [self] if len(cuts) == 1 else [self[begin : begin + at_once] for begin in cuts]
+            even = self._even and not self._counts.has_needless_digits()
             self._blocks = [
-                _Block(part._counts, part._read().edges(part._counts.present(), pixels), self._even) for part in parts
+                _Block(part._counts, part._read().edges(part._counts.present(), pixels), even) for part in parts
             ]
         return self._blocks
 
@@ -412,6 +413,7 @@ class _Block(NamedTuple):
     counts: Counts
     edges: Edges
     even: bool
+    """Whether the counts are canonical."""
 
 
 def _united(tracks: Sequence[_Block], pixels: int) -> Counts:

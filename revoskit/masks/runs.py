@@ -77,6 +77,12 @@ class Counts(NamedTuple):
         """COCO's digits, uint8; one of more than 63 stands for a character that is none."""
         return np.frombuffer(self.characters, np.uint8) - np.uint8(48)
 
+    def has_needless_digits(self) -> bool:
+        """Whether any number ends with a digit that only repeats its sign, as no encoder writes it."""
+        digits = self.digits()
+        before, sign = digits[:-1], (digits[:-1] & 16 != 0) * np.uint8(31)
+        return bool(((before > 31) & (digits[1:] == sign)).any())
+
 
 class Runs(NamedTuple):
     """The run lengths of many masks end to end, int32, and where those of each mask start."""
