@@ -10,6 +10,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -780,6 +781,23 @@ def uncompressed() -> list:
 )
 def test_masks_of_every_form_are_the_same(video, masks):
     np.testing.assert_array_equal(decoded(as_rles(masks, video)), truth())
+
+
+def test_sizes_that_are_numbers_of_numpy_can_be_written_as_json(video):
+    masks = [{"size": list(np.array(mask["size"])), "counts": mask["counts"]} for mask in MaskSequence.encode(truth())]
+    assert json.loads(json.dumps(as_rles(masks, video))) == list(MaskSequence.encode(truth()))
+
+
+def test_run_lengths_of_six_digits_are_written_without_native_code_which_ends_the_process_over_them():
+    """`rleToString` reserves six characters a number, and none for the zero byte behind the last: tried in another."""
+    code = """
+from revoskit.inference.answers import compressed
+runs = [2**24, 2**24 + 1, 2**25 - 1, 0]
+found = [compressed({"size": [2**13, 2**13], "counts": runs}, 2**13, 2**13)["counts"] for _ in range(2000)]
+assert set(found) == {"PPPP`0QPPP`0ooooo0oooo_O"}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_tensors_are_masks_too(video):

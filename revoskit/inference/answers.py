@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco
 
 from revoskit.dataset.records import Video
 from revoskit.errors import AnswerError, MaskError
 from revoskit.frames import Grid
+from revoskit.masks import rle
 from revoskit.masks.rle import MAX_PIXELS, RLE, MaskSequence, most_counts
 
 _FRAMES_AT_A_TIME = 16  # what is held in another form meanwhile: 7 MB of masks at 480p
@@ -143,7 +143,7 @@ def _one_value(pixels: np.ndarray, before: int) -> int:
 
 def _from_rles(masks: Sequence[Any], video: Video, resize: bool) -> list[RLE | None]:
     stated = [mask["size"] for mask in masks if mask is not None and _has_size(mask)]
-    sizes: set[tuple[int, int]] = {(height, width) for height, width in stated} or {(video.height, video.width)}
+    sizes = {(int(height), int(width)) for height, width in stated} or {(video.height, video.width)}
     size = next(iter(sizes))
     if len(sizes) > 1:
         raise AnswerError(f"the RLEs are not of one size: {', '.join(map(str, sorted(sizes)[:3]))}")
@@ -184,8 +184,7 @@ def compressed(mask: Any, height: int, width: int) -> Any:
         return dict(mask)
     if len(counts) > most_counts(height, width):
         return dict(mask)
-    if not all(_is_whole(run) and run >= 0 for run in counts) or sum(counts) != height * width:
-        return dict(mask)
-    runs = {"size": [height, width], "counts": list(map(int, counts))}
-    encoded = coco.frPyObjects(runs, height, width)  # type: ignore[call-overload]
-    return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
+    if all(map(_is_whole, counts)):
+        with contextlib.suppress(MaskError):
+            return rle.compressed(list(map(int, counts)), [height, width])
+    return dict(mask)
