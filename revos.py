@@ -480,6 +480,9 @@ class Revos(datasets.GeneratorBasedBuilder):
 def _plain_memory() -> Iterator[None]:
     """Let Arrow take memory from the system: its own pool keeps tens of megabytes of what tables before have taken."""
     pool = pa.default_memory_pool()
+    if pool.backend_name == "system":  # perhaps by a build in another thread, which gives the other one back
+        yield
+        return
     pa.set_memory_pool(pa.system_memory_pool())
     try:
         yield

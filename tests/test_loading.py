@@ -515,6 +515,17 @@ def test_arrow_takes_memory_from_the_system_while_a_dataset_is_built(
     assert pa.default_memory_pool().backend_name == before
 
 
+def test_arrow_gets_its_pool_back_of_builds_that_overlap():
+    """Of two threads: the second finds the pool of the first, which is not what there was before."""
+    before = pa.default_memory_pool().backend_name
+    one, other = revos._plain_memory(), revos._plain_memory()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    other.__exit__(None, None, None)
+    assert pa.default_memory_pool().backend_name == before
+
+
 def test_a_stream_of_a_split_needs_no_other(own_miniature):
     whole = datasets.load_dataset("revos", data_dir=str(own_miniature.root), split="validation", streaming=True)
     expected = list(whole)
