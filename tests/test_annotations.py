@@ -209,6 +209,7 @@ def rename_video(name):
         (at_video(expressions=MANY), r"LV-VIS/train/01020' names 10,002 tracks. At most 10,000 are read"),
         (at_video(frames=["../a", "b", "c", "d"]), r"frame '../a' is not a plain relative path"),
         (at_video(expressions=[]), r"Expected `object`, got `array`|expressions"),
+        (at_video(expressions={"0": "a dog"}), r"expression '0': expected an object, found str"),
         (rename_video("../../etc"), r"video id '../../etc' is not a plain relative path"),
         (rename_video("/etc"), r"video id '/etc'"),
         (lambda content: content.pop("videos"), r"'videos': expected an object, found nothing"),

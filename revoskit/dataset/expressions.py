@@ -355,7 +355,7 @@ class _Named(msgspec.Struct):
 
 def _named_by(said: Any) -> Expression:
     """An expression of which only the tracks count; none where not even those can be read."""
-    with contextlib.suppress(msgspec.ValidationError, UnicodeEncodeError, TypeError):
+    with contextlib.suppress(msgspec.ValidationError, ValueError, TypeError):
         named = msgspec.convert(spellings.expression(said), _Named)
         if len(named.anno_id) <= MAX_TRACKS:
             return Expression("", "", None, tuple(named.obj_id), spellings.without_none(named.anno_id))
