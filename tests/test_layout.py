@@ -50,6 +50,15 @@ def test_frames_are_found_under_both_roots(folder, tmp_path):
     assert [frame and os.path.exists(frame.path) for frame in frames] == [True, True, None]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights there")
+@pytest.mark.parametrize("target", ["loop", "nowhere"])
+def test_frames_behind_a_link_that_leads_nowhere_are_missing(target, tmp_path):
+    (tmp_path / "JPEGImages").mkdir()
+    (tmp_path / "JPEGImages/loop").symlink_to(target)
+    video = Video("loop", 4, 6, ("00000",), ())
+    assert Layout.at(tmp_path).split("train").missing_frames(video) == ["00000"]
+
+
 @pytest.mark.parametrize("name", ["../x", "a/../b", "/etc", "", "a//b", "a/", "C:/x", "a\\b", "a\0b", ".", "./a"])
 def test_a_name_that_could_lead_elsewhere_is_refused(name):
     with pytest.raises(AnnotationError, match="plain relative path"):

@@ -12,6 +12,7 @@ The datasets of `revoskit.dataset.families` are laid out otherwise and read thro
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import re
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 FileState = tuple[tuple[str, int, int], ...]
 """Of each file its name, size in bytes and time of change in ns."""
+
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # also where a link leads nowhere
 
 ROOT_VARIABLE = "REVOS_ROOT"
 FRAMES_ARCHIVE = "JPEGImages.zip"
@@ -360,7 +363,9 @@ class SplitFiles:
         """The names of the files in a video's folder, and where one of `files` is not there, those in the archive."""
         try:
             present = set(os.listdir(self._folder_of(video_id)))
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _NO_FOLDER:
+                raise
             present = set()
         archive = None if present.issuperset(files) else self.archive
         return present, archive.frames(self._in_archive(video_id)) if archive else {}
