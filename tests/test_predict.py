@@ -116,7 +116,7 @@ def test_a_folder_that_may_not_be_written_to_is_named(data, tmp_path, monkeypatc
     def lock(path):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
-    monkeypatch.setattr("revoskit.inference.lines.FileLock", lock)
+    monkeypatch.setattr("revoskit.inference.writer.FileLock", lock)
     for write in (lambda: predict(bright, data, output=tmp_path), lambda: PredictionWriter(tmp_path, data_dir=data)):
         with pytest.raises(StorageError, match=rf"{re.escape(str(tmp_path))} may not be written to \(Read-only"):
             write()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import pyarrow as pa
+import numpy as np
 
 from revoskit.errors import ChangedError
 
@@ -76,6 +76,10 @@ class Stretches:
 
 def stretches_of(content: Content, members: Mapping[str, msgspec.Raw]) -> dict[str, Stretch]:
     """Where in the content that they were decoded from values lie, by key."""
-    begin = pa.py_buffer(content).address  # ten times as quick as asking numpy
-    buffers = zip(members, map(pa.py_buffer, members.values()), strict=True)
-    return {key: Stretch(buffer.address - begin, buffer.size) for key, buffer in buffers}
+    begin = _address(content)
+    return {key: Stretch(_address(raw) - begin, len(memoryview(raw))) for key, raw in members.items()}
+
+
+def _address(content: Content | msgspec.Raw) -> int:
+    address: int = np.frombuffer(content, np.uint8).__array_interface__["data"][0]  # a third of the time of `.ctypes`
+    return address

@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from filelock import FileLock
 
 from revoskit import __version__
-from revoskit.atomic import make_folder, storing, write_whole
+from revoskit.atomic import write_whole
 from revoskit.dataset.annotations import Annotations
 from revoskit.errors import AnnotationError, AnswerError, UsageError
 from revoskit.text import as_json, storable
@@ -249,22 +248,15 @@ def read_run(folder: Path) -> Run | None:
         raise UsageError(f"{path} is not that of predictions: {error}. Name another folder.") from None
 
 
-def begin_run(folder: Path, run: Run) -> Run:
-    """Make the folder and write `run.json`, or see that the one that is there is about the same; returns that one.
+def agree_on_run(folder: Path, run: Run) -> Run:
+    """Write `run.json`, or see that the one that is there is about the same; returns that one.
 
-    One of a run that has not written a line yet, because of a mistyped argument perhaps, is written over.
+    One of a run that has not written a line yet, because of a mistyped argument perhaps, is written over. To be called
+    by one process at a time.
 
     Raises:
         UsageError: the folder holds the predictions of another run, or something else.
-        StorageError: it cannot be written to.
     """
-    with storing(folder):
-        make_folder(folder)
-        with FileLock(folder / ".run.lock"):
-            return _agree_on_run(folder, run)
-
-
-def _agree_on_run(folder: Path, run: Run) -> Run:
     before = read_run(folder)
     begun = sorted(path.name for path in folder.glob(f"*{SUFFIX}") if path.stat().st_size)
     if before is None or not begun:

@@ -36,14 +36,13 @@ from revoskit.inference.lines import (
     Place,
     Predicted,
     Run,
-    begin_run,
     encode,
     failed,
     file_sha256,
 )
 from revoskit.inference.stopping import Stopped, Stopping
 from revoskit.inference.video_frames import VideoFrames
-from revoskit.inference.writer import PredictionWriter
+from revoskit.inference.writer import PredictionWriter, begin_run
 
 _GLANCE = 0.5  # seconds between two looks at what other processes have written
 _FAILURES = 10  # of one kind in a row, from the start on: what never works need not be tried on all of a split

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from revoskit.atomic import storing
+from revoskit.atomic import make_folder, storing
 from revoskit.dataset.annotations import Annotations, open_annotations
 from revoskit.dataset.families import REVOS
 from revoskit.dataset.layout import Faults, Layout
@@ -18,7 +18,7 @@ from revoskit.errors import UsageError
 from revoskit.inference import division
 from revoskit.inference.answers import as_rles
 from revoskit.inference.division import Shard
-from revoskit.inference.lines import SUFFIX, Data, Lines, Place, Predicted, Run, begin_run, encode, failed
+from revoskit.inference.lines import SUFFIX, Data, Lines, Place, Predicted, Run, agree_on_run, encode, failed
 
 _PATIENCE = 5.0  # seconds that a process which was killed may take to be gone
 
@@ -178,6 +178,19 @@ class PredictionWriter:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         self._torn = False
+
+
+def begin_run(folder: Path, run: Run) -> Run:
+    """Make the folder and agree on the run of which it is to hold predictions; returns the one that is there.
+
+    Raises:
+        UsageError: the folder holds the predictions of another run, or something else.
+        StorageError: it cannot be written to.
+    """
+    with storing(folder):
+        make_folder(folder)
+        with FileLock(folder / ".run.lock"):
+            return agree_on_run(folder, run)
 
 
 def _is_torn(file: int) -> bool:
