@@ -81,5 +81,5 @@ def stretches_of(content: Content, members: Mapping[str, msgspec.Raw]) -> dict[s
 
 
 def _address(content: Content | msgspec.Raw) -> int:
-    address: int = np.frombuffer(content, np.uint8).__array_interface__["data"][0]  # a third of the time of `.ctypes`
+    address: int = np.frombuffer(content, np.uint8).ctypes.data
     return address
