@@ -342,7 +342,8 @@ def test_a_shard_that_is_being_written_is_refused(data, tmp_path, monkeypatch):
         PredictionWriter(tmp_path, data_dir=data, shard=(1, 2)),
         pytest.raises(UsageError, match="another process is writing shard 1/2"),
     ):
-        PredictionWriter(tmp_path, data_dir=data, shard=(1, 2))
+        PredictionWriter(tmp_path, data_dir=data, shard=(1, 2), resize=True)
+    assert json.loads((tmp_path / "run.json").read_text())["resize"] is False, "what is refused leaves no trace"
     with (
         PredictionWriter(tmp_path, data_dir=data, shard=(1, 2)),
         PredictionWriter(tmp_path, data_dir=data, shard=(0, 2)),

@@ -85,14 +85,16 @@ class PredictionWriter:
         self.path = output / f"{shard.name}{SUFFIX}"
         self._annotations = annotations
         self._resize = run.resize
-        self.run = begin_run(output, run)
-        self._lock = _locked(output / f".{shard.name}.lock", _PATIENCE)
+        with storing(output):
+            make_folder(output)
+            self._lock = _locked(output / f".{shard.name}.lock", _PATIENCE)
         if self._lock is None:
             raise UsageError(
                 f"another process is writing shard {shard} of {output}: wait for it, or give every process a shard of "
                 "its own (--shard i/n; RANK and WORLD_SIZE; shard=(i, n))"
             )
         try:
+            self.run = begin_run(output, run)  # not before: what another process has begun is not written over
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
             self._torn = _is_torn(self._file)
             if self._torn:  # what a killed process has left becomes a line of its own: no JSON, or whole after all
