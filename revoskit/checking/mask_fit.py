@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -136,14 +135,14 @@ class Outline:
             len(outlines),
         )
 
-    @cached_property
+    @functools.cached_property
     def changes(self) -> np.ndarray:
         """Places of the changes to look at in the flattened `Changes.along`, int (2 * reach + 3, points)."""
         height, width = self.shape
         places: np.ndarray = ((self.directions * height + self.rows) * width + self.columns).astype(np.intp)
         return places
 
-    @cached_property
+    @functools.cached_property
     def blocks(self) -> np.ndarray:
         """Places of the points in the flattened `Changes.usual`, int (points,)."""
         middle, blocks = len(self.rows) // 2, -(-self.shape[1] // _BLOCK)

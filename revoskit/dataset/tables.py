@@ -99,28 +99,24 @@ def _of_video(video: Video, frames: list[EncodedFrame | None], schema: pa.Schema
 def _masks(masks: MaskSequence, column: Any) -> pa.Array[Any]:
     """One row, with a struct for each frame: size and counts, both null where the mask is."""
     kind = column.value_type
-    characters, ends = masks.counts()
-    there = masks.counts().sizes() > 0
-    sizes, absent, present = _sizes(there.tobytes(), masks.height, masks.width, kind.field("size").type)
-    offsets = pa.array(np.append(0, ends), pa.int32()).buffers()[1]
+    stored = masks.counts()
+    there = stored.sizes() > 0
+    sizes, absent = _sizes(there.tobytes(), masks.height, masks.width, kind.field("size").type)
+    offsets = pa.array(np.append(0, stored.ends), pa.int32()).buffers()[1]
     counts: Any = pa.Array.from_buffers(
-        kind.field("counts").type, len(ends), [present, offsets, pa.py_buffer(characters)]
+        kind.field("counts").type, len(there), [sizes.buffers()[0], offsets, pa.py_buffer(stored.characters)]
     )
     return _row(_struct({"size": sizes, "counts": counts}, kind, absent), column)
 
 
 @functools.lru_cache(maxsize=4)  # all unions of a video have the same
-def _sizes(there: bytes, height: int, width: int, kind: pa.DataType) -> tuple[Any, Any, Any]:
-    """The sizes of masks that are there, a byte each that is 0 or 1; which are absent, and the bits of those present.
-
-    The latter two are null where no mask is absent.
-    """
+def _sizes(there: bytes, height: int, width: int, kind: pa.DataType) -> tuple[Any, Any]:
+    """The sizes of masks that are there, a byte each that is 0 or 1; and which are absent, null where none is."""
     here = np.frombuffer(there, bool)
     numbers: Any = pa.array(np.tile(np.array([height, width], np.int32), np.count_nonzero(here)))
     offsets = pa.array(np.append(0, np.cumsum(2 * here)), pa.int32())
     absent: Any = None if here.all() else pa.array(~here)
-    sizes: Any = pa.ListArray.from_arrays(offsets, numbers, type=kind, mask=absent)
-    return sizes, absent, None if absent is None else pa.array(here).buffers()[1]
+    return pa.ListArray.from_arrays(offsets, numbers, type=kind, mask=absent), absent
 
 
 def _struct(columns: dict[str, pa.Array[Any]], kind: pa.StructType, absent: Any = None) -> pa.Array[Any]:
