@@ -28,7 +28,7 @@ from PIL import Image, UnidentifiedImageError, features
 from revoskit.archives.index import open_archive
 from revoskit.archives.remote import CONNECTIONS, is_remote
 from revoskit.errors import ArchiveError, DownloadError, FrameError, FrameFault
-from revoskit.regular import open_regular
+from revoskit.regular import MAX_PIXELS, open_regular
 from revoskit.text import shown
 
 try:
@@ -42,7 +42,6 @@ EncodedFrame = dict[str, Any]
 
 _SHAPE_TOLERANCE = 0.01
 _ORIENTATION = 0x0112  # of EXIF: 1 is upright, and 0 is written by some that do not know
-_MOST_PIXELS = 2**26  # that are given to simplejpeg; Pillow knows what a decompression bomb is
 _LEAST_BYTES = 100  # of a JPEG: its tables alone take more
 _START, _END = b"\xff\xd8", b"\xff\xd9"  # of every whole JPEG, unless something was added to it
 
@@ -210,7 +209,7 @@ class Frame(abc.ABC):
         if simplejpeg is not None:
             with contextlib.suppress(ValueError):  # Pillow takes some damage, and says what is wrong with the rest
                 height, width, *_ = simplejpeg.decode_jpeg_header(data)
-                if height * width <= _MOST_PIXELS:
+                if height * width <= MAX_PIXELS:  # else Pillow, which knows what a decompression bomb is
                     return _decode(data, height, width, _reduction(height, width, least))
         with self._faults_named(), Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             by = _reduction(image.height, image.width, least)
